@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+
+import {
+  answering,
+  bellPrograms,
+  compileTestProgram,
+  endedKind,
+  exited0,
+  frameOf,
+  makeTemporaryDirectory,
+  refusedKind,
+  removeDirectory,
+  runBell,
+  runTool,
+} from './bell-bridge.ts'
+import type { Behave } from './bell-bridge.ts'
+
+const directory = makeTemporaryDirectory()
+after(() => {
+  removeDirectory(directory)
+})
+const programs = bellPrograms(directory)
+
+const problem = { type: 'about:blank', title: 'not permitted', code: 'not_granted', entry: 12 }
+const badParameter = {
+  ...problem,
+  code: 'parameter_invalid',
+  parameter: 'unit',
+  enough: 'one of "a"',
+}
+const ticket = '{"action_digest":"00ff","entry":12,"receipt":"ab"}'
+
+const answers: readonly Readonly<{
+  name: string
+  answer: Buffer
+  status: number
+  stderr: string
+  json: string
+}>[] = [
+  {
+    name: 'exit status 0',
+    answer: exited0,
+    status: 0,
+    stderr: '',
+    json: '{"end":"exited","value":0}',
+  },
+  {
+    name: 'exit status 255 and a ticket',
+    answer: frameOf(endedKind, 1, 255, 0, ticket.length, ticket),
+    status: 255,
+    stderr: '',
+    json: '{"end":"exited","value":255,"action_digest":"00ff","entry":12,"receipt":"ab"}',
+  },
+  {
+    name: 'SIGKILL',
+    answer: frameOf(endedKind, 2, 9, 0, 0),
+    status: 137,
+    stderr: '',
+    json: '{"end":"signalled","value":9}',
+  },
+  {
+    name: 'the time limit',
+    answer: frameOf(endedKind, 3, 0, 0, 0),
+    status: 124,
+    stderr: 'bell: the time limit ran out, the command was killed',
+    json: '{"end":"timed_out","value":0}',
+  },
+  {
+    name: 'a failed mount',
+    answer: frameOf(endedKind, 4, 2, 4, 0),
+    status: 125,
+    stderr: 'bell: the command was not started: mount: No such file or directory',
+    json: '{"end":"failed","value":2,"stage":"mount"}',
+  },
+  {
+    name: 'a file that cannot be executed',
+    answer: frameOf(endedKind, 4, 8, 10, 0),
+    status: 126,
+    stderr: 'bell: the command was not started: exec: Exec format error',
+    json: '{"end":"failed","value":8,"stage":"exec"}',
+  },
+  {
+    name: 'a file that is not the one that was hashed',
+    answer: frameOf(endedKind, 4, 116, 9, 0),
+    status: 126,
+    stderr: 'bell: the command was not started: executable: Stale file handle',
+    json: '{"end":"failed","value":116,"stage":"executable"}',
+  },
+  {
+    name: 'a run given up',
+    answer: frameOf(endedKind, 5, 0, 0, 0),
+    status: 125,
+    stderr: 'bell: the run was given up before the command started',
+    json: '{"end":"gone","value":0}',
+  },
+  {
+    name: 'a bridge that lost a process',
+    answer: frameOf(endedKind, 6, 0, 0, 0),
+    status: 125,
+    stderr: 'bell: a process of the bridge died, the command was killed',
+    json: '{"end":"lost","value":0}',
+  },
+  {
+    name: 'a ticket that is no object keeps the status',
+    answer: frameOf(endedKind, 1, 3, 0, 2, '[]'),
+    status: 3,
+    stderr: '',
+    json: '{"end":"exited","value":3,"ticket":"malformed"}',
+  },
+  {
+    name: 'a refusal with an entry',
+    answer: frameOf(refusedKind, 125, JSON.stringify(problem)),
+    status: 125,
+    stderr: 'bell: not permitted: not_granted (entry 12)',
+    json: JSON.stringify(problem),
+  },
+  {
+    name: 'a refusal that names a parameter',
+    answer: frameOf(refusedKind, 125, JSON.stringify(badParameter)),
+    status: 125,
+    stderr: 'bell: not permitted: parameter_invalid, parameter unit: one of "a" (entry 12)',
+    json: JSON.stringify(badParameter),
+  },
+  {
+    name: 'an unknown action',
+    answer: frameOf(refusedKind, 127, '{"title":"no such action","code":"action_unknown"}'),
+    status: 127,
+    stderr: 'bell: no such action: action_unknown',
+    json: '{"title":"no such action","code":"action_unknown"}',
+  },
+  {
+    name: 'a refusal never says 0',
+    answer: frameOf(refusedKind, 0, '{"title":"t","code":"c"}'),
+    status: 125,
+    stderr: 'bell: t: c',
+    json: '{"title":"t","code":"c"}',
+  },
+  {
+    name: 'members that nobody asked for are passed over',
+    answer: frameOf(refusedKind, 125, '{"x":[{"code":"]"},1],"code":"c","title":"t","y":null}'),
+    status: 125,
+    stderr: 'bell: t: c',
+    json: '{"x":[{"code":"]"},1],"code":"c","title":"t","y":null}',
+  },
+  {
+    name: 'C60: C1, DEL, bidi, tags and broken UTF-8 are escaped',
+    answer: frameOf(
+      refusedKind,
+      125,
+      '{"title":"a\u009b\u007f\u202e\u{e0041}ä',
+      Uint8Array.of(0xff),
+      '","code":"\\u001b[1m"}',
+    ),
+    status: 125,
+    stderr: 'bell: a\\u009b\\u007f\\u202e\\udb40\\udc41ä\\ufffd: \\u001b[1m',
+    json: '{"title":"a\\u009b\\u007f\\u202e\\udb40\\udc41ä\\ufffd","code":"\\u001b[1m"}',
+  },
+]
+
+for (const { name, answer, status, stderr, json } of answers) {
+  test(`bell: ${name}`, async () => {
+    for (const program of Object.values(programs)) {
+      const plain = await runBell({ program, arguments: ['a'], behave: answering(answer) })
+      assert.deepEqual([plain.status, plain.stderr], [status, stderr === '' ? '' : `${stderr}\n`])
+      const asJson = await runBell({
+        program,
+        arguments: ['--json', 'a'],
+        behave: answering(answer),
+      })
+      assert.deepEqual([asJson.status, asJson.stderr], [status, `${json}\n`])
+      assert.equal(plain.stdout + asJson.stdout, '')
+    }
+  })
+}
+
+function withHead(frame: Buffer, change: (head: Buffer) => void): Buffer {
+  const copy = Buffer.from(frame)
+  change(copy)
+  return copy
+}
+
+const notOfItsForm = "bell: the bridge's answer is not of its form\n"
+const lost = 'bell: the connection to the bridge was lost\n'
+const hostile: readonly Readonly<{ name: string; answer: Buffer; stderr?: string }>[] = [
+  { name: 'no answer', answer: Buffer.alloc(0), stderr: lost },
+  { name: 'half an answer', answer: exited0.subarray(0, 20), stderr: lost },
+  { name: 'half a head', answer: exited0.subarray(0, 5), stderr: lost },
+  { name: 'a request', answer: frameOf(0x0101, 1, 0, 0, 0) },
+  { name: 'kind 0', answer: frameOf(0, 1, 0, 0, 0) },
+  {
+    name: 'a head whose last field is not 0',
+    answer: withHead(exited0, (h) => h.writeUInt16LE(1, 6)),
+  },
+  { name: 'a size of 2^32-1', answer: withHead(exited0, (h) => h.writeUInt32LE(0xffff_ffff, 0)) },
+  { name: 'a problem over 4 KiB', answer: frameOf(refusedKind, 125, 'x'.repeat(4097)) },
+  { name: 'a ticket over 256 bytes', answer: frameOf(endedKind, 1, 0, 0, 257, 'x'.repeat(257)) },
+  { name: 'an end that is too short', answer: frameOf(endedKind, 1, 0, 0) },
+  { name: 'a refusal without a status', answer: frameOf(refusedKind, 'abc') },
+  { name: 'a second frame', answer: Buffer.concat([exited0, exited0]) },
+  { name: 'a byte too many', answer: Buffer.concat([exited0, Buffer.alloc(1)]) },
+  { name: "a ticket size that is not the ticket's", answer: frameOf(endedKind, 1, 0, 0, 1) },
+  { name: 'end 0', answer: frameOf(endedKind, 0, 0, 0, 0) },
+  { name: 'end 7', answer: frameOf(endedKind, 7, 0, 0, 0) },
+  { name: 'exit status 256', answer: frameOf(endedKind, 1, 256, 0, 0) },
+  { name: 'signal 0', answer: frameOf(endedKind, 2, 0, 0, 0) },
+  { name: 'signal 65', answer: frameOf(endedKind, 2, 65, 0, 0) },
+  { name: 'stage 13', answer: frameOf(endedKind, 4, 1, 13, 0) },
+  { name: 'errno 0 of a failure', answer: frameOf(endedKind, 4, 0, 4, 0) },
+  { name: 'errno 4096', answer: frameOf(endedKind, 4, 4096, 4, 0) },
+  ...[
+    ['an empty problem', ''],
+    ['C60: an ESC in the problem', '{"title":"\u001b[2J","code":"c"}'],
+    ['a problem on two lines', '{"title":"t",\n"code":"c"}'],
+    ['a problem that goes on', '{"title":"t","code":"c"}x'],
+    ['a problem without a code', '{"title":"t"}'],
+    ['a code that is a number', '{"title":"t","code":1}'],
+    ['a member twice', '{"title":"t","code":"c","code":"d"}'],
+    ['a string that does not end', '{"title":"t","code":"c'],
+    ['a string that ends in a backslash', '{"title":"t","code":"c\\"}'],
+    ['a problem that is an array', '["title","code"]'],
+    ['nesting that does not end', `{"x":${'['.repeat(4000)}`],
+  ].map(([name = '', text = '']) => ({ name, answer: frameOf(refusedKind, 0, text) })),
+]
+
+for (const { name, answer, stderr } of hostile) {
+  test(`bell ends with 125 on ${name}`, async () => {
+    for (const program of Object.values(programs)) {
+      const outcome = await runBell({ program, arguments: ['a'], behave: answering(answer) })
+      assert.deepEqual([outcome.status, outcome.stderr], [125, stderr ?? notOfItsForm])
+    }
+  })
+}
+
+test('bell refuses an answer of the wrong size without waiting for the rest', async () => {
+  const head = withHead(exited0, (h) => h.writeUInt32LE(0x7fff_ffff, 0)).subarray(0, 8)
+  const behave: Behave = (connection) => connection.write(head)
+  const outcome = await runBell({ program: programs.release, arguments: ['a'], behave })
+  assert.deepEqual([outcome.status, outcome.stderr], [125, notOfItsForm])
+})
+
+test('bell takes an answer that comes byte by byte', async () => {
+  const behave: Behave = (connection) => {
+    void (async () => {
+      for (const byte of frameOf(endedKind, 1, 42, 0, ticket.length, ticket)) {
+        await new Promise((resolve) => connection.write(Uint8Array.of(byte), resolve))
+      }
+    })()
+  }
+  const outcome = await runBell({ program: programs.release, arguments: ['a'], behave })
+  assert.equal(outcome.status, 42)
+})
+
+test('C60: bell prints one line of printable text for 100,000 mutated answers', () => {
+  const fuzz = compileTestProgram(directory, 'answer-fuzz', ['answer.c', 'text.c'])
+  assert.match(runTool(fuzz, ['100000', '1']), /^\d+ whole answers\n$/)
+})

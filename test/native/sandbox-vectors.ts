@@ -1,0 +1,162 @@
+/**
+ * The content of spec/vectors/plan.json, plan-command.json and seccomp.json, as the code makes it today.
+ *
+ * Tests compare it with the files. After a change that is meant, `node test/native/sandbox-vectors.ts` writes them
+ * again; whoever reviews that diff reviews a change of what sandboxes allow.
+ */
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { isGid, isUid } from '../../src/core/identity.ts'
+import type { ProfileSource } from '../../src/core/policy/profile-source.ts'
+import { formatCommand } from '../../src/core/sandbox/command.ts'
+import type { Command } from '../../src/core/sandbox/command.ts'
+import { cleanPath } from '../../src/core/sandbox/fixed-mounts.ts'
+import { planForProfile } from '../../src/core/sandbox/plan-for-profile.ts'
+import { planForBroker, planForExecutor } from '../../src/core/sandbox/plan-for-service.ts'
+import { formatPlan } from '../../src/core/sandbox/plan.ts'
+import type { Plan } from '../../src/core/sandbox/plan.ts'
+import { compileSeccomp } from '../../src/core/sandbox/seccomp.ts'
+
+const usr = { path: cleanPath('/usr'), kind: 'directory' } as const
+const links = ['bin', 'lib', 'lib64', 'sbin'].map((name) => {
+  return { path: cleanPath(`/${name}`), text: `usr/${name}` }
+})
+
+/** The profile of an action that names none of its own on Debian. */
+export const plainProfile: ProfileSource = {
+  name: 'plain',
+  network: 'none',
+  read: [{ path: cleanPath('/etc/ld.so.cache'), kind: 'file' }, usr],
+  write: [],
+  links,
+  stdin: 'none',
+  output: 'pass',
+  caps: [],
+  syscalls: 'default',
+  limits: { timeMs: 30_000, memoryBytes: 268_435_456, processes: 32 },
+  observe: 'off',
+}
+
+/** One that asks for something of everything. */
+export const richProfile: ProfileSource = {
+  ...plainProfile,
+  name: 'rich',
+  network: 'loopback',
+  write: [
+    { path: cleanPath('/proc/sys/vm/swappiness'), kind: 'file' },
+    { path: cleanPath('/usr/local/state'), kind: 'directory' },
+    { path: cleanPath('/var/lib/app'), kind: 'directory' },
+  ],
+  stdin: 'stream',
+  caps: [{ name: 'CAP_NET_BIND_SERVICE', number: 10 }],
+}
+
+const broker = planForBroker({
+  architecture: 'x86_64',
+  mounts: [
+    { source: usr.path, target: usr.path, writable: false, executable: true },
+    {
+      source: cleanPath('/srv/belladonna/src'),
+      target: cleanPath('/belladonna/src'),
+      writable: false,
+      executable: false,
+    },
+    {
+      source: cleanPath('/var/lib/belladonna/log'),
+      target: cleanPath('/var/lib/belladonna/log'),
+      writable: true,
+      executable: false,
+    },
+  ],
+  links,
+})
+
+export function planVectors(): unknown {
+  const plans: readonly (readonly [string, Plan])[] = [
+    ['plain', planForProfile(plainProfile, { architecture: 'x86_64' })],
+    ['rich', planForProfile(richProfile, { architecture: 'x86_64' })],
+    ['broker', broker],
+    ['executor', planForExecutor({ architecture: 'aarch64' })],
+  ]
+  return plans.map(([name, plan]) => ({ name, plan: shown(plan), bytes: hex(formatPlan(plan)) }))
+}
+
+export function commandVectors(): unknown {
+  const [uid, gid, group] = [1000, 1001, 4]
+  assert.ok(isUid(uid) && isGid(gid) && isGid(group))
+  const command: Command = {
+    uid,
+    gid,
+    groups: [group],
+    executable: cleanPath('/usr/bin/systemctl'),
+    stamp: {
+      device: 65_024n,
+      inode: 1_234_567n,
+      size: 1_119_896n,
+      mtimeNs: 1_700_000_000_123_456_789n,
+      ctimeNs: 1_700_000_000_223_456_789n,
+    },
+    cwd: cleanPath('/'),
+    argv: ['/usr/bin/systemctl', 'restart', 'näme with space.service', ''],
+    env: ['LANG=C.UTF-8'],
+  }
+  return [{ name: 'systemctl', command: snakeCased(command), bytes: hex(formatCommand(command)) }]
+}
+
+export function seccompVectors(): unknown {
+  return (['x86_64', 'aarch64'] as const).flatMap((architecture) =>
+    (['default', 'service'] as const).map((policy) => {
+      const instructions = instructionsOf(compileSeccomp(architecture, policy))
+      return { architecture, policy, instructions }
+    }),
+  )
+}
+
+/** A vector file below spec/vectors. */
+export function vectorFile(name: string): URL {
+  return new URL(`../../spec/vectors/${name}`, import.meta.url)
+}
+
+export function readVectors(name: string): unknown {
+  return JSON.parse(readFileSync(vectorFile(name), 'utf8'))
+}
+
+/** The seccomp program of a plan has vectors of its own; here is only how long it is. */
+function shown(plan: Plan): unknown {
+  const { seccomp, ...rest } = plan
+  return snakeCased({ ...rest, seccompInstructions: seccomp.length / 8 })
+}
+
+function instructionsOf(program: Uint8Array): readonly string[] {
+  return Array.from({ length: program.length / 8 }, (_, index) =>
+    hex(program.subarray(index * 8, index * 8 + 8)),
+  )
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
+}
+
+/** As JSON: members in snake case, and what does not fit a double as decimal text. */
+function snakeCased(value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString()
+  if (Array.isArray(value)) return value.map(snakeCased)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [
+      name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      snakeCased(member),
+    ]),
+  )
+}
+
+if (import.meta.main) {
+  const files = [
+    ['plan.json', planVectors()],
+    ['plan-command.json', commandVectors()],
+    ['seccomp.json', seccompVectors()],
+  ] as const
+  for (const [name, vectors] of files) {
+    writeFileSync(vectorFile(name), `${JSON.stringify(vectors, null, 2)}\n`)
+  }
+}
