@@ -1,0 +1,281 @@
+#include "answer.h"
+
+#include <string.h>
+
+#include "text.h"
+
+struct slice {
+  const uint8_t *at;
+  size_t size;
+};
+
+static uint32_t get_little(const uint8_t *at, size_t size) {
+  uint32_t number = 0;
+  for (size_t i = 0; i < size; i++)
+    number |= (uint32_t)at[i] << 8 * i;
+  return number;
+}
+
+enum answer_state look_at_answer(const struct answer *answer) {
+  size_t head = sizeof(struct wire_head);
+  if (answer->size < head) return ANSWER_PARTIAL;
+  size_t size = get_little(answer->frame, 4);
+  uint32_t kind = get_little(answer->frame + 4, 2);
+  bool sized = (kind == WIRE_REFUSED && size >= 4 && size <= ANSWER_MAX_BODY) ||
+               (kind == WIRE_ENDED && size >= sizeof(struct wire_ended) &&
+                size <= sizeof(struct wire_ended) + ANSWER_MAX_TICKET);
+  if (!sized || get_little(answer->frame + 6, 2) != 0 || answer->size > head + size) return ANSWER_MALFORMED;
+  return answer->size < head + size ? ANSWER_PARTIAL : ANSWER_WHOLE;
+}
+
+/* The reader of JSON: members of one object without white space between tokens. Values that nobody asked for are
+ * passed over, not judged: what is printed is escaped anyway. */
+
+static bool take(struct slice *rest, uint8_t byte) {
+  if (rest->size == 0 || rest->at[0] != byte) return false;
+  rest->at++;
+  rest->size--;
+  return true;
+}
+
+static bool take_string(struct slice *rest) {
+  if (!take(rest, '"')) return false;
+  while (rest->size > 0) {
+    if (take(rest, '"')) return true;
+    if (rest->at[0] < 0x20) return false;
+    size_t step = rest->at[0] == '\\' ? 2 : 1;
+    if (step > rest->size) return false;
+    rest->at += step;
+    rest->size -= step;
+  }
+  return false;
+}
+
+static bool is_scalar(uint8_t byte) {
+  return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || byte == '-' || byte == '+' || byte == '.' ||
+         byte == 'E';
+}
+
+static bool take_nested(struct slice *rest) {
+  size_t depth = 0;
+  do {
+    if (rest->size == 0) return false;
+    uint8_t byte = rest->at[0];
+    if (byte == '"') {
+      if (!take_string(rest)) return false;
+      continue;
+    }
+    if (byte == '{' || byte == '[') depth++;
+    if (byte == '}' || byte == ']') depth--;
+    (void)take(rest, byte);
+  } while (depth > 0);
+  return true;
+}
+
+static bool take_value(struct slice *rest, struct slice *value) {
+  value->at = rest->at;
+  if (rest->size == 0) return false;
+  if (rest->at[0] == '"') {
+    if (!take_string(rest)) return false;
+  } else if (rest->at[0] == '{' || rest->at[0] == '[') {
+    if (!take_nested(rest)) return false;
+  } else {
+    while (rest->size > 0 && is_scalar(rest->at[0]))
+      (void)take(rest, rest->at[0]);
+  }
+  value->size = (size_t)(rest->at - value->at);
+  return value->size > 0;
+}
+
+/* Fills values[i] with the raw value of the member names[i]; one that is missing stays empty, one that is there twice
+ * spoils the whole. */
+static bool read_members(struct slice rest, const char *const *names, struct slice *values, size_t count) {
+  if (!take(&rest, '{')) return false;
+  if (take(&rest, '}')) return rest.size == 0;
+  do {
+    struct slice name = {rest.at, 0};
+    struct slice value;
+    if (!take_string(&rest)) return false;
+    name.size = (size_t)(rest.at - name.at);
+    if (!take(&rest, ':') || !take_value(&rest, &value)) return false;
+    for (size_t i = 0; i < count; i++) {
+      if (name.size != strlen(names[i]) + 2 || memcmp(name.at + 1, names[i], name.size - 2) != 0) continue;
+      if (values[i].size != 0) return false;
+      values[i] = value;
+    }
+  } while (take(&rest, ','));
+  return take(&rest, '}') && rest.size == 0;
+}
+
+static bool is_string(struct slice value) {
+  return value.size >= 2 && value.at[0] == '"';
+}
+
+static bool is_number(struct slice value) {
+  return value.size > 0 && value.size <= 20 && value.at[0] >= '0' && value.at[0] <= '9';
+}
+
+/* The string's text; of JSON's escapes only \" is undone, the others are as good on a terminal as they are. */
+static void put_string(struct slice value) {
+  struct slice text = {value.at + 1, value.size - 2};
+  while (text.size > 0) {
+    size_t run = 0;
+    while (run < text.size && text.at[run] != '\\')
+      run++;
+    text_put_foreign(text.at, run);
+    if (run < text.size) {
+      bool quote = text.at[run + 1] == '"';
+      text_put_foreign(text.at + run + (quote ? 1 : 0), quote ? 1 : 2);
+      run += 2;
+    }
+    text.at += run;
+    text.size -= run;
+  }
+}
+
+int report_failure(const char *what, const char *words, int error, bool json) {
+  if (json) {
+    text_put("{\"end\":\"");
+    text_put(what);
+    text_put("\",\"value\":");
+    text_put_number((uint64_t)error);
+    text_put("}\n");
+  } else {
+    text_put("bell: ");
+    text_put(words);
+    if (error != 0) {
+      text_put(": ");
+      text_put(strerror(error));
+    }
+    text_put("\n");
+  }
+  text_flush();
+  return BELL_NOT_STARTED;
+}
+
+static int report_malformed(bool json) {
+  return report_failure("malformed", "the bridge's answer is not of its form", 0, json);
+}
+
+static int report_refused(struct slice body, bool json) {
+  enum { TITLE, CODE, PARAMETER, ENOUGH, ENTRY, COUNT };
+  static const char *const names[COUNT] = {"title", "code", "parameter", "enough", "entry"};
+  struct slice values[COUNT] = {0};
+  struct slice problem = {body.at + 4, body.size - 4};
+  uint32_t status = get_little(body.at, 4);
+
+  if (!read_members(problem, names, values, COUNT) || !is_string(values[TITLE]) || !is_string(values[CODE])) {
+    return report_malformed(json);
+  }
+  if (json) {
+    text_put_foreign(problem.at, problem.size);
+  } else {
+    text_put("bell: ");
+    put_string(values[TITLE]);
+    text_put(": ");
+    put_string(values[CODE]);
+    if (is_string(values[PARAMETER])) {
+      text_put(", parameter ");
+      put_string(values[PARAMETER]);
+    }
+    if (is_string(values[ENOUGH])) {
+      text_put(": ");
+      put_string(values[ENOUGH]);
+    }
+    if (is_number(values[ENTRY])) {
+      text_put(" (entry ");
+      text_put_foreign(values[ENTRY].at, values[ENTRY].size);
+      text_put(")");
+    }
+  }
+  text_put("\n");
+  text_flush();
+  /* A refusal never looks like a command that ran: 0 above all. */
+  return status >= BELL_TIME_LIMIT && status <= BELL_NO_SUCH_ACTION ? (int)status : BELL_NOT_STARTED;
+}
+
+static const char *const end_names[] = {"", "exited", "signalled", "timed_out", "failed", "gone", "lost"};
+
+static const char *const stage_names[] = {
+    "none",     "clone",   "cgroup",     "network", "mount", "limits",   "identity",
+    "landlock", "seccomp", "executable", "exec",    "stdio", "capacity",
+};
+
+static int status_of(uint32_t kind, uint32_t value, uint32_t stage) {
+  switch (kind) {
+  case WIRE_END_EXITED:
+    return (int)value;
+  case WIRE_END_SIGNALLED:
+    return 128 + (int)value;
+  case WIRE_END_TIMED_OUT:
+    return BELL_TIME_LIMIT;
+  case WIRE_END_FAILED:
+    return stage == WIRE_STAGE_EXECUTABLE || stage == WIRE_STAGE_EXEC ? BELL_NOT_EXECUTABLE : BELL_NOT_STARTED;
+  default:
+    return BELL_NOT_STARTED;
+  }
+}
+
+static void put_end_words(uint32_t kind, uint32_t value, uint32_t stage) {
+  if (kind == WIRE_END_TIMED_OUT) text_put("bell: the time limit ran out, the command was killed\n");
+  if (kind == WIRE_END_GONE) text_put("bell: the run was given up before the command started\n");
+  if (kind == WIRE_END_LOST) text_put("bell: a process of the bridge died, the command was killed\n");
+  if (kind == WIRE_END_FAILED) {
+    text_put("bell: the command was not started: ");
+    text_put(stage_names[stage]);
+    text_put(": ");
+    text_put(strerror((int)value));
+    text_put("\n");
+  }
+}
+
+/* How the run ended stands, whatever its ticket looks like. */
+static void put_end_json(uint32_t kind, uint32_t value, uint32_t stage, struct slice ticket) {
+  static const char *const names[] = {"action_digest", "entry", "receipt"};
+  struct slice values[3] = {0};
+  bool whole = ticket.size == 0 || read_members(ticket, names, values, 3);
+  text_put("{\"end\":\"");
+  text_put(end_names[kind]);
+  text_put("\",\"value\":");
+  text_put_number(value);
+  if (stage != WIRE_STAGE_NONE) {
+    text_put(",\"stage\":\"");
+    text_put(stage_names[stage]);
+    text_put("\"");
+  }
+  for (size_t i = 0; whole && i < 3; i++) {
+    if (values[i].size == 0) continue;
+    text_put(",\"");
+    text_put(names[i]);
+    text_put("\":");
+    text_put_foreign(values[i].at, values[i].size);
+  }
+  text_put(whole ? "}\n" : ",\"ticket\":\"malformed\"}\n");
+}
+
+static int report_ended(struct slice body, bool json) {
+  uint32_t kind = get_little(body.at, 4);
+  uint32_t value = get_little(body.at + 4, 4);
+  uint32_t stage = get_little(body.at + 8, 4);
+  struct slice ticket = {body.at + sizeof(struct wire_ended), body.size - sizeof(struct wire_ended)};
+  /* Linux has the signals 1..64 and errno values below 4096. */
+  uint32_t least = kind == WIRE_END_SIGNALLED || kind == WIRE_END_FAILED ? 1 : 0;
+  uint32_t most = kind == WIRE_END_EXITED ? 255 : kind == WIRE_END_SIGNALLED ? 64 : kind == WIRE_END_FAILED ? 4095 : 0;
+
+  if (kind < WIRE_END_EXITED || kind > WIRE_END_LOST || value < least || value > most || stage > WIRE_STAGE_CAPACITY ||
+      get_little(body.at + 12, 4) != ticket.size) {
+    return report_malformed(json);
+  }
+  if (json)
+    put_end_json(kind, value, stage, ticket);
+  else
+    put_end_words(kind, value, stage);
+  text_flush();
+  return status_of(kind, value, stage);
+}
+
+int report_answer(const struct answer *answer, bool json) {
+  struct slice body = {answer->frame + sizeof(struct wire_head), answer->size - sizeof(struct wire_head)};
+  bool refused = get_little(answer->frame + 4, 2) == WIRE_REFUSED;
+  return refused ? report_refused(body, json) : report_ended(body, json);
+}

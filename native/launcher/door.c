@@ -1,0 +1,262 @@
+/*
+ * door.c: run.sock, and who is at it.
+ *
+ * Not trusted: everything a client sends, and every descriptor it passes. Who can connect can at most make us read one
+ * frame of 64 KiB and hold three descriptors for two seconds. Identity is fixed here, at accept, from the socket that
+ * the kernel connected to ours; nothing in a message and no descriptor that somebody passes changes it (C27, C29, C35).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "kernel.h"
+#include "launcher.h"
+
+#define PROBLEM(code, title) "{\"code\":\"" code "\",\"title\":\"" title "\",\"type\":\"urn:belladonna:problem:" code "\"}"
+
+const char problem_unavailable[] = PROBLEM("unavailable", "a process of the bridge is away");
+static const char problem_busy[] = PROBLEM("busy", "too many connections");
+static const char problem_stdio[] =
+    PROBLEM("stdio_not_accepted", "stdin, stdout and stderr must be pipes, stream sockets, files, terminals or /dev/null");
+
+static int door = -1;
+static char door_path[4096];
+
+/* Always through the directory's descriptor: paths over 107 bytes fit, and the directory checked is the one used. */
+int listen_at(const char *path, mode_t mode) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  struct stat st;
+  char directory[4096];
+  const char *name = strrchr(path, '/');
+  if (name == NULL || snprintf(directory, sizeof directory, "%.*s", (int)(name - path), path) >= (int)sizeof directory)
+    die("socket path");
+  int parent = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (parent < 0 || fstat(parent, &st) != 0) die(directory);
+  errno = EPERM;
+  if (st.st_uid != host.uid || (st.st_mode & 022) != 0) die("socket directory is not ours alone");
+  static int lock = -1; /* one bridge a directory; the lock goes with our last descriptor of it */
+  if (lock < 0 && flock(parent, LOCK_EX | LOCK_NB) != 0) die("another bridge serves this directory");
+  if (lock < 0) lock = fcntl(parent, F_DUPFD_CLOEXEC, 3);
+  if (unlinkat(parent, name + 1, 0) != 0 && errno != ENOENT) die(path);
+  int n = snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", parent, name + 1);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0 || n >= (int)sizeof address.sun_path || bind(fd, (struct sockaddr *)&address, sizeof address) != 0)
+    die(path);
+  if (fchmodat(parent, name + 1, mode, 0) != 0) die(path);
+  close(parent);
+  return fd;
+}
+
+void door_open(const char *path) {
+  snprintf(door_path, sizeof door_path, "%s", path);
+  door = listen_at(path, 0666); /* anybody may ask; the policy answers */
+}
+
+/* Called when both services are ready: until then a client's connect(2) fails, which says the truth. */
+void door_close(void) {
+  if (door >= 0) close(door);
+  if (door >= 0) unlink(door_path);
+  door = -1;
+}
+
+void door_listen(void) {
+  if (listen(door, 128) != 0) die("listen");
+  watch(door, WATCH_DOOR, 0, EPOLLIN);
+}
+
+/* ---- who it is ---- */
+
+/* Compares a namespace of the peer with ours. -1: could not be found out. */
+static int same_namespace(int pidfd, pid_t pid, unsigned request, const char *name, uint64_t ours) {
+  struct stat st;
+  char path[64];
+  int fd = ioctl(pidfd, (int)request, 0); /* Linux 6.11 */
+  if (fd >= 0) {
+    int known = fstat(fd, &st);
+    close(fd);
+    return known != 0 ? -1 : st.st_ino == ours;
+  }
+  /* Before 6.11: /proc, believed only if the process was alive after it was read. It can only refuse. */
+  snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, name);
+  struct pollfd alive = {.fd = pidfd, .events = POLLIN};
+  if (stat(path, &st) != 0 || poll(&alive, 1, 0) != 0) return -1;
+  return st.st_ino == ours;
+}
+
+static uint32_t namespace_flags(int fd, pid_t pid) {
+  int pidfd = -1;
+  socklen_t size = sizeof pidfd;
+  if (pid == 0) return WIRE_OTHER_PID_NAMESPACE; /* SO_PEERCRED's 0: not visible from here */
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) != 0) pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+  if (pidfd < 0) return WIRE_NAMESPACE_UNKNOWN;
+  uint32_t flags = 0;
+  int user = same_namespace(pidfd, pid, PIDFD_GET_USER_NAMESPACE, "user", host.user_namespace);
+  int process = same_namespace(pidfd, pid, PIDFD_GET_PID_NAMESPACE, "pid", host.pid_namespace);
+  close(pidfd);
+  if (user < 0 || process < 0) flags |= WIRE_NAMESPACE_UNKNOWN;
+  if (user == 0) flags |= WIRE_OTHER_USER_NAMESPACE;
+  if (process == 0) flags |= WIRE_OTHER_PID_NAMESPACE;
+  return flags;
+}
+
+/* Everything from the kernel. false: it would not say, so nobody is there (C27). */
+static bool identify(int fd, struct slot *slot) {
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || size != sizeof peer) return false;
+  slot->subject = (struct wire_submit){.pid = (uint32_t)peer.pid, .uid = peer.uid, .gid = peer.gid};
+  size = sizeof slot->groups;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, slot->groups, &size) != 0) return false;
+  slot->subject.group_count = (uint32_t)(size / sizeof slot->groups[0]);
+  slot->subject.flags = namespace_flags(fd, peer.pid);
+  return true;
+}
+
+static struct slot *free_slot(void) {
+  for (uint32_t i = 0; i < MAX_SLOTS; i++)
+    if (slots[i].state == SLOT_FREE) return &slots[i];
+  return NULL;
+}
+
+static bool has_room(uint32_t uid) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < MAX_SLOTS; i++)
+    if (slots[i].state != SLOT_FREE && slots[i].subject.uid == uid) count++;
+  return count < MAX_PER_UID;
+}
+
+void door_accept(bool available) {
+  static struct slot turned_away; /* no slot is left, but the client hears why */
+  int fd = accept4(door, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return; /* EMFILE cannot happen: slots bound our descriptors; the rest is the client's going away */
+  struct slot *slot = free_slot();
+  if (slot == NULL) slot = &turned_away;
+  int no_fd = -1;
+  slot->client = fd;
+  slot->stdio[0] = slot->stdio[1] = slot->stdio[2] = no_fd;
+  slot->pidfd = slot->gate = slot->report = slot->cgroup = no_fd;
+  slot->request_size = slot->ticket_size = 0;
+  slot->timed_out = slot->client_gone = slot->failed = false;
+  slot->opened_us = 0;
+  slot->last = (struct report){0};
+  bool known = identify(fd, slot);
+  if (slot == &turned_away || !known || !available || !has_room(slot->subject.uid)) {
+    refuse_client(slot, 125, available ? problem_busy : problem_unavailable);
+    return;
+  }
+  slot->state = SLOT_READING;
+  slot->deadline_ms = now_ms() + REQUEST_DEADLINE_MS;
+  watch(fd, WATCH_CLIENT, (uint32_t)(slot - slots), EPOLLIN | EPOLLRDHUP);
+  door_read(slot);
+}
+
+/* ---- what it sends ---- */
+
+/* enum wire_stdio, or -1. A directory, a device or an O_PATH descriptor would be a way out of the sandbox (C34). */
+static int stdio_kind(int fd) {
+  struct stat st;
+  int type = 0;
+  socklen_t size = sizeof type;
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || (flags & O_PATH) != 0 || fstat(fd, &st) != 0) return -1;
+  if (S_ISFIFO(st.st_mode)) return WIRE_STDIO_PIPE;
+  if (S_ISREG(st.st_mode)) return WIRE_STDIO_FILE;
+  if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) return WIRE_STDIO_NULL;
+  if (S_ISCHR(st.st_mode) && isatty(fd)) return WIRE_STDIO_TERMINAL;
+  if (S_ISSOCK(st.st_mode) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM)
+    return WIRE_STDIO_SOCKET;
+  return -1;
+}
+
+/* Takes three descriptors with the first bytes; any other number, at any other time, ends the connection (C28). */
+static bool take_descriptors(struct slot *slot, struct msghdr *message) {
+  int fds[4]; /* as many as the control buffer holds; the kernel has closed what did not fit and says MSG_CTRUNC */
+  size_t count = 0;
+  const struct cmsghdr *c = CMSG_FIRSTHDR(message); /* descriptors always come in one message header */
+  if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+    count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  if (count > 4) count = 4;
+  if (count > 0) memcpy(fds, CMSG_DATA(c), count * sizeof(int));
+  bool fits = (message->msg_flags & MSG_CTRUNC) == 0 && (count == 0 || (count == 3 && slot->stdio[0] < 0 &&
+                                                                        slot->state == SLOT_READING));
+  for (size_t i = 0; i < count; i++) {
+    if (fits) slot->stdio[i] = fds[i];
+    else close(fds[i]);
+  }
+  return fits;
+}
+
+static void submit(struct slot *slot, size_t size) {
+  for (int i = 0; i < 3; i++) {
+    int kind = slot->stdio[i] < 0 ? -1 : stdio_kind(slot->stdio[i]);
+    if (kind < 0) {
+      refuse_client(slot, 125, problem_stdio);
+      slot_release(slot);
+      return;
+    }
+    slot->subject.stdio[i] = (uint8_t)kind;
+  }
+  slot->run = slot->subject.run = next_run++;
+  slot->state = SLOT_SUBMITTED;
+  slot->deadline_ms = now_ms() + ANSWER_DEADLINE_MS;
+  struct part parts[] = {{&slot->subject, sizeof slot->subject},
+                         {slot->groups, slot->subject.group_count * sizeof slot->groups[0]},
+                         {slot->request + sizeof(struct wire_head), size}};
+  if (!services_send(WIRE_SUBMIT, parts, 3)) services_failed("a service does not take frames");
+}
+
+/* After the request a client sends signals only, each a frame of twelve bytes. false: it sent something else. */
+static bool take_signals(struct slot *slot, const uint8_t *bytes, size_t size) {
+  const uint32_t allowed = 1u << SIGHUP | 1u << SIGINT | 1u << SIGQUIT | 1u << SIGTERM | 1u << SIGUSR1 |
+                           1u << SIGUSR2 | 1u << SIGCONT | 1u << SIGWINCH;
+  struct cursor c = {.at = bytes, .end = bytes + size, .bad = false};
+  while (c.at < c.end && slot->state >= SLOT_SUBMITTED && slot->state < SLOT_ENDED) {
+    uint32_t body = take_u32(&c), kind = take_u32(&c), signal = take_u32(&c);
+    if (c.bad || body != sizeof signal || kind != WIRE_SIGNAL || signal >= 32 || (allowed >> signal & 1) == 0)
+      return false;
+    run_signal(slot, signal);
+  }
+  return true;
+}
+
+/* Looks at the bytes so far. false: not a request, and the connection ends. */
+static bool take_request(struct slot *slot) {
+  struct wire_head head;
+  if (slot->request_size < sizeof head) return true;
+  memcpy(&head, slot->request, sizeof head);
+  if (head.kind != WIRE_REQUEST || head.zero != 0 || head.size > WIRE_MAX_REQUEST - sizeof head) return false;
+  size_t whole = sizeof head + head.size;
+  if (slot->request_size < whole) return true;
+  submit(slot, head.size);
+  return slot->state != SLOT_SUBMITTED || take_signals(slot, slot->request + whole, slot->request_size - whole);
+}
+
+void door_read(struct slot *slot) {
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(sizeof(int) * 3)];
+  } control;
+  uint8_t later[120];
+  bool reading = slot->state == SLOT_READING;
+  struct iovec data = {.iov_base = later, .iov_len = sizeof later};
+  if (reading) data = (struct iovec){slot->request + slot->request_size, WIRE_MAX_REQUEST - slot->request_size};
+  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  ssize_t n = recvmsg(slot->client, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  bool good = n > 0 && take_descriptors(slot, &message);
+  if (good && reading) slot->request_size += (size_t)n;
+  if (good) good = reading ? take_request(slot) : take_signals(slot, later, (size_t)n);
+  if (!good && slot->state != SLOT_FREE) run_client_gone(slot);
+}

@@ -1,0 +1,128 @@
+/*
+ * host.c: what this kernel and this host can enforce, found out once at start, by trying (DESIGN.md promise 8).
+ *
+ * Trusted: /proc and /sys as the kernel shows them. Who could change those files already owns the host.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kernel.h"
+#include "launcher.h"
+
+struct host host = {.cgroup = -1, .network = -1, .landlock = -1};
+static const char *cgroup_path;
+
+uint64_t now_us(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+uint64_t now_ms(void) { return now_us() / 1000u; }
+
+void note(const char *text) {
+  char line[512];
+  int n = snprintf(line, sizeof line, "belladonna-launcher: %s\n", text);
+  if (n > 0) (void)!write(2, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+_Noreturn void die(const char *what) {
+  char text[448];
+  snprintf(text, sizeof text, "%s: %s", what, strerror(errno));
+  note(text);
+  host_release();
+  _exit(1);
+}
+
+int write_text(int directory, const char *path, const char *text) {
+  int fd = openat(directory, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return -1;
+  ssize_t n = write(fd, text, strlen(text));
+  int saved = errno;
+  close(fd);
+  errno = saved;
+  return n == (ssize_t)strlen(text) ? 0 : -1;
+}
+
+/* A cgroup of our own where the boot file says, gone again when we end. */
+static void open_cgroup(const char *path) {
+  if (path[0] == 0 || mkdir(path, 0755) != 0) return;
+  cgroup_path = path;
+  host.cgroup = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (host.cgroup < 0) return;
+  if (faccessat(host.cgroup, "cgroup.kill", W_OK, 0) == 0) host.features |= WIRE_FEATURE_CGROUP_KILL;
+  /* A child of ours can have limits only if our own cgroup may hand the controllers down. */
+  if (write_text(host.cgroup, "cgroup.subtree_control", "+pids +memory") == 0)
+    host.features |= WIRE_FEATURE_CGROUP_LIMITS;
+}
+
+/* An empty network namespace, made once: making one for each run costs more than all other walls together. */
+static void open_network(void) {
+  int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (home < 0 || unshare(CLONE_NEWNET) != 0) {
+    if (home >= 0) close(home);
+    return;
+  }
+  host.network = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (setns(home, CLONE_NEWNET) != 0) die("leave the empty network namespace");
+  close(home);
+}
+
+static void open_landlock(void) {
+  long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  if (abi < 6) return; /* scopes came with ABI 6, Linux 6.12 */
+  struct landlock_ruleset attr = {.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL};
+  host.landlock = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
+  if (host.landlock < 0) return;
+  host.landlock_scope = attr.scoped;
+  host.features |= WIRE_FEATURE_LANDLOCK_SCOPE;
+}
+
+static uint64_t inode_of(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+void host_detect(const char *cgroup) {
+  host.uid = geteuid();
+  host.gid = getegid();
+  host.privileged = host.uid == 0;
+  host.user_namespace = inode_of("/proc/self/ns/user");
+  host.pid_namespace = inode_of("/proc/self/ns/pid");
+  host.features = WIRE_FEATURE_PID_NAMESPACE | WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_IPC_NAMESPACE |
+                  WIRE_FEATURE_UTS_NAMESPACE | WIRE_FEATURE_NETWORK_NAMESPACE | WIRE_FEATURE_CGROUP_NAMESPACE |
+                  WIRE_FEATURE_ROOT_READ_ONLY | WIRE_FEATURE_PRIVATE_TMP | WIRE_FEATURE_CAPABILITIES |
+                  WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP | WIRE_FEATURE_RLIMITS;
+  if (!host.privileged) host.features |= WIRE_FEATURE_USER_NAMESPACE;
+  open_cgroup(cgroup);
+  open_landlock();
+  if (host.privileged) open_network();
+  if (host.network >= 0 && host.landlock >= 0) host.features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
+
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
+    int pidfd = -1;
+    socklen_t size = sizeof pidfd;
+    if (getsockopt(pair[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0) {
+      host.features |= WIRE_FEATURE_PEER_PIDFD;
+      close(pidfd);
+    }
+    close(pair[0]);
+    close(pair[1]);
+  }
+}
+
+void host_release(void) {
+  if (host.cgroup >= 0) close(host.cgroup);
+  host.cgroup = -1;
+  if (cgroup_path != NULL) rmdir(cgroup_path);
+}

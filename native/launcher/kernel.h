@@ -1,0 +1,31 @@
+/*
+ * kernel.h: kernel interfaces newer than Debian 12's headers (Linux 6.1). Values are from the uapi headers of 6.18.
+ */
+#ifndef BELLADONNA_KERNEL_H
+#define BELLADONNA_KERNEL_H
+
+#include <stdint.h>
+
+/* include/uapi/asm-generic/socket.h, Linux 6.5 */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+/* include/uapi/linux/pidfd.h, Linux 6.11: ioctls that return a namespace's descriptor */
+#define PIDFD_GET_PID_NAMESPACE 0xff05u  /* _IO(0xFF, 5) */
+#define PIDFD_GET_USER_NAMESPACE 0xff09u /* _IO(0xFF, 9) */
+
+/* include/uapi/linux/landlock.h: the whole struct as of ABI 6, Linux 6.12 */
+struct landlock_ruleset {
+  uint64_t handled_access_fs;
+  uint64_t handled_access_net;
+  uint64_t scoped;
+};
+#define LANDLOCK_CREATE_RULESET_VERSION 1u
+#define LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET (1u << 0)
+#define LANDLOCK_SCOPE_SIGNAL (1u << 1)
+
+#endif

@@ -1,0 +1,262 @@
+/*
+ * main.c: the launcher. It owns run.sock, knows who connects, starts broker, executor and the sandboxed commands.
+ *
+ * It MUST, and test/e2e/launcher-musts.test.ts has a test by each number:
+ *
+ *   L1  take identity only from a connection that it accepted itself, at accept, and never from a message
+ *   L2  give executor and broker the same bytes of a request, unread
+ *   L3  start a command only after PREPARE and OPEN from the executor's channel, for a request that is waiting
+ *   L4  take no frame out of its turn: an unknown frame, or a known one in another state, ends both services
+ *   L5  drop before it executes: ids, groups, five capability sets, no_new_privs, seccomp; services cannot exec again
+ *   L6  leave a command no descriptor but 0, 1 and 2, each of an accepted kind
+ *   L7  execute the file that was hashed: the same device, inode, size, mtime and ctime, by descriptor
+ *   L8  end every process of a run: at its time limit, when its client is gone, when a service dies, when it dies itself
+ *   L9  leave nothing behind: process, mount, cgroup, namespace, socket
+ *   L10 allocate nothing: no malloc in its own code, every table has its size here
+ *
+ * It MUST NOT decide, parse a request, JSON or a policy, or read its environment.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+#define BOOT_MAGIC 0x31424442u /* "BDB1" */
+#define MAX_BACKOFF_MS 30000u
+#define STABLE_MS 60000u /* services that lived this long start again at once */
+
+static int loop = -1, bridge = -1;
+static char bridge_path[4096];
+static uint8_t boot[1u << 20];
+static bool failed, stopping, listening; /* `failed`: set by services_failed, acted on by the loop */
+static uint64_t restart_at_ms, started_at_ms, backoff_ms = 250;
+
+static uint64_t tag_of(enum watch kind, uint32_t index) { return (uint64_t)kind << 32 | index; }
+
+void watch(int fd, enum watch kind, uint32_t index, uint32_t events) {
+  struct epoll_event event = {.events = events, .data.u64 = tag_of(kind, index)};
+  if (epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event) != 0) note("epoll_ctl add failed");
+}
+
+static void rewatch(int fd, enum watch kind, uint32_t index, uint32_t events) {
+  struct epoll_event event = {.events = events, .data.u64 = tag_of(kind, index)};
+  if (epoll_ctl(loop, EPOLL_CTL_MOD, fd, &event) != 0) note("epoll_ctl mod failed");
+}
+
+void services_failed(const char *why) {
+  if (!failed) note(why);
+  failed = true;
+}
+
+bool services_send(uint16_t kind, const struct part *parts, size_t count) {
+  bool sent = true;
+  for (uint32_t i = 0; i < 2; i++) {
+    struct channel *channel = &services[i].channel;
+    if (!channel_send(channel, kind, parts, count)) sent = false;
+    else if (channel->out_size > 0) rewatch(channel->fd, WATCH_CHANNEL, i, EPOLLIN | EPOLLOUT);
+  }
+  return sent;
+}
+
+/* ---- what the services may say, and when (L3, L4) ---- */
+
+static bool from_executor(uint16_t kind, struct cursor *body) {
+  if (kind == WIRE_EXECUTOR_READY && !services[EXECUTOR].ready) return services[EXECUTOR].ready = true;
+  if (!services_ready()) return false;
+  if (kind == WIRE_PREPARE) return run_prepare(body);
+  if (kind == WIRE_OPEN) return run_open(body);
+  return false;
+}
+
+static bool from_broker(uint16_t kind, struct cursor *body) {
+  if (kind == WIRE_BROKER_READY && !services[BROKER].ready) return services[BROKER].ready = true;
+  if (!services_ready()) return false;
+  if (kind == WIRE_REFUSE) return run_refuse(body);
+  return false;
+}
+
+static void channel_event(uint32_t index, uint32_t events) {
+  struct channel *channel = &services[index].channel;
+  if (channel->fd < 0) return;
+  if ((events & EPOLLOUT) != 0 && channel_flush(channel) && channel->out_size == 0)
+    rewatch(channel->fd, WATCH_CHANNEL, index, EPOLLIN);
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
+  if (!channel_receive(channel, index == EXECUTOR ? from_executor : from_broker))
+    services_failed(index == EXECUTOR ? "the executor is gone or out of turn" : "the broker is gone or out of turn");
+  if (!listening && services_ready()) {
+    door_listen();
+    listening = true;
+    (void)!write(1, "ready\n", 6);
+  }
+}
+
+/* ---- start, restart, stop ---- */
+
+static void start_services(void) {
+  struct wire_hello hello = {.version = WIRE_VERSION, .features = host.features};
+  struct part part = {&hello, sizeof hello};
+  started_at_ms = now_ms();
+  restart_at_ms = 0;
+  if (!services_start(bridge) || !services_send(WIRE_HELLO, &part, 1)) failed = true;
+}
+
+/* Both services end together, and every run with them: see service.c. */
+static void recover(void) {
+  failed = false;
+  run_lose_all();
+  services_stop(false);
+  if (now_ms() - started_at_ms > STABLE_MS) backoff_ms = 250;
+  restart_at_ms = now_ms() + backoff_ms;
+  backoff_ms = backoff_ms * 2 > MAX_BACKOFF_MS ? MAX_BACKOFF_MS : backoff_ms * 2;
+  failed = false; /* run_lose_all could not tell the dead one */
+}
+
+static bool runs_left(void) {
+  for (uint32_t i = 0; i < MAX_SLOTS; i++)
+    if (slots[i].pidfd >= 0 && slots[i].state != SLOT_FREE) return true;
+  return false;
+}
+
+static void signal_event(int signals) {
+  struct signalfd_siginfo info;
+  while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
+    if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGHUP) stopping = true;
+}
+
+/* ---- the loop ---- */
+
+static void client_event(uint32_t index, uint32_t events) {
+  struct slot *slot = &slots[index];
+  if (slot->client < 0) return;
+  if ((events & EPOLLIN) != 0) door_read(slot);
+  if (slot->client >= 0 && slot->state != SLOT_FREE && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+    run_client_gone(slot);
+}
+
+static void dispatch(const struct epoll_event *event, int signals) {
+  uint32_t index = (uint32_t)event->data.u64;
+  switch ((enum watch)(event->data.u64 >> 32)) {
+    case WATCH_SIGNALS: signal_event(signals); return;
+    case WATCH_DOOR: door_accept(services_ready() && !failed && !stopping); return;
+    case WATCH_CHANNEL: channel_event(index, event->events); return;
+    case WATCH_SERVICE: services_failed(index == EXECUTOR ? "the executor died" : "the broker died"); return;
+    case WATCH_CLIENT: client_event(index, event->events); return;
+    case WATCH_REPORT: if (slots[index].report >= 0) run_reported(&slots[index]); return;
+    case WATCH_PROCESS: if (slots[index].pidfd >= 0) run_exited(&slots[index]); return;
+  }
+}
+
+/* Milliseconds until the next deadline; it also acts on those that have passed. */
+static int next_timeout(void) {
+  uint64_t now = now_ms(), next = restart_at_ms;
+  for (uint32_t i = 0; i < MAX_SLOTS; i++) {
+    if (slots[i].state != SLOT_FREE && slots[i].deadline_ms != 0 && slots[i].deadline_ms <= now) run_expired(&slots[i]);
+    uint64_t deadline = slots[i].state == SLOT_FREE ? 0 : slots[i].deadline_ms;
+    if (deadline != 0 && (next == 0 || deadline < next)) next = deadline;
+  }
+  if (next == 0) return -1;
+  return next <= now ? 0 : (int)(next - now);
+}
+
+static void run_loop(int signals) {
+  struct epoll_event events[64];
+  while (!stopping || runs_left()) {
+    int count = epoll_wait(loop, events, 64, next_timeout());
+    for (int i = 0; i < count; i++) dispatch(&events[i], signals);
+    if (stopping) run_lose_all();
+    if (failed) recover();
+    if (!stopping && restart_at_ms != 0 && now_ms() >= restart_at_ms) start_services();
+  }
+}
+
+/* Trusted: the boot file. It is root's and was written by `belladonna up`, which is root; who could change it could
+ * have started another program in our place. Still every length in it is checked. */
+static void read_boot(const char *path) {
+  struct stat st;
+  static char run_path[4096], cgroup_path[4096];
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0 || fstat(fd, &st) != 0) die(path);
+  errno = EPERM;
+  if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022) != 0) die("boot file is not ours alone");
+  ssize_t size = read(fd, boot, sizeof boot);
+  close(fd);
+  struct cursor c = {.at = boot, .end = boot + (size < 0 ? 0 : size), .bad = size < 0};
+  if (take_u32(&c) != BOOT_MAGIC || take_u32(&c) != WIRE_VERSION) c.bad = true;
+  take_text(&c, take_u16(&c), run_path, sizeof run_path);
+  take_text(&c, take_u16(&c), bridge_path, sizeof bridge_path);
+  take_text(&c, take_u16(&c), cgroup_path, sizeof cgroup_path);
+  for (enum service_name name = EXECUTOR; name <= BROKER; name++) {
+    uint32_t plan_size = take_u32(&c);
+    const uint8_t *plan = take(&c, plan_size);
+    uint32_t command_size = take_u32(&c);
+    const uint8_t *command = take(&c, command_size);
+    if (plan != NULL && command != NULL)
+      services_describe(name, (struct cursor){.at = plan, .end = plan + plan_size},
+                        (struct cursor){.at = command, .end = command + command_size});
+  }
+  errno = EBADMSG;
+  if (c.bad || c.at != c.end) die("boot file");
+  host_detect(cgroup_path);
+  bridge = listen_at(bridge_path, 0666); /* answers questions; runs nothing */
+  if (listen(bridge, 128) != 0) die("listen");
+  door_open(run_path);
+}
+
+/* A known start whatever the caller left: descriptors, signals, limits, umask, environment (C30). */
+static int clean_start(void) {
+  sigset_t wanted;
+  struct sigaction standard = {.sa_handler = SIG_DFL};
+  struct rlimit descriptors = {.rlim_cur = 4096, .rlim_max = 4096};
+  struct stat st;
+  static char *nothing[] = {NULL};
+  environ = nothing;
+  for (int fd = 0; fd < 3; fd++)
+    if (fstat(fd, &st) != 0 && open("/dev/null", O_RDWR) != fd) _exit(1);
+  if (syscall(SYS_close_range, 3u, ~0u, 0) != 0) die("close_range");
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null < 0 || dup2(null, 0) != 0 || close(null) != 0) die("/dev/null");
+  for (int number = 1; number < 65; number++) sigaction(number, &standard, NULL);
+  sigemptyset(&wanted);
+  sigaddset(&wanted, SIGTERM);
+  sigaddset(&wanted, SIGINT);
+  sigaddset(&wanted, SIGHUP);
+  sigaddset(&wanted, SIGPIPE);
+  if (sigprocmask(SIG_SETMASK, &wanted, NULL) != 0) die("sigprocmask");
+  umask(077);
+  (void)setrlimit(RLIMIT_NOFILE, &descriptors); /* lower is fine too: accept then fails and the client hears of it */
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) die("PR_SET_DUMPABLE");
+  return signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int main(int argc, char **argv) {
+  if (argc != 2) {
+    note("usage: belladonna-launcher BOOT-FILE (started by `belladonna up`)");
+    return 2;
+  }
+  for (uint32_t i = 0; i < MAX_SLOTS; i++) slots[i].client = slots[i].pidfd = -1;
+  for (int i = 0; i < 2; i++) services[i].pidfd = services[i].channel.fd = -1;
+  int signals = clean_start();
+  loop = epoll_create1(EPOLL_CLOEXEC);
+  if (signals < 0 || loop < 0) die("epoll");
+  watch(signals, WATCH_SIGNALS, 0, EPOLLIN);
+  read_boot(argv[1]);
+  start_services();
+  run_loop(signals);
+  door_close();
+  services_stop(true);
+  unlink(bridge_path);
+  unlink(argv[1]);
+  host_release();
+  return 0;
+}

@@ -1,0 +1,193 @@
+/*
+ * mounts.c: step 3 of sandbox.c. Builds the new root from the plan, by descriptor, and leaves the old one.
+ *
+ * Sources are real paths: no component may be a link (RESOLVE_NO_SYMLINKS), so a link that somebody puts in the way
+ * while we work is an error and never followed (C32). Targets are resolved below the new root, links refused too.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/mount.h>
+#include <linux/openat2.h>
+
+#include "launcher.h"
+
+struct entry {
+  uint8_t op, flags;
+  uint16_t mode;
+  char source[4096], target[4096];
+};
+
+static int old_root, new_root;
+
+static int open_below(int root, const char *path, uint64_t flags) {
+  struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+  while (*path == '/') path++;
+  if (root == new_root) how.resolve |= RESOLVE_IN_ROOT;
+  return (int)syscall(SYS_openat2, root, *path == 0 ? "." : path, &how, sizeof how);
+}
+
+/* The directory that holds `target`, and its last component in `name`. */
+static int open_parent(const char *target, const char **name) {
+  char parent[4096];
+  const char *slash = strrchr(target, '/');
+  size_t size = slash == NULL ? 0 : (size_t)(slash - target);
+  *name = slash == NULL ? target : slash + 1;
+  memcpy(parent, target, size);
+  parent[size] = 0;
+  return open_below(new_root, parent, O_PATH | O_DIRECTORY);
+}
+
+/* A new file system of its own: tmpfs or proc. */
+static int new_file_system(const char *type, const char *size, uint16_t mode, uint32_t attributes) {
+  char octal[8];
+  int context = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+  if (context < 0) child_fail(WIRE_STAGE_MOUNT);
+  if (size != NULL) {
+    snprintf(octal, sizeof octal, "%o", mode & 07777u);
+    if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", size, 0) != 0 ||
+        syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", octal, 0) != 0)
+      child_fail(WIRE_STAGE_MOUNT);
+  }
+  if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) child_fail(WIRE_STAGE_MOUNT);
+  int tree = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
+  if (tree < 0) child_fail(WIRE_STAGE_MOUNT);
+  close(context);
+  return tree;
+}
+
+static void attach(int tree, int target) {
+  if (target < 0 || syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+    child_fail(WIRE_STAGE_MOUNT);
+  close(target);
+  close(tree);
+}
+
+/* Opens the place to mount on. It is made if it is missing: a directory, or an empty file for anything else. */
+static int place_for(const char *target, bool directory) {
+  const char *name;
+  int place = open_below(new_root, target, O_PATH | O_NOFOLLOW);
+  if (place >= 0 || errno != ENOENT) return place;
+  int parent = open_parent(target, &name);
+  if (parent < 0) child_fail(WIRE_STAGE_MOUNT);
+  int made = directory ? mkdirat(parent, name, 0755) : mknodat(parent, name, S_IFREG | 0444, 0);
+  if (made != 0 && errno != EEXIST) child_fail(WIRE_STAGE_MOUNT);
+  close(parent);
+  return open_below(new_root, target, O_PATH | O_NOFOLLOW);
+}
+
+/* A source in /proc means the new /proc: the host's would show other processes. */
+static void bind(const struct entry *entry) {
+  bool of_new_proc = strncmp(entry->source, "/proc/", 6) == 0;
+  struct stat st;
+  int source = open_below(of_new_proc ? new_root : old_root, entry->source, O_PATH | O_NOFOLLOW);
+  if (source < 0 && errno == ENOENT && (entry->flags & WIRE_MOUNT_OPTIONAL) != 0) return;
+  if (source < 0 || fstat(source, &st) != 0) child_fail(WIRE_STAGE_MOUNT);
+  if (entry->op == WIRE_MOUNT_DEVICE && !S_ISCHR(st.st_mode)) {
+    errno = ENODEV;
+    child_fail(WIRE_STAGE_MOUNT);
+  }
+  int tree = (int)syscall(SYS_open_tree, source, "",
+                          AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | (unsigned)OPEN_TREE_CLOEXEC);
+  if (tree < 0) child_fail(WIRE_STAGE_MOUNT);
+  struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID};
+  if (entry->op == WIRE_MOUNT_BIND) attributes.attr_set |= MOUNT_ATTR_NODEV;
+  if ((entry->flags & WIRE_MOUNT_WRITABLE) == 0 && entry->op == WIRE_MOUNT_BIND)
+    attributes.attr_set |= MOUNT_ATTR_RDONLY;
+  if ((entry->flags & WIRE_MOUNT_EXEC) == 0) attributes.attr_set |= MOUNT_ATTR_NOEXEC;
+  if (of_new_proc && (entry->flags & WIRE_MOUNT_WRITABLE) != 0) attributes.attr_clr = MOUNT_ATTR_RDONLY;
+  if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) != 0)
+    child_fail(WIRE_STAGE_MOUNT);
+  attach(tree, place_for(entry->target, S_ISDIR(st.st_mode)));
+  close(source);
+}
+
+static void make_symlink(const struct entry *entry) {
+  const char *name;
+  int parent = open_parent(entry->target, &name);
+  if (parent < 0 || symlinkat(entry->source, parent, name) != 0) child_fail(WIRE_STAGE_MOUNT);
+  close(parent);
+}
+
+static void make_directory(const struct entry *entry) {
+  const char *name;
+  int parent = open_parent(entry->target, &name);
+  if (parent < 0 || (mkdirat(parent, name, entry->mode & 07777u) != 0 && errno != EEXIST))
+    child_fail(WIRE_STAGE_MOUNT);
+  close(parent);
+}
+
+static void apply(const struct entry *entry) {
+  switch (entry->op) {
+    case WIRE_MOUNT_TMPFS:
+      attach(new_file_system("tmpfs", entry->source, entry->mode, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
+             place_for(entry->target, true));
+      if (strcmp(entry->target, "/tmp") == 0) child_report.features |= WIRE_FEATURE_PRIVATE_TMP;
+      return;
+    case WIRE_MOUNT_PROC:
+      attach(new_file_system("proc", NULL, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
+             place_for(entry->target, true));
+      return;
+    case WIRE_MOUNT_BIND:
+    case WIRE_MOUNT_DEVICE:
+      bind(entry);
+      return;
+    case WIRE_MOUNT_SYMLINK:
+      make_symlink(entry);
+      return;
+    case WIRE_MOUNT_DIRECTORY:
+      make_directory(entry);
+      return;
+    default:
+      errno = EBADMSG;
+      child_fail(WIRE_STAGE_MOUNT);
+  }
+}
+
+/* The old root is stacked below the new one for a moment and then let go; nothing of it stays reachable. */
+static void leave_old_root(void) {
+  struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
+  if (syscall(SYS_mount_setattr, new_root, "", AT_EMPTY_PATH, &read_only, sizeof read_only) != 0 ||
+      fchdir(new_root) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 || umount2(".", MNT_DETACH) != 0 ||
+      chdir("/") != 0)
+    child_fail(WIRE_STAGE_MOUNT);
+  child_report.features |= WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_ROOT_READ_ONLY;
+}
+
+void child_mounts(struct cursor *c, const struct wire_plan *plan) {
+  static struct entry entry;
+  bool own = (plan->namespaces & WIRE_NS_MOUNT) != 0;
+  umask(0); /* the plan says every mode; its own umask comes with the limits */
+  if (own) {
+    /* Nothing that happens in here reaches the host; what the host mounts later does not reach us. */
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) child_fail(WIRE_STAGE_MOUNT);
+    old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    new_root = new_file_system("tmpfs", "1048576", 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    /* It must be mounted somewhere to be pivoted to. The host's /proc is the one tree that no source lies in. */
+    if (old_root < 0 || syscall(SYS_move_mount, new_root, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) != 0)
+      child_fail(WIRE_STAGE_MOUNT);
+  }
+  for (uint16_t i = 0; i < plan->mount_count; i++) {
+    entry.op = take_u8(c);
+    entry.flags = take_u8(c);
+    entry.mode = take_u16(c);
+    take_text(c, take_u16(c), entry.source, sizeof entry.source);
+    take_text(c, take_u16(c), entry.target, sizeof entry.target);
+    if (c->bad || !own) {
+      errno = EBADMSG;
+      child_fail(WIRE_STAGE_MOUNT);
+    }
+    apply(&entry);
+  }
+  if (!own) return;
+  leave_old_root();
+  close(old_root);
+  close(new_root);
+}

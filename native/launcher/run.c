@@ -1,0 +1,336 @@
+/*
+ * run.c: what becomes of a request. A slot goes through the states of `enum slot_state` in their order and no other:
+ *
+ *   frame        from      states that take it          effect
+ *   PREPARE      executor  SUBMITTED                    sandbox is built and waits at the gate -> PREPARED
+ *   OPEN         executor  PREPARED                     gate opens -> RUNNING; or the end is told -> ENDED
+ *   REFUSE       broker    SUBMITTED, PREPARED          what was prepared is killed, the client is told -> ENDED
+ *   SIGNAL       client    RUNNING; before: gives up    passed to the command
+ *
+ * A frame for a run that is over is stale, not hostile: both services work at the same time. Any other frame out of
+ * its state ends both services. Why that is safe even if a service lies: only PREPARE and OPEN start anything, and
+ * only the executor's channel has them; a REFUSE can only stop a run that has not begun.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+struct slot slots[MAX_SLOTS];
+uint64_t next_run = 1;
+
+static uint32_t index_of(const struct slot *slot) { return (uint32_t)(slot - slots); }
+
+static struct slot *find_run(uint64_t run) {
+  for (uint32_t i = 0; i < MAX_SLOTS; i++)
+    if (slots[i].state >= SLOT_SUBMITTED && slots[i].run == run) return &slots[i];
+  return NULL;
+}
+
+static void close_fd(int *fd) {
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+}
+
+/* ---- starting ---- */
+
+static uint64_t clone_flags(const struct wire_plan *plan, bool service) {
+  uint64_t flags = CLONE_PIDFD;
+  if ((plan->namespaces & WIRE_NS_PID) != 0) flags |= CLONE_NEWPID;
+  if ((plan->namespaces & WIRE_NS_MOUNT) != 0) flags |= CLONE_NEWNS;
+  if ((plan->namespaces & WIRE_NS_IPC) != 0) flags |= CLONE_NEWIPC;
+  if ((plan->namespaces & WIRE_NS_UTS) != 0) flags |= CLONE_NEWUTS;
+  if (!host.privileged && !service) flags |= CLONE_NEWUSER;
+  return flags;
+}
+
+pid_t launch(struct start *start, const struct wire_plan *plan, int cgroup, int *pidfd) {
+  struct clone_arguments {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+  } arguments = {.flags = clone_flags(plan, start->service), .pidfd = (uintptr_t)pidfd, .exit_signal = SIGCHLD};
+  if (cgroup >= 0) {
+    arguments.flags |= 0x200000000ull; /* CLONE_INTO_CGROUP, Linux 5.7 */
+    arguments.cgroup = (uint64_t)cgroup;
+    if ((host.features & WIRE_FEATURE_CGROUP_KILL) != 0) child_report.features |= WIRE_FEATURE_CGROUP_KILL;
+  }
+  pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (pid == 0) sandbox_enter(start, plan);
+  child_report.features = 0;
+  return pid;
+}
+
+/* The run's own cgroup. Limits go in where this host has the controllers; the features say whether it has. */
+static int make_cgroup(uint64_t run, const struct wire_plan *plan) {
+  char name[32], value[32];
+  if (host.cgroup < 0) return -1;
+  snprintf(name, sizeof name, "run-%llu", (unsigned long long)run);
+  if (mkdirat(host.cgroup, name, 0755) != 0) return -1;
+  int fd = openat(host.cgroup, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0 || (host.features & WIRE_FEATURE_CGROUP_LIMITS) == 0) return fd;
+  snprintf(value, sizeof value, "%u", plan->pids_max);
+  bool limited = plan->pids_max == 0 || write_text(fd, "pids.max", value) == 0;
+  snprintf(value, sizeof value, "%llu", (unsigned long long)plan->memory_max);
+  if (plan->memory_max != 0 && write_text(fd, "memory.max", value) != 0) limited = false;
+  if (limited) child_report.features |= WIRE_FEATURE_CGROUP_LIMITS;
+  return fd;
+}
+
+static void start_failed(struct slot *slot, uint32_t stage) {
+  slot->failed = true;
+  slot->last = (struct report){.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
+}
+
+static void prepare(struct slot *slot, struct start *start, const struct wire_plan *plan) {
+  int gate[2], report[2];
+  slot->cgroup = make_cgroup(slot->run, plan);
+  if (host.cgroup >= 0 && slot->cgroup < 0) return start_failed(slot, WIRE_STAGE_CGROUP);
+  if (pipe2(gate, O_CLOEXEC) != 0) return start_failed(slot, WIRE_STAGE_CAPACITY);
+  if (pipe2(report, O_CLOEXEC) != 0) {
+    close(gate[0]);
+    close(gate[1]);
+    return start_failed(slot, WIRE_STAGE_CAPACITY);
+  }
+  start->gate = gate[0];
+  start->report = report[1];
+  memcpy(start->stdio, slot->stdio, sizeof start->stdio);
+  slot->pid = launch(start, plan, slot->cgroup, &slot->pidfd);
+  int error = errno;
+  close(gate[0]);
+  close(report[1]);
+  slot->gate = gate[1];
+  slot->report = report[0];
+  if (slot->pid < 0) {
+    slot->pidfd = -1;
+    errno = error;
+    return start_failed(slot, WIRE_STAGE_CLONE);
+  }
+  watch(slot->report, WATCH_REPORT, index_of(slot), EPOLLIN);
+  watch(slot->pidfd, WATCH_PROCESS, index_of(slot), EPOLLIN);
+}
+
+bool run_prepare(struct cursor *body) {
+  struct wire_prepare frame;
+  struct wire_plan plan;
+  struct start start = {.bootstrap = -1, .inherit = {-1, -1}};
+  const uint8_t *bytes = take(body, sizeof frame);
+  if (bytes == NULL) return false;
+  memcpy(&frame, bytes, sizeof frame);
+  const uint8_t *plan_bytes = take(body, frame.plan_size), *command_bytes = take(body, frame.command_size);
+  if (body->bad || body->at != body->end || frame.run >= next_run) return false;
+  start.plan = (struct cursor){.at = plan_bytes, .end = plan_bytes + frame.plan_size};
+  start.command = (struct cursor){.at = command_bytes, .end = command_bytes + frame.command_size};
+  if (!plan_head(&start.plan, &plan)) return false;
+
+  struct slot *slot = find_run(frame.run);
+  if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
+  if (slot->state != SLOT_SUBMITTED) return false;
+  slot->state = SLOT_PREPARED;
+  slot->time_limit_ms = plan.time_limit_ms;
+  prepare(slot, &start, &plan);
+  for (int i = 0; i < 3; i++) close_fd(&slot->stdio[i]);
+  return true;
+}
+
+/* ---- ending ---- */
+
+static void kill_run(struct slot *slot) {
+  if (slot->pidfd < 0) return;
+  if (slot->cgroup >= 0 && write_text(slot->cgroup, "cgroup.kill", "1") == 0) return;
+  (void)syscall(SYS_pidfd_send_signal, slot->pidfd, SIGKILL, NULL, 0); /* the first of its pid namespace takes all along */
+}
+
+static void tell_services(uint64_t run, const struct report *end, uint32_t kind, uint64_t wall_us) {
+  struct wire_exited frame = {.run = run, .kind = kind, .value = end->value, .stage = end->stage,
+                              .features = end->features, .user_us = end->user_us, .system_us = end->system_us,
+                              .max_rss_kib = end->max_rss_kib, .wall_us = wall_us};
+  struct part part = {&frame, sizeof frame};
+  if (!services_send(WIRE_EXITED, &part, 1)) services_failed("a service does not take frames");
+}
+
+static void tell_client(struct slot *slot, uint32_t kind) {
+  uint8_t frame[sizeof(struct wire_head) + sizeof(struct wire_ended) + MAX_TICKET];
+  struct wire_ended ended = {.kind = kind, .value = slot->last.value, .stage = slot->last.stage,
+                             .ticket_size = slot->ticket_size};
+  struct wire_head head = {.size = (uint32_t)(sizeof ended + slot->ticket_size), .kind = WIRE_ENDED, .zero = 0};
+  memcpy(frame, &head, sizeof head);
+  memcpy(frame + sizeof head, &ended, sizeof ended);
+  memcpy(frame + sizeof head + sizeof ended, slot->ticket, slot->ticket_size);
+  if (slot->client >= 0) (void)send(slot->client, frame, sizeof head + head.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  close_fd(&slot->client);
+}
+
+/* The end of a run whose gate was opened. The client hears of it first: nobody waits for our cleaning up. */
+static void finish(struct slot *slot, uint32_t kind) {
+  uint64_t wall_us = slot->opened_us == 0 ? 0 : now_us() - slot->opened_us;
+  if (kind == WIRE_END_TIMED_OUT || kind == WIRE_END_LOST || kind == WIRE_END_GONE) slot->last.value = 0;
+  tell_client(slot, kind);
+  slot->state = SLOT_ENDED;
+  slot->deadline_ms = 0;
+  tell_services(slot->run, &slot->last, kind, wall_us);
+  kill_run(slot);
+  if (slot->pidfd < 0) slot_release(slot);
+}
+
+void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
+  struct part parts[] = {{&status, sizeof status}, {problem, strlen(problem)}};
+  uint8_t frame[sizeof(struct wire_head) + sizeof status + MAX_REFUSAL];
+  struct wire_head head = {.size = (uint32_t)(parts[0].size + parts[1].size), .kind = WIRE_REFUSED, .zero = 0};
+  if (parts[1].size > MAX_REFUSAL) return;
+  memcpy(frame, &head, sizeof head);
+  memcpy(frame + sizeof head, parts[0].bytes, parts[0].size);
+  memcpy(frame + sizeof head + parts[0].size, parts[1].bytes, parts[1].size);
+  if (slot->client >= 0) (void)send(slot->client, frame, sizeof head + head.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  close_fd(&slot->client);
+}
+
+/* A slot that never ran lets go of its client; what was prepared is killed and waited for. */
+static void abandon(struct slot *slot) {
+  close_fd(&slot->client);
+  close_fd(&slot->gate);
+  slot->state = SLOT_ENDED;
+  slot->deadline_ms = 0;
+  kill_run(slot);
+  if (slot->pidfd < 0) slot_release(slot);
+}
+
+bool run_refuse(struct cursor *body) {
+  static char problem[MAX_REFUSAL + 1];
+  uint64_t run = take_u64(body);
+  uint32_t status = take_u32(body);
+  take_text(body, (size_t)(body->end - body->at), problem, sizeof problem);
+  if (body->bad || run >= next_run) return false;
+  struct slot *slot = find_run(run);
+  if (slot == NULL || slot->state == SLOT_ENDED) return true;
+  if (slot->state == SLOT_RUNNING) return false;
+  refuse_client(slot, status, problem);
+  abandon(slot);
+  return true;
+}
+
+bool run_open(struct cursor *body) {
+  uint64_t run = take_u64(body);
+  size_t size = (size_t)(body->end - body->at);
+  const uint8_t *ticket = take(body, size);
+  if (body->bad || size > MAX_TICKET || run >= next_run) return false;
+  struct slot *slot = find_run(run);
+  if (slot == NULL || slot->state == SLOT_ENDED) {
+    struct report none = {0};
+    tell_services(run, &none, WIRE_END_GONE, 0);
+    return true;
+  }
+  if (slot->state != SLOT_PREPARED) return false;
+  memcpy(slot->ticket, ticket, size);
+  slot->ticket_size = (uint16_t)size;
+  if (slot->client_gone || slot->failed) {
+    finish(slot, slot->failed ? WIRE_END_FAILED : WIRE_END_GONE);
+    return true;
+  }
+  slot->state = SLOT_RUNNING;
+  slot->opened_us = now_us();
+  slot->deadline_ms = slot->time_limit_ms == 0 ? 0 : now_ms() + slot->time_limit_ms;
+  (void)!write(slot->gate, "G", 1); /* EPIPE: the child is dead, and its pidfd says so */
+  close_fd(&slot->gate);
+  return true;
+}
+
+void run_signal(struct slot *slot, uint32_t signal) {
+  if (slot->state == SLOT_RUNNING) {
+    (void)syscall(SYS_pidfd_send_signal, slot->pidfd, (int)signal, NULL, 0);
+  } else if (signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT) {
+    run_client_gone(slot);
+  }
+}
+
+void run_client_gone(struct slot *slot) {
+  close_fd(&slot->client);
+  if (slot->state == SLOT_READING) {
+    slot_release(slot);
+  } else if (slot->state == SLOT_RUNNING && !slot->client_gone) {
+    (void)syscall(SYS_pidfd_send_signal, slot->pidfd, SIGHUP, NULL, 0);
+    uint64_t end_ms = now_ms() + HANGUP_GRACE_MS;
+    if (slot->deadline_ms == 0 || end_ms < slot->deadline_ms) slot->deadline_ms = end_ms;
+  }
+  slot->client_gone = true;
+}
+
+void run_expired(struct slot *slot) {
+  slot->deadline_ms = 0;
+  if (slot->state == SLOT_READING) {
+    close_fd(&slot->client);
+    slot_release(slot);
+  } else if (slot->state == SLOT_RUNNING) {
+    slot->timed_out = !slot->client_gone;
+    kill_run(slot);
+  } else {
+    services_failed("a request was not answered in time");
+  }
+}
+
+void run_reported(struct slot *slot) {
+  struct report report;
+  ssize_t n = read(slot->report, &report, sizeof report);
+  if (n != (ssize_t)sizeof report) { /* end of file: the pidfd tells the rest */
+    close_fd(&slot->report);
+    return;
+  }
+  slot->last = report;
+  if (report.kind == 0 || slot->state == SLOT_ENDED) return;
+  if (report.kind == WIRE_END_FAILED && slot->state == SLOT_PREPARED) {
+    slot->failed = true; /* told when the gate would have opened, so that it has an entry and a receipt */
+  } else if (slot->state == SLOT_RUNNING) {
+    finish(slot, slot->timed_out ? WIRE_END_TIMED_OUT : report.kind);
+  }
+}
+
+void run_exited(struct slot *slot) {
+  siginfo_t info;
+  if (slot->report >= 0) run_reported(slot); /* what it wrote last may still be in the pipe */
+  if (slot->state == SLOT_RUNNING) {
+    slot->last.value = SIGKILL;
+    finish(slot, slot->timed_out ? WIRE_END_TIMED_OUT : WIRE_END_SIGNALLED);
+  } else if (slot->state == SLOT_PREPARED && !slot->failed) {
+    errno = ECHILD;
+    start_failed(slot, WIRE_STAGE_CLONE);
+  }
+  waitid(P_PIDFD, (id_t)slot->pidfd, &info, WEXITED);
+  close_fd(&slot->pidfd);
+  if (slot->state == SLOT_ENDED) slot_release(slot);
+}
+
+void run_lose_all(void) {
+  for (uint32_t i = 0; i < MAX_SLOTS; i++) {
+    struct slot *slot = &slots[i];
+    if (slot->state == SLOT_RUNNING) {
+      kill_run(slot);
+      finish(slot, WIRE_END_LOST);
+    } else if (slot->state == SLOT_SUBMITTED || slot->state == SLOT_PREPARED) {
+      refuse_client(slot, 125, problem_unavailable);
+      abandon(slot);
+    }
+  }
+}
+
+void slot_release(struct slot *slot) {
+  char name[32];
+  close_fd(&slot->client);
+  close_fd(&slot->gate);
+  close_fd(&slot->report);
+  close_fd(&slot->pidfd);
+  for (int i = 0; i < 3; i++) close_fd(&slot->stdio[i]);
+  if (slot->cgroup >= 0) {
+    close_fd(&slot->cgroup);
+    snprintf(name, sizeof name, "run-%llu", (unsigned long long)slot->run);
+    if (unlinkat(host.cgroup, name, AT_REMOVEDIR) != 0) note("a run's cgroup could not be removed");
+  }
+  slot->state = SLOT_FREE;
+}

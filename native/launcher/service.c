@@ -1,0 +1,136 @@
+/*
+ * service.c: broker and executor: how they are started with their privileges dropped, and how they end.
+ *
+ * Both or none: they hold one conversation, so when one dies the other goes too, every run is killed, and both start
+ * anew. What they had made durable is what they start from.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/seccomp.h>
+
+#include "launcher.h"
+
+#define START_DEADLINE_MS 20000
+#define STOP_DEADLINE_MS 3000
+
+struct service services[2]; /* main() sets the descriptors to -1: initialised here, the buffers would be in the file */
+static struct {
+  struct cursor plan, command;
+} described[2];
+
+void services_describe(enum service_name name, struct cursor plan, struct cursor command) {
+  described[name].plan = plan;
+  described[name].command = command;
+}
+
+bool services_ready(void) { return services[EXECUTOR].ready && services[BROKER].ready; }
+
+/* Receives what `send_up` in sandbox.c sent: the channel, the exec listener, and perhaps the peers' channel. */
+static size_t receive_up(int bootstrap, int *fds, size_t most) {
+  char byte;
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(sizeof(int) * 4)];
+  } control;
+  struct iovec data = {.iov_base = &byte, .iov_len = 1};
+  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct pollfd ready = {.fd = bootstrap, .events = POLLIN};
+  if (poll(&ready, 1, START_DEADLINE_MS) != 1 || recvmsg(bootstrap, &message, MSG_CMSG_CLOEXEC) != 1) return 0;
+  struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+  if (c == NULL || c->cmsg_type != SCM_RIGHTS) return 0;
+  size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  if (count > most) return 0;
+  memcpy(fds, CMSG_DATA(c), count * sizeof(int));
+  return count;
+}
+
+/*
+ * Lets the service's one exec through and closes the listener: from then on the kernel answers ENOSYS to execve.
+ * FLAG_CONTINUE is safe here and only here: until that exec the process runs our own code.
+ */
+static bool permit_one_exec(int listener) {
+  struct seccomp_notif asked = {0};
+  struct seccomp_notif_resp answer = {.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+  struct pollfd ready = {.fd = listener, .events = POLLIN};
+  bool permitted = poll(&ready, 1, START_DEADLINE_MS) == 1 &&
+                   ioctl(listener, (int)SECCOMP_IOCTL_NOTIF_RECV, &asked) == 0 && asked.data.nr == SYS_execveat;
+  if (permitted) {
+    answer.id = asked.id;
+    permitted = ioctl(listener, (int)SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0;
+  }
+  close(listener);
+  return permitted;
+}
+
+/* Starts one service. `peer` is the channel between the two: made by the broker, handed to the executor. */
+static bool start_one(enum service_name name, int bridge_listener, int *peer) {
+  struct service *service = &services[name];
+  struct wire_plan plan;
+  int bootstrap[2], fds[3];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bootstrap) != 0) return false;
+  struct start start = {.plan = described[name].plan, .command = described[name].command, .gate = -1, .report = -1,
+                        .stdio = {0, 2, 2}, .service = true, .bootstrap = bootstrap[1],
+                        .inherit = {name == BROKER ? bridge_listener : *peer, -1}, .makes_peer = name == BROKER};
+  bool known = plan_head(&start.plan, &plan) && (plan.flags & WIRE_PLAN_NO_EXEC) != 0;
+  service->pid = known ? launch(&start, &plan, -1, &service->pidfd) : -1;
+  close(bootstrap[1]);
+  if (service->pid < 0) service->pidfd = -1;
+  size_t count = service->pid < 0 ? 0 : receive_up(bootstrap[0], fds, 3);
+  close(bootstrap[0]);
+  bool started = count == (name == BROKER ? 3u : 2u) && permit_one_exec(fds[1]);
+  if (!started) {
+    note(name == BROKER ? "the broker did not start" : "the executor did not start");
+    return false;
+  }
+  if (name == BROKER) *peer = fds[2];
+  service->channel.fd = fds[0];
+  service->channel.in_size = service->channel.out_from = service->channel.out_size = 0;
+  watch(service->channel.fd, WATCH_CHANNEL, name, EPOLLIN);
+  watch(service->pidfd, WATCH_SERVICE, name, EPOLLIN);
+  return true;
+}
+
+bool services_start(int bridge_listener) {
+  int peer = -1;
+  bool started = start_one(BROKER, bridge_listener, &peer) && start_one(EXECUTOR, -1, &peer);
+  if (peer >= 0) close(peer);
+  return started;
+}
+
+/* true: it has ended within `wait_ms`, and is reaped. */
+static bool ended(struct service *service, int wait_ms) {
+  siginfo_t info;
+  struct pollfd gone = {.fd = service->pidfd, .events = POLLIN};
+  if (poll(&gone, 1, wait_ms) != 1) return false;
+  waitid(P_PIDFD, (id_t)service->pidfd, &info, WEXITED);
+  close(service->pidfd);
+  service->pidfd = -1;
+  return true;
+}
+
+/* In order: the broker first, so that the executor can still sign its last checkpoint. Otherwise at once. */
+void services_stop(bool orderly) {
+  for (int i = BROKER; i >= EXECUTOR; i--) {
+    struct service *service = &services[i];
+    service->ready = false;
+    if (service->pidfd >= 0) {
+      (void)syscall(SYS_pidfd_send_signal, service->pidfd, orderly ? SIGTERM : SIGKILL, NULL, 0);
+      if (!ended(service, orderly ? STOP_DEADLINE_MS : -1)) {
+        (void)syscall(SYS_pidfd_send_signal, service->pidfd, SIGKILL, NULL, 0);
+        (void)ended(service, -1);
+      }
+    }
+    if (service->channel.fd >= 0) close(service->channel.fd);
+    service->channel.fd = -1;
+  }
+}

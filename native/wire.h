@@ -1,0 +1,282 @@
+/*
+ * wire.h: the one place for frames that cross a process boundary. spec/wire.md is the normative text;
+ * test/native/wire-layout.test.ts compares every size and offset here with the TypeScript decoder.
+ *
+ * All integers are little-endian. A frame is `struct wire_head` and then `size` bytes of body. A string is a
+ * u16 byte count and that many bytes, without NUL ("str16"); a blob has a u32 count ("blob32").
+ */
+#ifndef BELLADONNA_WIRE_H
+#define BELLADONNA_WIRE_H
+
+#include <stdint.h>
+
+#define WIRE_VERSION 1u
+
+/* A request frame, head included, is at most 64 KiB (DESIGN.md section 5). */
+#define WIRE_MAX_REQUEST 65536u
+/* A frame between our own processes: a plan with its seccomp program, mounts, argv and environment. */
+#define WIRE_MAX_FRAME 262144u
+#define WIRE_MAX_GROUPS 256u
+
+struct wire_head {
+  uint32_t size; /* bytes of body that follow */
+  uint16_t kind; /* enum wire_kind */
+  uint16_t zero; /* must be 0 */
+};
+
+enum wire_kind {
+  /* client to launcher */
+  WIRE_REQUEST = 0x0101, /* the flat request; read by executor and broker, never by the launcher */
+  WIRE_SIGNAL = 0x0102,  /* u32 signal number */
+  /* launcher to client */
+  WIRE_REFUSED = 0x0181, /* u32 exit status for the client, then an RFC 9457 problem as JSON text */
+  WIRE_ENDED = 0x0182,   /* struct wire_ended, then the executor's ticket */
+  /* launcher to broker and executor */
+  WIRE_HELLO = 0x0201,  /* struct wire_hello */
+  WIRE_SUBMIT = 0x0202, /* struct wire_submit, u32 groups[group_count], then the request's body as received */
+  WIRE_EXITED = 0x0203, /* struct wire_exited */
+  /* executor to launcher */
+  WIRE_EXECUTOR_READY = 0x0301, /* empty */
+  WIRE_PREPARE = 0x0302,        /* struct wire_prepare, then that many bytes of plan and of command */
+  WIRE_OPEN = 0x0303,           /* u64 run, then a ticket of at most 256 bytes that goes to the client unread */
+  /* broker to launcher */
+  WIRE_BROKER_READY = 0x0401, /* empty */
+  WIRE_REFUSE = 0x0402,       /* u64 run, then the body of WIRE_REFUSED */
+  /* executor to broker */
+  WIRE_IDENTITY = 0x0501, /* struct wire_identity, once */
+  WIRE_RESOLVED = 0x0502, /* struct wire_resolved */
+  WIRE_DECLINED = 0x0503, /* u64 run, str16 code, str16 detail */
+  WIRE_RECEIPT = 0x0504,  /* u64 run, then the signed receipt */
+  WIRE_SIGNED = 0x0505,   /* a checkpoint: the text of a signed note */
+  /* broker to executor */
+  WIRE_INTEND = 0x0601,   /* struct wire_intend */
+  WIRE_RECORDED = 0x0602, /* struct wire_recorded */
+  WIRE_DROPPED = 0x0603,  /* u64 run: the broker refused it */
+  WIRE_SIGN = 0x0604,     /* struct wire_sign, then 32-byte consistency hashes */
+};
+
+/* What the launcher found out about a peer on a connection that it accepted itself. */
+enum wire_subject_flag {
+  WIRE_OTHER_USER_NAMESPACE = 1u << 0,
+  WIRE_OTHER_PID_NAMESPACE = 1u << 1,
+  WIRE_NAMESPACE_UNKNOWN = 1u << 2, /* the peer was gone, or the kernel does not say */
+};
+
+/* What a client's descriptor is; anything else is refused before a request is passed on. */
+enum wire_stdio {
+  WIRE_STDIO_NULL = 0,
+  WIRE_STDIO_PIPE = 1,
+  WIRE_STDIO_SOCKET = 2,
+  WIRE_STDIO_FILE = 3,
+  WIRE_STDIO_TERMINAL = 4,
+};
+
+struct wire_hello {
+  uint32_t version;
+  uint32_t features; /* enum wire_feature: what this kernel and this launcher can enforce */
+  uint64_t boot_ms;  /* CLOCK_REALTIME at the launcher's start */
+};
+
+struct wire_submit {
+  uint64_t run; /* rises by one with each request; never used twice by one launcher */
+  uint32_t pid;
+  uint32_t uid; /* effective uid at connect(2) */
+  uint32_t gid;
+  uint32_t flags;
+  uint8_t stdio[4]; /* enum wire_stdio of 0, 1, 2; the fourth is 0 */
+  uint32_t group_count;
+};
+
+enum wire_end {
+  WIRE_END_EXITED = 1,    /* value = exit status */
+  WIRE_END_SIGNALLED = 2, /* value = signal */
+  WIRE_END_TIMED_OUT = 3, /* value = 0: the profile's time limit ran out, the cgroup was killed */
+  WIRE_END_FAILED = 4,    /* value = errno, stage = enum wire_stage: the command never started */
+  WIRE_END_GONE = 5,      /* the client was gone, or the run refused, before the gate opened: never started */
+  WIRE_END_LOST = 6,      /* a service of the bridge died: the run was killed */
+};
+
+enum wire_stage {
+  WIRE_STAGE_NONE = 0,
+  WIRE_STAGE_CLONE = 1,
+  WIRE_STAGE_CGROUP = 2,
+  WIRE_STAGE_NETWORK = 3,
+  WIRE_STAGE_MOUNT = 4,
+  WIRE_STAGE_LIMITS = 5,
+  WIRE_STAGE_IDENTITY = 6,
+  WIRE_STAGE_LANDLOCK = 7,
+  WIRE_STAGE_SECCOMP = 8,
+  WIRE_STAGE_EXECUTABLE = 9, /* it is not the file that was hashed */
+  WIRE_STAGE_EXEC = 10,
+  WIRE_STAGE_STDIO = 11,
+  WIRE_STAGE_CAPACITY = 12,
+};
+
+struct wire_ended {
+  uint32_t kind;
+  uint32_t value;
+  uint32_t stage;
+  uint32_t ticket_size;
+};
+
+struct wire_exited {
+  uint64_t run;
+  uint32_t kind;
+  uint32_t value;
+  uint32_t stage;
+  uint32_t features;     /* enum wire_feature: what was in force for this run */
+  uint64_t user_us;      /* rusage of the run and all its waited-for children */
+  uint64_t system_us;
+  uint64_t max_rss_kib;
+  uint64_t wall_us;      /* from the gate to the end, CLOCK_MONOTONIC */
+};
+
+enum wire_feature {
+  WIRE_FEATURE_PID_NAMESPACE = 1u << 0,
+  WIRE_FEATURE_MOUNT_NAMESPACE = 1u << 1,
+  WIRE_FEATURE_IPC_NAMESPACE = 1u << 2,
+  WIRE_FEATURE_UTS_NAMESPACE = 1u << 3,
+  WIRE_FEATURE_NETWORK_NAMESPACE = 1u << 4,
+  WIRE_FEATURE_NETWORK_SHARED_EMPTY = 1u << 5, /* the empty network namespace is shared between runs */
+  WIRE_FEATURE_CGROUP_NAMESPACE = 1u << 6,
+  WIRE_FEATURE_CGROUP_KILL = 1u << 7, /* an own cgroup v2, ended by cgroup.kill */
+  WIRE_FEATURE_CGROUP_LIMITS = 1u << 8,
+  WIRE_FEATURE_ROOT_READ_ONLY = 1u << 9,
+  WIRE_FEATURE_PRIVATE_TMP = 1u << 10,
+  WIRE_FEATURE_CAPABILITIES = 1u << 11,
+  WIRE_FEATURE_NO_NEW_PRIVS = 1u << 12,
+  WIRE_FEATURE_SECCOMP = 1u << 13,
+  WIRE_FEATURE_LANDLOCK_SCOPE = 1u << 14, /* abstract sockets and signals stay inside */
+  WIRE_FEATURE_RLIMITS = 1u << 15,
+  WIRE_FEATURE_USER_NAMESPACE = 1u << 16, /* unprivileged mode: root inside is the caller outside */
+  WIRE_FEATURE_PEER_PIDFD = 1u << 17,     /* host only: SO_PEERPIDFD */
+};
+
+/* Which sandbox, before which command. The executor sends it once its own decision is a permit. */
+struct wire_prepare {
+  uint64_t run;
+  uint32_t plan_size;    /* a PLAN, compiled when the policy was installed (spec/plan.md) */
+  uint32_t command_size; /* a COMMAND, made for this run (spec/plan.md) */
+};
+
+/* Who this host is, and where receipts and signatures stand. */
+struct wire_identity {
+  uint8_t public_key[32]; /* Ed25519, of receipts and checkpoints */
+  uint8_t policy_digest[32];
+  uint64_t receipt_count;
+  uint8_t receipt_head[32]; /* hash of the last receipt's record */
+  uint64_t signed_size;     /* the tree of the last checkpoint, 0 before the first */
+  uint8_t signed_root[32];
+};
+
+struct wire_resolved {
+  uint64_t run;
+  uint64_t time_ms;      /* the executor's clock: never below the last receipt's */
+  uint64_t not_after_ms;
+  uint8_t nonce[16];
+  uint8_t executable_sha256[32];
+  uint8_t action_digest[32];
+};
+
+struct wire_intend {
+  uint64_t run;
+  uint8_t action_digest[32];
+};
+
+struct wire_recorded {
+  uint64_t run;
+  uint64_t entry; /* index of the intent's entry in the log */
+};
+
+struct wire_sign {
+  uint64_t tree_size;
+  uint64_t previous_size; /* the tree of the last checkpoint that the executor signed */
+  uint8_t root[32];
+  uint32_t hash_count;
+  uint32_t zero;
+};
+
+/*
+ * PLAN: what a profile allows, as bytes. The launcher applies it in the order of the fields and reads nothing else.
+ * struct wire_plan, struct wire_rlimit[rlimit_count], then mount_count times (u8 op, u8 flags, u16 mode, str16 source,
+ * str16 target), then seccomp_count times the kernel's 8-byte struct sock_filter.
+ */
+struct wire_plan {
+  uint32_t version;
+  uint32_t namespaces;     /* enum wire_namespace */
+  uint64_t capabilities;   /* bit n = capability n stays, in all five sets */
+  uint64_t landlock_scope; /* LANDLOCK_SCOPE_* bits that must be in force where the ABI has them */
+  uint64_t memory_max;     /* bytes, 0 = none; cgroup memory.max where the controller is there */
+  uint32_t pids_max;       /* 0 = none; cgroup pids.max where the controller is there */
+  uint32_t time_limit_ms;  /* 0 = none */
+  uint32_t umask;
+  uint32_t flags; /* enum wire_plan_flag */
+  uint16_t rlimit_count;
+  uint16_t mount_count;
+  uint16_t seccomp_count;
+  uint16_t zero;
+};
+
+enum wire_namespace {
+  WIRE_NS_PID = 1u << 0,
+  WIRE_NS_MOUNT = 1u << 1,
+  WIRE_NS_IPC = 1u << 2,
+  WIRE_NS_UTS = 1u << 3,
+  WIRE_NS_NETWORK = 1u << 4,      /* an empty network namespace: own, or the shared one where that is safe */
+  WIRE_NS_NETWORK_OWN = 1u << 5,  /* with WIRE_NS_NETWORK: never the shared one */
+  WIRE_NS_CGROUP = 1u << 6,
+  WIRE_NS_LOOPBACK = 1u << 7,     /* bring lo up; needs WIRE_NS_NETWORK_OWN */
+};
+
+enum wire_plan_flag {
+  WIRE_PLAN_STDIN_NULL = 1u << 0, /* the command reads /dev/null whatever the client passed */
+  WIRE_PLAN_NO_EXEC = 1u << 1,    /* services: no execve after their own start, and no new process */
+};
+
+struct wire_rlimit {
+  uint32_t resource;
+  uint32_t zero;
+  uint64_t soft;
+  uint64_t hard;
+};
+
+/* `source` is a real path of the host: no component of it is followed if it is a link. `target` is below the new root. */
+enum wire_mount {
+  WIRE_MOUNT_TMPFS = 1,   /* mode = permission bits; source = size in bytes as decimal text */
+  WIRE_MOUNT_BIND = 2,    /* flags: enum wire_mount_flag */
+  WIRE_MOUNT_PROC = 3,
+  WIRE_MOUNT_DEVICE = 4,  /* a character device of the host, bound onto a file */
+  WIRE_MOUNT_SYMLINK = 5, /* source = the link's text */
+  WIRE_MOUNT_DIRECTORY = 6,
+};
+
+enum wire_mount_flag {
+  WIRE_MOUNT_WRITABLE = 1u << 0,
+  WIRE_MOUNT_OPTIONAL = 1u << 1, /* absent on this host: leave it out */
+  WIRE_MOUNT_EXEC = 1u << 2,     /* without it MOUNT_ATTR_NOEXEC */
+};
+
+/*
+ * COMMAND: struct wire_command, then u32 groups[group_count], str16 executable, str16 cwd, argc times blob32,
+ * envc times blob32 ("NAME=value").
+ */
+struct wire_command {
+  uint32_t uid;
+  uint32_t gid;
+  uint16_t group_count;
+  uint16_t argc;
+  uint16_t envc;
+  uint16_t zero;
+  uint64_t device; /* of the executable that was hashed: st_dev, st_ino, st_size, st_mtim, st_ctim */
+  uint64_t inode;
+  uint64_t size;
+  uint64_t mtime_ns;
+  uint64_t ctime_ns;
+};
+
+/*
+ * REQUEST body: u8 version = 1, u8 flags = 0, u16 parameter count, str16 action, str16 reason, u8 nonce size (0 or 16),
+ * nonce, then per parameter str16 name and str16 value. Nothing may follow.
+ */
+
+#endif
