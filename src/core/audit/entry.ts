@@ -1,0 +1,143 @@
+import type { RefusalCode } from '../refusal.ts'
+
+/**
+ * The longest entry in bytes.
+ *
+ * An entry bundle of c2sp.org/tlog-tiles writes each length as a uint16, so a longer entry could never be sealed into
+ * one that other people's tools read.
+ */
+export const maxEntryBytes: number = 65_535
+
+/** Whether the policy that was in force was signed by an enrolled key. */
+export type PolicyTrust = 'unsigned' | 'signed'
+
+/** What each entry has. */
+export type EntryCommon = Readonly<{
+  /** 32 random hexadecimal digits: without them somebody could guess a redacted entry by its leaf hash. */
+  salt: string
+  /** The writer's clock. */
+  timeMs: number
+  policy: PolicyTrust
+}>
+
+/** The bridge came up. All runs of earlier starts are closed by the entries before it. */
+export type StartEntry = EntryCommon &
+  Readonly<{
+    kind: 'start'
+    /** Host id: 64 hexadecimal digits. */
+    host: string
+    policyDigest: string
+    /** What this host can enforce, by the names of the sandbox features. */
+    features: readonly string[]
+    /** Versions by name: belladonna, node, kernel. */
+    versions: Readonly<Record<string, string>>
+    /** The executor's receipts at this moment. `head` is `receiptHash` of the last, 64 zeros for none. */
+    receipts: Readonly<{ count: number; head: string }>
+  }>
+
+/** Why a run may happen. Durable before its gate opens. */
+export type IntentEntry = EntryCommon &
+  Readonly<{
+    kind: 'intent'
+    run: number
+    /** The requester's process, as the kernel named it. */
+    pid: number
+    /** Canonical JSON of the resolved action: an object within the entry. */
+    action: string
+    /** SHA-256 of `action`, 64 hexadecimal digits. */
+    actionDigest: string
+    decision: 'permit'
+    /** Which grant permitted it. */
+    grant: string
+    /** What the requester gave as reason. Never ours, never to be believed. */
+    requesterText: string
+  }>
+
+/** The peer of a request that was refused. Ids are as the kernel gave them, -1 as 4294967295. */
+export type DeniedSubject = Readonly<{
+  uid: number
+  gid: number
+  groups: readonly number[]
+  pid: number
+  foreign: boolean
+}>
+
+/** A request that was refused. */
+export type DenialEntry = EntryCommon &
+  Readonly<{
+    kind: 'denial'
+    run: number
+    subject: DeniedSubject
+    /** The action that was asked for, null when it was not even of an id's form. */
+    action: string | null
+    code: RefusalCode
+    rule: string | null
+    /** The parameter at fault, when it is one that the policy names. */
+    parameter: string | null
+    /** What the requester gave as reason, null when the request could not be read. */
+    requesterText: string | null
+  }>
+
+/** How a run ended. */
+export type End = Readonly<{
+  kind: 'exited' | 'signalled' | 'timed_out' | 'failed' | 'gone' | 'lost'
+  /** Exit status, signal or errno. */
+  value: number
+  /** Where the making of a run failed, `none` otherwise. */
+  stage: string
+}>
+
+/** rusage of a run and all its waited-for children. */
+export type Usage = Readonly<{
+  userUs: number
+  systemUs: number
+  maxRssKib: number
+  wallUs: number
+}>
+
+/** A run is over. */
+export type OutcomeEntry = EntryCommon &
+  Readonly<{
+    kind: 'outcome'
+    run: number
+    /** Index of the run's intent. */
+    intent: number
+    end: End
+    usage: Usage
+    /** What was in force for this run. */
+    features: readonly string[]
+    /** `pass`: the client's own descriptors, so nothing is known of the output. */
+    output: Readonly<{ kind: 'pass' }>
+    /** The receipt's record, as text; null only for a run that never started. */
+    receipt: string | null
+  }>
+
+/**
+ * What a start found unclosed.
+ *
+ * `unknown`: there is a receipt, so the gate may have opened. `never_started`: there is an intent without a receipt, and
+ * no gate opens without one.
+ */
+export type RecoveredEntry = EntryCommon &
+  Readonly<{
+    kind: 'recovered'
+    run: number
+    actionDigest: string
+    /** Index of the run's intent, null when the log has none. */
+    intent: number | null
+    /** The receipt's record, as text. */
+    receipt: string | null
+    state: 'unknown' | 'never_started'
+  }>
+
+/** The bridge went down in order. */
+export type StopEntry = EntryCommon &
+  Readonly<{
+    kind: 'stop'
+    /** A word of ours, as `requested`. */
+    reason: string
+  }>
+
+/** One record of the log. */
+export type Entry =
+  StartEntry | IntentEntry | DenialEntry | OutcomeEntry | RecoveredEntry | StopEntry

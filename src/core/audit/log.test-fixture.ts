@@ -1,0 +1,187 @@
+import { createPrivateKey, sign as signEd25519 } from 'node:crypto'
+import { isGid, isUid } from '../identity.ts'
+import type { Gid, Uid } from '../identity.ts'
+import { formatCanonicalJson } from '../json/canonical.ts'
+import { sha256Hex } from '../json/digest.ts'
+import { parseHex } from '../json/hex.ts'
+import { hostIdOf, originOf, signCheckpoint } from './checkpoint.ts'
+import type { Sign } from './ed25519.ts'
+import type { Entry, EntryCommon, IntentEntry, OutcomeEntry, RecoveredEntry } from './entry.ts'
+import { formatEntry } from './entry-format.ts'
+import { leafHash, rootHash, treeOf } from './merkle.ts'
+import { nextReceipt, noReceipts } from './receipt.ts'
+import type { ReceiptHead } from './receipt.ts'
+import { makeVerifierKey } from './signed-note.ts'
+import type { VerifierKey } from './signed-note.ts'
+
+/** A signing key that is the same in each run of the tests. The private half is 32 times the byte `fill`. */
+export function testKey(fill: number): { key: VerifierKey; sign: Sign; host: string } {
+  const pkcs8 = Buffer.concat([
+    Buffer.from('302e020100300506032b657004220420', 'hex'),
+    Buffer.alloc(32, fill),
+  ])
+  const privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' })
+  const x = privateKey.export({ format: 'jwk' }).x ?? ''
+  const publicKey = Uint8Array.from(Buffer.from(x, 'base64url'))
+  const host = hostIdOf(publicKey)
+  return {
+    key: makeVerifierKey(originOf(host), publicKey),
+    sign: (bytes) => signEd25519(null, bytes, privateKey),
+    host,
+  }
+}
+
+export function testUid(value: number): Uid {
+  if (!isUid(value)) throw new Error('not a uid')
+  return value
+}
+
+export function testGid(value: number): Gid {
+  if (!isGid(value)) throw new Error('not a gid')
+  return value
+}
+
+export const testCommon: EntryCommon = {
+  salt: '00112233445566778899aabbccddeeff',
+  timeMs: 1_700_000_000_000,
+  policy: 'unsigned',
+}
+
+/** A resolved action, as far as the audit looks into it. `run` makes its digest unlike others. */
+export function testAction(run: number, argv: readonly string[] = ['/usr/bin/true']): string {
+  return formatCanonicalJson({
+    type: 'belladonna/resolved-action/v1',
+    action: 'demo.true',
+    argv,
+    executable: { path: '/usr/bin/true', sha256: 'ab'.repeat(32) },
+    run_as: { uid: 0, gid: 0, groups: [] },
+    subject: { uid: 1000, gid: 1000, groups: [], unit: null },
+    nonce: run.toString(16).padStart(32, '0'),
+  })
+}
+
+/** A log in the making: each function appends, and returns the index of what it appended. */
+export type TestLog = ReturnType<typeof makeTestLog>
+
+export function makeTestLog(fill = 7) {
+  const { key, sign, host } = testKey(fill)
+  const entries: Uint8Array[] = []
+  const receipts: Uint8Array[] = []
+  let head: ReceiptHead = noReceipts
+  const add = (entry: Entry): number => entries.push(formatEntry(entry)) - 1
+  return {
+    key,
+    sign,
+    host,
+    entries,
+    receipts,
+    add,
+    head: () => head,
+    start: () =>
+      add({
+        ...testCommon,
+        kind: 'start',
+        host,
+        policyDigest: 'cd'.repeat(32),
+        features: ['pid_namespace', 'seccomp'],
+        versions: { belladonna: '0.1.0', node: '24.21.0' },
+        receipts: { count: head.count, head: head.hash },
+      }),
+    intent: (run: number, change: Partial<IntentEntry> = {}) =>
+      add({
+        ...testCommon,
+        kind: 'intent',
+        run,
+        pid: 4000 + run,
+        action: testAction(run),
+        actionDigest: sha256Hex(testAction(run)),
+        decision: 'permit',
+        grant: 'grant 1',
+        requesterText: 'because',
+        ...change,
+      }),
+    /** Appends to the receipts and returns the record's text. */
+    receipt: (run: number, timeMs = 1_700_000_000_000 + run) => {
+      const made = nextReceipt(
+        head,
+        {
+          actionDigest: sha256Hex(testAction(run)),
+          run,
+          nonce: run.toString(16).padStart(32, '0'),
+          subject: { uid: testUid(1000), gid: testGid(1000) },
+          timeMs,
+          host,
+        },
+        sign,
+      )
+      head = made.head
+      receipts.push(made.record)
+      return new TextDecoder().decode(made.record)
+    },
+    denial: (run: number) =>
+      add({
+        ...testCommon,
+        kind: 'denial',
+        run,
+        subject: { uid: 1000, gid: 1000, groups: [1000], pid: 77, foreign: false },
+        action: 'demo.true',
+        code: 'not_granted',
+        rule: null,
+        parameter: null,
+        requesterText: 'please',
+      }),
+    outcome: (
+      run: number,
+      intent: number,
+      receipt: string | null,
+      change: Partial<OutcomeEntry> = {},
+    ) =>
+      add({
+        ...testCommon,
+        kind: 'outcome',
+        run,
+        intent,
+        end: { kind: 'exited', value: 0, stage: 'none' },
+        usage: { userUs: 900, systemUs: 600, maxRssKib: 2048, wallUs: 2500 },
+        features: ['pid_namespace', 'seccomp'],
+        output: { kind: 'pass' },
+        receipt,
+        ...change,
+      }),
+    recovered: (run: number, change: Partial<RecoveredEntry>) =>
+      add({
+        ...testCommon,
+        kind: 'recovered',
+        run,
+        actionDigest: sha256Hex(testAction(run)),
+        intent: null,
+        receipt: null,
+        state: 'unknown',
+        ...change,
+      }),
+    stop: () => add({ ...testCommon, kind: 'stop', reason: 'requested' }),
+    checkpoint: (size = entries.length) =>
+      signCheckpoint(
+        {
+          origin: key.name,
+          size,
+          root: rootHash(treeOf(entries.slice(0, size).map(leafHash))),
+          receipts: { count: head.count, head: parseHex(head.hash) },
+        },
+        key,
+        sign,
+      ),
+  }
+}
+
+/** A start, a whole run, a denial, and a run without an end. */
+export function makeSmallLog(): TestLog {
+  const log = makeTestLog()
+  log.start()
+  const intent = log.intent(1)
+  log.outcome(1, intent, log.receipt(1))
+  log.denial(2)
+  log.intent(3)
+  log.receipt(3)
+  return log
+}

@@ -1,0 +1,237 @@
+import { isCleanPath } from '../identity.ts'
+import type { CleanPath } from '../identity.ts'
+import { isWithin, valueAlphabet } from './code-points.ts'
+import type { CompileFacts } from './compile-facts.ts'
+import { readParameter } from './compile-parameter.ts'
+import { readRunAs } from './compile-principal.ts'
+import {
+  checkCleanPath,
+  isAlwaysThere,
+  isInProfile,
+  readCleanPath,
+  resolveAt,
+} from './compile-profile.ts'
+import type { ProfileDraft } from './compile-profile.ts'
+import { requestLimits } from '../protocol/request.ts'
+import { risks } from './compiled.ts'
+import type { CompiledAction, CompiledApproval, CompiledParameter } from './compiled.ts'
+import { readReference } from './names.ts'
+import { quote } from './problem.ts'
+import type { PathLink } from './profile-source.ts'
+import { parseDurationMs } from './quantity.ts'
+import {
+  compareText,
+  openFields,
+  readInteger,
+  readList,
+  readNames,
+  readParsed,
+  readTable,
+  readText,
+  readTextLike,
+  readTruth,
+  readWithin,
+  readWord,
+} from './reader.ts'
+import type { Fields, Read, Report } from './reader.ts'
+import { suggestionFor } from './suggestion.ts'
+import { isParameterName, parseTemplateElement } from './template.ts'
+import type { TemplateElement } from './template.ts'
+
+/** What actions may refer to by name; a broken profile is a name without a draft, so that it is reported once. */
+export type ActionScope = Readonly<{
+  facts: CompileFacts
+  profiles: ReadonlyMap<string, ProfileDraft | null>
+  profileNames: ReadonlySet<string>
+  approvers: ReadonlySet<string>
+}>
+
+/** An action, and the links on the way to its command. */
+export type ReadAction = Readonly<{ action: CompiledAction; links: readonly PathLink[] }>
+
+const maxArguments = 256
+const maxVariables = 128
+const maxNeed = 16
+const maxWithinMs = 7 * 86_400_000
+// A list, because only the guard makes the brand.
+const [root]: readonly CleanPath[] = ['/'].filter(isCleanPath)
+
+/** Reads the action `id`. */
+export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
+  return (report, node) => {
+    const fields = openFields(report, node, {
+      required: ['about', 'command', 'run_as', 'profile'],
+      optional: [
+        'env',
+        'cwd',
+        'sha256',
+        'approval',
+        'risk',
+        'reason',
+        'params',
+        'approve_unseen_input',
+      ],
+      later: ['detach'],
+    })
+    const params = fields.read('params', readParameters, [])
+    const command = fields.read('command', readCommand(scope.facts), null)
+    const profile = fields.read('profile', readReference('profile', scope.profileNames), null)
+    const run_as = fields.read('run_as', readRunAs(scope.facts.accounts), null)
+    const cwd = fields.read('cwd', readCleanPath, root)
+    const rest = {
+      id,
+      about: fields.read('about', readAbout, ''),
+      sha256: fields.read('sha256', readNames(readDigest, 16), []),
+      env: fields.read('env', readVariables, {}),
+      risk: fields.read('risk', readWord(risks), 'irreversible'),
+      reason: fields.read('reason', readWord(['required', 'optional']), 'optional'),
+      approval: fields.read('approval', readApproval(scope.approvers), null),
+      approve_unseen_input: fields.read('approve_unseen_input', readTruth, false),
+      params,
+    }
+    if (command !== null) checkParameters(report, fields, command.elements, params)
+    if (command === null || profile === null) return null
+    if (run_as === null || cwd === undefined) return null
+    const { elements, executable, links } = command
+    const action: CompiledAction = { ...rest, command: elements, executable, profile, run_as, cwd }
+    checkProfile(report, fields, action, scope.profiles.get(profile))
+    return { action, links }
+  }
+}
+
+const readAbout = readTextLike(
+  /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,200}$/u,
+  '1 to 200 visible characters',
+)
+const readDigest = readTextLike(/^[0-9a-f]{64}$/, 'a SHA-256 digest of 64 digits of 0-9 and a-f')
+
+type Command = Readonly<{
+  elements: readonly TemplateElement[]
+  executable: CleanPath
+  links: readonly PathLink[]
+}>
+
+function readCommand(facts: CompileFacts): Read<Command> {
+  return (report, node) => {
+    const elements = readList(readElement, maxArguments)(report, node)
+    if (elements === null || node.kind !== 'array') return null
+    if (elements.length < node.value.length) return null
+    const [program] = elements
+    if (program === undefined)
+      return report.add(node, 'value_invalid', 'expected at least a program')
+    if (program.kind === 'parameter') {
+      return report.add(node, 'template_invalid', 'no parameter may choose the program')
+    }
+    const [place = node] = node.value
+    const path = checkCleanPath(report, place, program.text)
+    const resolved = path && resolveAt(report, place, facts, path, 'command')
+    return resolved && { elements, executable: resolved.path.path, links: resolved.links }
+  }
+}
+
+const readElement: Read<TemplateElement> = (report, node) => {
+  const text = readText(report, node)
+  if (text === null) return null
+  if (text.length > 4096 || text.includes('\0')) {
+    return report.add(node, 'template_invalid', 'expected at most 4096 characters without NUL')
+  }
+  const element = parseTemplateElement(text)
+  return element.kind === 'fault' ? report.add(node, 'template_invalid', element.message) : element
+}
+
+/** Each parameter that is declared is used, and the other way round. */
+function checkParameters(
+  report: Report,
+  fields: Fields,
+  elements: readonly TemplateElement[],
+  params: readonly CompiledParameter[],
+): void {
+  const place = fields.place('command')
+  const used = new Set(elements.flatMap((item) => (item.kind === 'parameter' ? [item.name] : [])))
+  const declared = new Set(params.map(({ name }) => name))
+  for (const name of used) {
+    if (declared.has(name)) continue
+    const message = `the command uses {${name}}, but params has no such parameter`
+    report.add(place, 'parameter_undeclared', message, suggestionFor(name, declared))
+  }
+  for (const name of declared) {
+    if (used.has(name)) continue
+    const message = `no argument of the command uses {${name}}`
+    report.add(fields.place('params'), 'parameter_unused', message)
+  }
+}
+
+const readParameters: Read<readonly CompiledParameter[]> = (report, node) => {
+  const found: CompiledParameter[] = []
+  const entries = readTable(report, node) ?? []
+  if (entries.length > requestLimits.parameters) {
+    const most = String(requestLimits.parameters)
+    return report.add(node, 'value_out_of_range', `expected at most ${most} parameters`)
+  }
+  for (const { key, node: definition } of entries) {
+    if (!isParameterName(key.value)) {
+      const rule = 'a-z, 0-9, ".", "_" and "-", first a letter, at most 64 characters'
+      report.add(key, 'value_invalid', `${quote(key.value)} is no name of a parameter: ${rule}`)
+      continue
+    }
+    const parameter = readParameter(key.value)(report, definition)
+    if (parameter !== null) found.push(parameter)
+  }
+  return found.sort((a, b) => compareText(a.name, b.name))
+}
+
+const readVariables: Read<Readonly<Record<string, string>>> = (report, node) => {
+  const entries = readTable(report, node) ?? []
+  if (entries.length > maxVariables) {
+    report.add(node, 'value_out_of_range', `expected at most ${String(maxVariables)} variables`)
+  }
+  const alphabet = valueAlphabet({ slash: true, space: true })
+  const variables = entries.flatMap(({ key, node: value }): [string, string][] => {
+    if (!/^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(key.value)) {
+      report.add(key, 'value_invalid', `${quote(key.value)} is no name of a variable`)
+    }
+    const text = readText(report, value)
+    if (text === null) return []
+    if (text.length > 4096 || !isWithin(alphabet, text)) {
+      report.add(value, 'value_invalid', 'expected at most 4096 characters, none of them invisible')
+    }
+    return [[key.value, text]]
+  })
+  return Object.fromEntries(variables)
+}
+
+function readApproval(approvers: ReadonlySet<string>): Read<CompiledApproval> {
+  return (report, node) => {
+    const fields = openFields(report, node, { required: ['need', 'from'], optional: ['within'] })
+    const duration = readParsed(parseDurationMs, 'a duration like "10m"')
+    const from = fields.read('from', readReference('approvers', approvers), null)
+    const need = fields.read('need', readInteger(1, maxNeed), 1)
+    const within = readWithin(duration, 1000, maxWithinMs, 'a duration from "1s" to "7d"')
+    const within_ms = fields.read('within', within, 600_000)
+    return from === null ? null : { need, from, within_ms }
+  }
+}
+
+/** What shows only when action and profile are seen together. */
+function checkProfile(
+  report: Report,
+  fields: Fields,
+  action: CompiledAction,
+  draft: ProfileDraft | null | undefined,
+): void {
+  if (draft === undefined || draft === null) return
+  const { source } = draft
+  if (!isInProfile(source, action.executable)) {
+    const message = `the profile ${quote(source.name)} does not show ${quote(action.executable)}`
+    report.add(fields.place('command'), 'command_outside_profile', message)
+  }
+  if (!isAlwaysThere(action.cwd) && !isInProfile(source, action.cwd)) {
+    const message = `the profile ${quote(source.name)} does not show ${quote(action.cwd)}`
+    report.add(fields.place('cwd'), 'directory_outside_profile', message)
+  }
+  if (action.approval !== null && source.stdin === 'stream' && !action.approve_unseen_input) {
+    const message =
+      'approvers cannot see what a stream brings: say `approve_unseen_input = true`, or stdin = "none"'
+    report.add(fields.place('approval'), 'unseen_input', message)
+  }
+}

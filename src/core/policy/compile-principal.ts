@@ -1,0 +1,107 @@
+import type { Accounts } from './compile-facts.ts'
+import type { CompiledPrincipal, RunAs } from './compiled.ts'
+import { quote } from './problem.ts'
+import { overflowId, parseAccountNumber } from './quantity.ts'
+import { addNotYet, readText } from './reader.ts'
+import type { Read, Report } from './reader.ts'
+import { suggestionFor } from './suggestion.ts'
+import type { TomlNode } from './tree.ts'
+
+/** Reads `user:NAME`, `group:NAME`, `uid:N` and `gid:N` of a grant. */
+export function readPrincipal(accounts: Accounts): Read<CompiledPrincipal> {
+  return (report, node) => {
+    const text = readText(report, node)
+    if (text === null) return null
+    const colon = text.indexOf(':')
+    const name = text.slice(colon + 1)
+    switch (text.slice(0, colon + 1)) {
+      case 'user:': {
+        const user = lookUp(report, node, 'user', accounts.users, name)
+        return user && usable(report, node, { kind: 'user', id: user.uid, name })
+      }
+      case 'group:': {
+        const gid = lookUp(report, node, 'group', accounts.groups, name)
+        return gid === null ? null : usable(report, node, { kind: 'group', id: gid, name })
+      }
+      case 'uid:':
+        return readNumber(report, node, 'user', name)
+      case 'gid:':
+        return readNumber(report, node, 'group', name)
+      case 'unit:':
+        return addNotYet(report, node, 'unit:')
+      default:
+        return report.add(
+          node,
+          'value_invalid',
+          `expected "user:NAME", "group:NAME", "uid:N" or "gid:N", not ${quote(text)}`,
+        )
+    }
+  }
+}
+
+/** Reads `run_as`: a user, with its primary group unless another one follows after a colon. */
+export function readRunAs(accounts: Accounts): Read<RunAs> {
+  return (report, node) => {
+    const text = readText(report, node)
+    if (text === null) return null
+    const [userName = '', groupName, ...rest] = text.split(':')
+    if (rest.length > 0) {
+      return report.add(
+        node,
+        'value_invalid',
+        `expected "user" or "user:group", not ${quote(text)}`,
+      )
+    }
+    const user = lookUp(report, node, 'user', accounts.users, userName)
+    const gid =
+      groupName === undefined
+        ? user?.gid
+        : lookUp(report, node, 'group', accounts.groups, groupName)
+    if (user === null || gid === undefined || gid === null) return null
+    return { uid: user.uid, gid, groups: [] }
+  }
+}
+
+function lookUp<T>(
+  report: Report,
+  node: TomlNode,
+  kind: 'user' | 'group',
+  names: ReadonlyMap<string, T>,
+  name: string,
+): T | null {
+  const file = kind === 'user' ? '/etc/passwd' : '/etc/group'
+  return (
+    names.get(name) ??
+    report.add(
+      node,
+      'account_unknown',
+      `no ${kind} ${quote(name)} in ${file}`,
+      suggestionFor(name, names.keys()),
+    )
+  )
+}
+
+function readNumber(
+  report: Report,
+  node: TomlNode,
+  kind: 'user' | 'group',
+  text: string,
+): CompiledPrincipal | null {
+  const id = parseAccountNumber(text)
+  if (id !== undefined) return usable(report, node, { kind, id, name: null })
+  return report.add(
+    node,
+    'value_invalid',
+    `expected a decimal number up to 4294967294, not ${quote(text)}`,
+  )
+}
+
+function usable(
+  report: Report,
+  node: TomlNode,
+  principal: CompiledPrincipal,
+): CompiledPrincipal | null {
+  if (principal.id !== overflowId) return principal
+  const message = `${String(overflowId)} stands for every id that is not mapped, and cannot be granted anything`
+  return report.add(node, 'account_unusable', message)
+}

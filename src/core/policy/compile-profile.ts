@@ -1,0 +1,268 @@
+import { BelladonnaError } from '../error.ts'
+import { isCleanPath } from '../identity.ts'
+import type { CleanPath } from '../identity.ts'
+import { formatBase64 } from '../json/base64.ts'
+import { capabilityNames, capabilityNumber } from '../sandbox/capabilities.ts'
+import { profilePathProblem } from '../sandbox/plan-for-profile.ts'
+import type { CompileFacts, PathUse } from './compile-facts.ts'
+import { sealProfile } from './compiled.ts'
+import type { CompiledProfile } from './compiled.ts'
+import { quote } from './problem.ts'
+import type { Place } from './problem.ts'
+import type { PathLink, ProfileCapability, ProfilePath, ProfileSource } from './profile-source.ts'
+import { parseByteSize, parseDurationMs } from './quantity.ts'
+import {
+  addNotYet,
+  compareText,
+  openFields,
+  readInteger,
+  readList,
+  readParsed,
+  readText,
+  readWithin,
+  readWord,
+} from './reader.ts'
+import type { Fields, Read, Report } from './reader.ts'
+import { suggestionFor } from './suggestion.ts'
+
+/** A profile as it was read, with the place for problems that show only when its actions are known. */
+export type ProfileDraft = Readonly<{ place: Place; source: ProfileSource }>
+
+/** A path with the links on the way to it. */
+export type ResolvedPath = Readonly<{ path: ProfilePath; links: readonly PathLink[] }>
+
+/** What profiles have unless they say otherwise. */
+export const profileDefaults: Readonly<{
+  read: readonly string[]
+  limits: ProfileSource['limits']
+}> = {
+  read: ['/usr'],
+  limits: { timeMs: 30_000, memoryBytes: 256 * 1024 ** 2, processes: 32 },
+}
+
+// What a dynamically linked program needs besides its libraries; absent ones are left out.
+const loaderPaths = ['/bin', '/sbin', '/lib', '/lib64', '/etc/ld.so.cache']
+
+const maxPaths = 64
+const maxCaps = 64
+const maxTimeMs = 86_400_000
+const minMemoryBytes = 1024 ** 2
+const maxMemoryBytes = 1024 ** 4
+const maxProcesses = 4096
+
+const keys = {
+  required: [],
+  optional: [
+    'network',
+    'read',
+    'write',
+    'stdin',
+    'output',
+    'caps',
+    'syscalls',
+    'limits',
+    'observe',
+  ],
+  later: ['sockets', 'escapable'],
+}
+
+/** Reads a profile and resolves its paths. */
+export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraft> {
+  return (report, node) => {
+    const fields = openFields(report, node, keys)
+    const paths = readList(readPath(facts), maxPaths)
+    const defaultRead = resolveAll(
+      report,
+      node,
+      facts,
+      fields.has('read') ? [] : profileDefaults.read,
+    )
+    const read = [...fields.read('read', paths, []), ...defaultRead]
+    const loader = resolveAll(report, node, facts, loaderPaths)
+    const write = fields.read('write', paths, [])
+    const source: ProfileSource = {
+      name,
+      network: fields.read('network', readWord(['none', 'loopback', 'host']), 'none'),
+      read: outermost([...read, ...loader]),
+      write: outermost(write),
+      links: [...read, ...loader, ...write].flatMap(({ links }) => links),
+      stdin: fields.read('stdin', readWord(['none', 'stream'], ['bound']), 'none'),
+      output: fields.read('output', readWord(['pass'], ['capped', 'recorded']), 'pass'),
+      caps: readCaps(report, fields),
+      syscalls: fields.read('syscalls', readSyscalls, 'default'),
+      limits: fields.read('limits', readLimits, profileDefaults.limits),
+      observe: fields.read('observe', readWord(['off', 'prefer'], ['require']), 'off'),
+    }
+    checkNamespaces(report, fields, source)
+    return { place: node, source }
+  }
+}
+
+/** Adds the links that commands are reached by, and compiles the plan. */
+export function finishProfile(
+  report: Report,
+  facts: CompileFacts,
+  { place, source }: ProfileDraft,
+  commandLinks: readonly PathLink[],
+): CompiledProfile | null {
+  const links = usefulLinks(source, [...source.links, ...commandLinks])
+  let plan: Uint8Array
+  try {
+    plan = facts.compilePlan({ ...source, links })
+  } catch (error) {
+    if (!(error instanceof BelladonnaError)) throw error
+    return report.add(place, 'plan_invalid', error.message)
+  }
+  const { timeMs, memoryBytes, processes } = source.limits
+  return sealProfile({
+    ...source,
+    links,
+    limits: { time_ms: timeMs, memory_bytes: memoryBytes, processes },
+    plan: formatBase64(plan),
+  })
+}
+
+/** Whether the sandbox shows what is at `path`. */
+export function isInProfile({ read, write }: ProfileSource, path: CleanPath): boolean {
+  return [...read, ...write].some((entry) => isAtOrBelow(path, entry.path))
+}
+
+/** Asks the host about a path; a problem is reported at `place`. */
+export function resolveAt(
+  report: Report,
+  place: Place,
+  facts: CompileFacts,
+  path: CleanPath,
+  use: PathUse,
+): ResolvedPath | null {
+  const fact = facts.resolvePath(path, use)
+  switch (fact.kind) {
+    case 'found':
+      return { path: { path: fact.real, kind: fact.what }, links: fact.links }
+    case 'absent':
+      return report.add(place, 'path_missing', `${quote(path)} does not exist`)
+    case 'refused':
+      return report.add(place, fact.code, `${quote(path)}: ${fact.message}`)
+  }
+}
+
+/** Reads a string that is a clean absolute path. */
+export const readCleanPath: Read<CleanPath> = (report, node) => {
+  const text = readText(report, node)
+  return text === null ? null : checkCleanPath(report, node, text)
+}
+
+/** The text as a clean absolute path, or a problem. */
+export function checkCleanPath(report: Report, place: Place, text: string): CleanPath | null {
+  if (isCleanPath(text)) return text
+  const rule = 'an absolute path without empty, "." or ".." parts'
+  return report.add(place, 'path_invalid', `expected ${rule}, not ${quote(text)}`)
+}
+
+function readPath(facts: CompileFacts): Read<ResolvedPath> {
+  return (report, node) => {
+    const path = readCleanPath(report, node)
+    const resolved = path && resolveAt(report, node, facts, path, 'profile')
+    const problem = resolved && profilePathProblem(resolved.path.path)
+    return typeof problem === 'string' ? report.add(node, 'path_invalid', problem) : resolved
+  }
+}
+
+function resolveAll(
+  report: Report,
+  place: Place,
+  facts: CompileFacts,
+  paths: readonly string[],
+): readonly ResolvedPath[] {
+  return paths
+    .filter(isCleanPath)
+    .filter((path) => facts.resolvePath(path, 'profile').kind !== 'absent')
+    .flatMap((path) => resolveAt(report, place, facts, path, 'profile') ?? [])
+}
+
+function readCaps(report: Report, fields: Fields): readonly ProfileCapability[] {
+  const capability: Read<ProfileCapability> = (inner, node) => {
+    const name = readText(inner, node)
+    if (name === null) return null
+    const number = capabilityNumber(name)
+    if (number !== undefined) return { name, number }
+    const message = `no capability ${quote(name)} in capabilities(7)`
+    return inner.add(node, 'capability_unknown', message, suggestionFor(name, capabilityNames))
+  }
+  const caps = fields.read('caps', readList(capability, maxCaps), [])
+  const once = new Map(caps.map((cap) => [cap.number, cap]))
+  if (once.size < caps.length) {
+    report.add(fields.place('caps'), 'duplicate', 'a capability stands in this list twice')
+  }
+  return [...once.values()].sort((a, b) => a.number - b.number)
+}
+
+const readSyscalls: Read<'default'> = (report, node) =>
+  node.kind === 'array'
+    ? addNotYet(report, node, 'a list of system calls')
+    : readWord(['default'])(report, node)
+
+const readLimits: Read<ProfileSource['limits']> = (report, node) => {
+  const fields = openFields(report, node, {
+    required: [],
+    optional: ['time', 'memory', 'processes'],
+    later: ['output'],
+  })
+  const { timeMs, memoryBytes, processes } = profileDefaults.limits
+  const duration = readParsed(parseDurationMs, 'a duration like "30s"')
+  const size = readParsed(parseByteSize, 'a size like "256M"')
+  return {
+    timeMs: fields.read('time', readWithin(duration, 1, maxTimeMs, 'at most "1d"'), timeMs),
+    memoryBytes: fields.read(
+      'memory',
+      readWithin(size, minMemoryBytes, maxMemoryBytes, 'a size from "1M" to "1024G"'),
+      memoryBytes,
+    ),
+    processes: fields.read('processes', readInteger(1, maxProcesses), processes),
+  }
+}
+
+// Sysctls of the IPC and UTS namespaces, which each run has of its own (Documentation/admin-guide/sysctl/kernel.rst).
+const ownSysctls =
+  /^\/proc\/sys\/(?:fs\/mqueue|kernel\/(?:hostname|domainname|sem|sem_next_id|(?:msg|shm)[a-z_]*))(?:\/|$)/
+
+/** A write to a sysctl of the sandbox's own namespaces would succeed and change nothing that anybody sees. */
+function checkNamespaces(report: Report, fields: Fields, { network, write }: ProfileSource): void {
+  for (const { path } of write) {
+    if (network !== 'host' && isAtOrBelow(path, '/proc/sys/net')) {
+      const message = `${quote(path)} is the host's only with network = "host"`
+      report.add(fields.place('write'), 'network_required', message)
+    } else if (ownSysctls.test(path)) {
+      const message = `${quote(path)} is each sandbox's own: writing it would not change the host`
+      report.add(fields.place('write'), 'namespace_own', message)
+    }
+  }
+}
+
+/** Without those that lie below another one, and sorted. */
+function outermost(paths: readonly ResolvedPath[]): readonly ProfilePath[] {
+  const sorted = paths.map(({ path }) => path).sort((a, b) => compareText(a.path, b.path))
+  const kept = new Map<string, ProfilePath>()
+  for (const entry of sorted) {
+    if ([...kept.keys()].some((outer) => isAtOrBelow(entry.path, outer))) continue
+    kept.set(entry.path, entry)
+  }
+  return [...kept.values()]
+}
+
+/** Each link once and sorted; those within a path of the profile are there anyway. */
+function usefulLinks(source: ProfileSource, links: readonly PathLink[]): readonly PathLink[] {
+  const once = new Map(links.map((link) => [link.path, link]))
+  return [...once.values()]
+    .filter(({ path }) => !isInProfile(source, path))
+    .sort((a, b) => compareText(a.path, b.path))
+}
+
+function isAtOrBelow(path: string, outer: string): boolean {
+  return path === outer || outer === '/' || path.startsWith(`${outer}/`)
+}
+
+/** For the working directory: what each sandbox has whatever its profile says. */
+export function isAlwaysThere(path: CleanPath): boolean {
+  return path === '/' || path === '/tmp'
+}

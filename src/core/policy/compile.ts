@@ -1,0 +1,139 @@
+import type { CompileFacts } from './compile-facts.ts'
+import { readAction } from './compile-action.ts'
+import type { ReadAction } from './compile-action.ts'
+import { readApprovers, readGrant } from './compile-grant.ts'
+import { finishProfile, readProfile } from './compile-profile.ts'
+import type { ProfileDraft } from './compile-profile.ts'
+import type { CompiledGrant, CompiledPolicy, CompiledProfile } from './compiled.ts'
+import { isName } from './names.ts'
+import { quote } from './problem.ts'
+import type { PolicyProblem } from './problem.ts'
+import type { PathLink } from './profile-source.ts'
+import { compareText, openFields, openReport, readInteger, readList, readTable } from './reader.ts'
+import type { Read, Report } from './reader.ts'
+import type { TomlEntry, TomlNode } from './tree.ts'
+
+/** A compiled policy, or everything that is wrong with it. */
+export type CompileResult =
+  | Readonly<{ kind: 'compiled'; policy: CompiledPolicy }>
+  | Readonly<{ kind: 'invalid'; problems: readonly PolicyProblem[] }>
+
+const maxGrants = 100_000
+
+/**
+ * Compiles the files of a policy, each of them a tree with places, to what broker and executor load.
+ *
+ * Reports all errors of meaning at once. The order of files, tables and keys has no meaning, and no rule can take away
+ * what another one gives (ABUSE C11): so the same rules give the same bytes.
+ */
+export function compilePolicy(trees: readonly TomlNode[], facts: CompileFacts): CompileResult {
+  const report = openReport()
+  const sections = readSections(report, trees)
+  const approvers = readEach(report, sections.approvers, readApprovers)
+  const drafts = readEach(report, sections.profile, (name) => readProfile(facts, name))
+  const scope = {
+    facts,
+    profiles: drafts,
+    profileNames: new Set(sections.profile.keys()),
+    approvers: new Set(sections.approvers.keys()),
+  }
+  const actions = readEach(report, sections.action, (id) => readAction(scope, id))
+  const actionNames = new Set(sections.action.keys())
+  const grants = sections.grant.flatMap((node) => readGrant(facts, actionNames)(report, node) ?? [])
+  const profiles = finishProfiles(report, facts, drafts, actions)
+  const problems = report.list()
+  if (problems.length > 0) return { kind: 'invalid', problems }
+  const policy: CompiledPolicy = {
+    type: 'belladonna/policy/v1',
+    architecture: facts.architecture,
+    actions: sorted(actions).map(({ action }) => action),
+    profiles,
+    grants: onceAndSorted(grants),
+    approvers: sorted(approvers),
+  }
+  return { kind: 'compiled', policy }
+}
+
+/** The named tables of all files, and the grants. */
+type Sections = Readonly<{
+  action: Map<string, TomlEntry>
+  profile: Map<string, TomlEntry>
+  approvers: Map<string, TomlEntry>
+  grant: TomlNode[]
+}>
+
+function readSections(report: Report, trees: readonly TomlNode[]): Sections {
+  const sections: Sections = {
+    action: new Map(),
+    profile: new Map(),
+    approvers: new Map(),
+    grant: [],
+  }
+  for (const tree of trees) {
+    const fields = openFields(report, tree, {
+      required: [],
+      optional: ['schema', 'action', 'profile', 'approvers', 'grant'],
+    })
+    // A file of another schema may mean anything, so nothing else of it is reported.
+    if (fields.read('schema', readInteger(0, Number.MAX_SAFE_INTEGER), 0) !== 1) {
+      report.add(fields.place('schema'), 'schema_unsupported', 'expected `schema = 1` in each file')
+      continue
+    }
+    for (const name of ['action', 'profile', 'approvers'] as const) {
+      for (const entry of fields.read(name, readTable, []))
+        addSection(report, sections[name], entry)
+    }
+    sections.grant.push(...fields.read('grant', readList(anyNode, maxGrants), []))
+  }
+  return sections
+}
+
+const anyNode: Read<TomlNode> = (_report, node) => node
+
+function addSection(report: Report, section: Map<string, TomlEntry>, entry: TomlEntry): void {
+  const { key } = entry
+  if (!isName(report, key)) return
+  const known = section.get(key.value)?.key
+  if (known === undefined) {
+    section.set(key.value, entry)
+    return
+  }
+  const first = `${quote(known.file)}, line ${String(known.line)}`
+  report.add(key, 'duplicate', `${quote(key.value)} is already defined in ${first}`)
+}
+
+/** Reads each table of a section; what cannot be read is null, but keeps its name. */
+function readEach<T>(
+  report: Report,
+  section: ReadonlyMap<string, TomlEntry>,
+  read: (name: string) => Read<T>,
+): ReadonlyMap<string, T | null> {
+  return new Map([...section].map(([name, { node }]) => [name, read(name)(report, node)]))
+}
+
+function sorted<T>(map: ReadonlyMap<string, T | null>): readonly T[] {
+  return [...map].sort(([a], [b]) => compareText(a, b)).flatMap(([, value]) => value ?? [])
+}
+
+function finishProfiles(
+  report: Report,
+  facts: CompileFacts,
+  drafts: ReadonlyMap<string, ProfileDraft | null>,
+  actions: ReadonlyMap<string, ReadAction | null>,
+): readonly CompiledProfile[] {
+  const linksOf = new Map<string, PathLink[]>()
+  for (const read of actions.values()) {
+    if (read === null) continue
+    const links = linksOf.get(read.action.profile) ?? []
+    linksOf.set(read.action.profile, links)
+    links.push(...read.links)
+  }
+  return sorted(drafts).flatMap(
+    (draft) => finishProfile(report, facts, draft, linksOf.get(draft.source.name) ?? []) ?? [],
+  )
+}
+
+function onceAndSorted(grants: readonly CompiledGrant[]): readonly CompiledGrant[] {
+  const once = new Map(grants.map((grant) => [grant.id, grant]))
+  return [...once.values()].sort((a, b) => compareText(a.id, b.id))
+}

@@ -1,0 +1,211 @@
+import { isCleanPath, isGid, isUid } from '../identity.ts'
+import {
+  anyBoolean,
+  anyString,
+  guarded,
+  integerWithin,
+  listOf,
+  mapOf,
+  misshapen,
+  oneOf,
+  orNull,
+  recordOf,
+  stringWhere,
+} from '../json/shape.ts'
+import type { Shape } from '../json/shape.ts'
+import { parseBase64 } from '../json/base64.ts'
+import { parseStrictJson } from '../json/strict.ts'
+import { isIdentifier } from '../protocol/request.ts'
+import type { Automaton } from './automaton.ts'
+import { architectures, formatCompiledPolicy, risks, sealGrant, sealProfile } from './compiled.ts'
+import type {
+  CompiledAction,
+  CompiledApproval,
+  CompiledApprovers,
+  CompiledGrant,
+  CompiledParameter,
+  CompiledPolicy,
+  CompiledPrincipal,
+  CompiledProfile,
+  RunAs,
+} from './compiled.ts'
+import type { PathLink, ProfileCapability, ProfilePath } from './profile-source.ts'
+import { isParameterName } from './template.ts'
+import type { TemplateElement } from './template.ts'
+
+/**
+ * Reads an installed policy. Only the exact text that `formatCompiledPolicy` writes is accepted, so that a digest of the
+ * text and one of the meaning are the same thing.
+ *
+ * @throws {BelladonnaError} `input_invalid`
+ */
+export function parseCompiledPolicy(text: string): CompiledPolicy {
+  const policy = recordOf((members) => ({
+    type: members.take('type', oneOf(['belladonna/policy/v1'])),
+    architecture: members.take('architecture', oneOf(architectures)),
+    actions: members.take('actions', listOf(action)),
+    profiles: members.take('profiles', listOf(profile)),
+    grants: members.take('grants', listOf(grant)),
+    approvers: members.take('approvers', listOf(approvers)),
+  }))(
+    parseStrictJson(text, { maxBytes: maxCompiledBytes, maxMembers: maxCompiledMembers }),
+    'policy',
+  )
+  if (formatCompiledPolicy(policy) !== text) throw misshapen('policy', 'not canonical JSON')
+  return policy
+}
+
+/** Largest installed policy. */
+export const maxCompiledBytes: number = 64 * 1024 * 1024
+const maxCompiledMembers = 8_000_000
+
+const id = stringWhere(isIdentifier, 'a name')
+const parameterName = stringWhere(isParameterName, 'a name')
+const path = guarded(isCleanPath, 'a clean absolute path')
+const uid = guarded(isUid, 'a uid')
+const gid = guarded(isGid, 'a gid')
+const digest = stringWhere((text) => /^[0-9a-f]{64}$/.test(text), 'a SHA-256 digest')
+const count = integerWithin(0, Number.MAX_SAFE_INTEGER)
+const anyInteger = integerWithin(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
+
+const element: Shape<TemplateElement> = recordOf((members) =>
+  members.take('kind', oneOf(['literal', 'parameter'])) === 'literal'
+    ? { kind: 'literal', text: members.take('text', anyString) }
+    : {
+        kind: 'parameter',
+        before: members.take('before', anyString),
+        name: members.take('name', parameterName),
+        after: members.take('after', anyString),
+      },
+)
+
+const table: Shape<Automaton> = recordOf((members) => ({
+  starts: members.take('starts', listOf(integerWithin(0, 0x10ffff))),
+  classes: members.take('classes', listOf(count)),
+  class_count: members.take('class_count', count),
+  transitions: members.take('transitions', listOf(integerWithin(-1, Number.MAX_SAFE_INTEGER))),
+  accepting: members.take('accepting', listOf(count)),
+}))
+
+const parameter: Shape<CompiledParameter> = recordOf((members) => {
+  const name = members.take('name', parameterName)
+  const leading_dash = members.take('leading_dash', anyBoolean)
+  const kind = members.take('kind', oneOf(['one_of', 'integer', 'match']))
+  switch (kind) {
+    case 'one_of':
+      return { name, leading_dash, kind, values: members.take('values', listOf(anyString)) }
+    case 'integer':
+      return {
+        name,
+        leading_dash,
+        kind,
+        min: members.take('min', anyInteger),
+        max: members.take('max', anyInteger),
+      }
+    case 'match':
+      return {
+        name,
+        leading_dash,
+        kind,
+        pattern: members.take('pattern', anyString),
+        max_length: members.take('max_length', count),
+        table: members.take('table', table),
+      }
+  }
+})
+
+const runAs: Shape<RunAs> = recordOf((members) => ({
+  uid: members.take('uid', uid),
+  gid: members.take('gid', gid),
+  groups: members.take('groups', listOf(gid)),
+}))
+
+const approval: Shape<CompiledApproval> = recordOf((members) => ({
+  need: members.take('need', integerWithin(1, 16)),
+  from: members.take('from', id),
+  within_ms: members.take('within_ms', count),
+}))
+
+const action: Shape<CompiledAction> = recordOf((members) => ({
+  id: members.take('id', id),
+  about: members.take('about', anyString),
+  command: members.take('command', listOf(element)),
+  executable: members.take('executable', path),
+  sha256: members.take('sha256', listOf(digest)),
+  run_as: members.take('run_as', runAs),
+  env: members.take('env', mapOf(anyString, anyString)),
+  cwd: members.take('cwd', path),
+  profile: members.take('profile', id),
+  risk: members.take('risk', oneOf(risks)),
+  reason: members.take('reason', oneOf(['required', 'optional'])),
+  approval: members.take('approval', orNull(approval)),
+  approve_unseen_input: members.take('approve_unseen_input', anyBoolean),
+  params: members.take('params', listOf(parameter)),
+}))
+
+const profilePath: Shape<ProfilePath> = recordOf((members) => ({
+  path: members.take('path', path),
+  kind: members.take('kind', oneOf(['directory', 'file', 'device'])),
+}))
+
+const link: Shape<PathLink> = recordOf((members) => ({
+  path: members.take('path', path),
+  text: members.take('text', anyString),
+}))
+
+const capability: Shape<ProfileCapability> = recordOf((members) => ({
+  name: members.take('name', anyString),
+  number: members.take('number', integerWithin(0, 63)),
+}))
+
+const limits: Shape<CompiledProfile['limits']> = recordOf((members) => ({
+  time_ms: members.take('time_ms', count),
+  memory_bytes: members.take('memory_bytes', count),
+  processes: members.take('processes', count),
+}))
+
+const plan: Shape<string> = (value, where) => {
+  const text = anyString(value, where)
+  parseBase64(text)
+  return text
+}
+
+const profile: Shape<CompiledProfile> = recordOf((members, where) => {
+  const sealed = sealProfile({
+    name: members.take('name', id),
+    network: members.take('network', oneOf(['none', 'loopback', 'host'])),
+    read: members.take('read', listOf(profilePath)),
+    write: members.take('write', listOf(profilePath)),
+    links: members.take('links', listOf(link)),
+    stdin: members.take('stdin', oneOf(['none', 'stream'])),
+    output: members.take('output', oneOf(['pass'])),
+    caps: members.take('caps', listOf(capability)),
+    syscalls: members.take('syscalls', oneOf(['default'])),
+    limits: members.take('limits', limits),
+    observe: members.take('observe', oneOf(['off', 'prefer'])),
+    plan: members.take('plan', plan),
+  })
+  if (members.take('digest', digest) !== sealed.digest) throw misshapen(where, 'wrong digest')
+  return sealed
+})
+
+const principal: Shape<CompiledPrincipal> = recordOf((members) => ({
+  kind: members.take('kind', oneOf(['user', 'group'])),
+  id: members.take('id', uid),
+  name: members.take('name', orNull(anyString)),
+}))
+
+const grant: Shape<CompiledGrant> = recordOf((members, where) => {
+  const sealed = sealGrant({
+    who: members.take('who', listOf(principal)),
+    may: members.take('may', listOf(id)),
+    until_ms: members.take('until_ms', orNull(count)),
+  })
+  if (members.take('id', anyString) !== sealed.id) throw misshapen(where, 'wrong id')
+  return sealed
+})
+
+const approvers: Shape<CompiledApprovers> = recordOf((members) => ({
+  name: members.take('name', id),
+  members: members.take('members', listOf(anyString)),
+}))

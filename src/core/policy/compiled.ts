@@ -1,0 +1,124 @@
+import type { CleanPath, Gid, Uid } from '../identity.ts'
+import { formatCanonicalJson } from '../json/canonical.ts'
+import { digestOfJson, sha256Hex } from '../json/digest.ts'
+import type { Architecture } from '../sandbox/syscalls.ts'
+import type { Automaton } from './automaton.ts'
+import type { PathLink, ProfilePath } from './profile-source.ts'
+import type { TemplateElement } from './template.ts'
+
+// The members below are those of the installed JSON, hence their spelling. Every list is sorted unless its order has a
+// meaning (`command`, `transitions`), so that policies of one meaning are one text.
+
+/** How bad it is if the action was a mistake. */
+export const risks = ['read-only', 'reversible', 'externally-reversible', 'irreversible'] as const
+export type Risk = (typeof risks)[number]
+
+/** The machines that a plan's seccomp program may be for. */
+export const architectures = ['x86_64', 'aarch64'] as const
+
+/** What a value of a parameter may be. */
+export type CompiledParameter = Readonly<{ name: string; leading_dash: boolean }> &
+  (
+    | Readonly<{ kind: 'one_of'; values: readonly string[] }>
+    | Readonly<{ kind: 'integer'; min: number; max: number }>
+    | Readonly<{ kind: 'match'; pattern: string; max_length: number; table: Automaton }>
+  )
+
+/** Whose approval an action needs. */
+export type CompiledApproval = Readonly<{ need: number; from: string; within_ms: number }>
+
+/** As whom an action runs; `groups` are the supplementary ones, of which there are none yet. */
+export type RunAs = Readonly<{ uid: Uid; gid: Gid; groups: readonly Gid[] }>
+
+/** A named command with everything about it that a caller cannot change. */
+export type CompiledAction = Readonly<{
+  id: string
+  about: string
+  command: readonly TemplateElement[]
+  executable: CleanPath
+  /** SHA-256 digests of which the executable must have one; none means any. */
+  sha256: readonly string[]
+  run_as: RunAs
+  env: Readonly<Record<string, string>>
+  cwd: CleanPath
+  profile: string
+  risk: Risk
+  reason: 'required' | 'optional'
+  approval: CompiledApproval | null
+  approve_unseen_input: boolean
+  params: readonly CompiledParameter[]
+}>
+
+/** A checked profile with its plan. */
+export type CompiledProfile = Readonly<{
+  name: string
+  network: 'none' | 'loopback' | 'host'
+  read: readonly ProfilePath[]
+  write: readonly ProfilePath[]
+  links: readonly PathLink[]
+  stdin: 'none' | 'stream'
+  output: 'pass'
+  caps: readonly Readonly<{ name: string; number: number }>[]
+  syscalls: 'default'
+  limits: Readonly<{ time_ms: number; memory_bytes: number; processes: number }>
+  observe: 'off' | 'prefer'
+  /** PLAN bytes (native/wire.h) in base64. */
+  plan: string
+  /** SHA-256 over the canonical JSON of all other members. */
+  digest: string
+}>
+
+/** Whom a grant names; `name` is what the file said, null where it gave a number. */
+export type CompiledPrincipal = Readonly<{
+  kind: 'user' | 'group'
+  id: number
+  name: string | null
+}>
+
+/** Who may run what, until when. */
+export type CompiledGrant = Readonly<{
+  /** `g-` and 16 digits of the digest of the other members: the same wherever it stands in the files. */
+  id: string
+  who: readonly CompiledPrincipal[]
+  may: readonly string[]
+  /** Unix milliseconds from which it is void. */
+  until_ms: number | null
+}>
+
+/** A named set of approvers; the keys are not read yet. */
+export type CompiledApprovers = Readonly<{ name: string; members: readonly string[] }>
+
+/** A whole policy as broker and executor load it. */
+export type CompiledPolicy = Readonly<{
+  type: 'belladonna/policy/v1'
+  architecture: Architecture
+  actions: readonly CompiledAction[]
+  profiles: readonly CompiledProfile[]
+  grants: readonly CompiledGrant[]
+  approvers: readonly CompiledApprovers[]
+}>
+
+/** The text that is installed: canonical JSON, without a line end. */
+export function formatCompiledPolicy(policy: CompiledPolicy): string {
+  return formatCanonicalJson(policy)
+}
+
+/** The policy's digest: SHA-256 of `formatCompiledPolicy`, lower-case hexadecimal. */
+export function policyDigest(policy: CompiledPolicy): string {
+  return sha256Hex(formatCompiledPolicy(policy))
+}
+
+/** The version of an action: any change of its meaning, its profile's apart, changes it. */
+export function actionVersion(action: CompiledAction): string {
+  return digestOfJson(action)
+}
+
+/** Adds the digest to a profile. */
+export function sealProfile(profile: Omit<CompiledProfile, 'digest'>): CompiledProfile {
+  return { ...profile, digest: digestOfJson(profile) }
+}
+
+/** Adds the id to a grant. */
+export function sealGrant(grant: Omit<CompiledGrant, 'id'>): CompiledGrant {
+  return { ...grant, id: `g-${digestOfJson(grant).slice(0, 16)}` }
+}

@@ -1,0 +1,72 @@
+import type { Located } from './tree.ts'
+
+/** What can be wrong with a policy. Each code has a row in docs/reference/policy.md (a test compares them). */
+export const policyProblemCodes = [
+  'syntax_invalid', // not TOML 1.0, or beyond our limits of size and depth
+  'schema_unsupported', // `schema` is missing or not 1
+  'key_unknown',
+  'key_missing',
+  'not_yet_supported', // a word of the language that this version cannot enforce yet
+  'type_wrong',
+  'value_invalid',
+  'value_out_of_range',
+  'duplicate',
+  'account_unknown', // a name that /etc/passwd or /etc/group does not have
+  'account_unusable', // 65534 and 4294967295 stand for "nobody in particular"
+  'action_unknown',
+  'profile_unknown',
+  'approvers_unknown',
+  'capability_unknown',
+  'template_invalid',
+  'parameter_undeclared',
+  'parameter_unused',
+  'parameter_dash', // a value may begin with "-" but `leading_dash` is not true
+  'pattern_invalid',
+  'path_invalid', // not an absolute path without empty, "." or ".." parts
+  'path_missing',
+  'path_unsafe', // others may write it or a part of the way to it
+  'command_invalid', // a script, not executable, or of another machine
+  'command_outside_profile', // the sandbox would not hold the command
+  'directory_outside_profile', // the sandbox would not hold the working directory
+  'network_required', // it writes to the host's net.* from an empty network namespace
+  'namespace_own', // it writes what a sandbox has of its own, so the host would not change
+  'unseen_input', // approvers would sign for input that they cannot see
+  'plan_invalid', // the profile cannot be compiled to a plan
+] as const
+
+export type PolicyProblemCode = (typeof policyProblemCodes)[number]
+
+/** Something that is wrong with a policy, and where. `suggestion` is what was probably meant. */
+export type PolicyProblem = Readonly<{
+  file: string
+  line: number
+  column: number
+  code: PolicyProblemCode
+  message: string
+  suggestion?: string
+}>
+
+/** Where a problem is: any located value. */
+export type Place = Pick<Located<unknown>, 'file' | 'line' | 'column'>
+
+/** One line as compilers print it: `file:line:column: error: message [code]`. */
+export function formatPolicyProblem(problem: PolicyProblem): string {
+  const place = `${problem.file}:${String(problem.line)}:${String(problem.column)}`
+  const hint =
+    problem.suggestion === undefined ? '' : ` (did you mean ${quote(problem.suggestion)}?)`
+  return `${place}: error: ${problem.message}${hint} [${problem.code}]`
+}
+
+/** Quotes what the author wrote, with control and bidirectional characters escaped (ABUSE C60). */
+export function quote(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\u007f-\u00a0\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
+/** The order in which problems are shown: by file, then from top to bottom. */
+export function compareProblems(a: PolicyProblem, b: PolicyProblem): number {
+  if (a.file !== b.file) return a.file < b.file ? -1 : 1
+  return a.line - b.line || a.column - b.column
+}

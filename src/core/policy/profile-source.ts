@@ -1,0 +1,51 @@
+import type { CleanPath } from '../identity.ts'
+
+/** What a path of a profile is on the host, as found when the policy was installed. */
+export type PathKind = 'directory' | 'file' | 'device'
+
+/** A real path of the host, no component of it a link; it appears at the same path in the sandbox. */
+export type ProfilePath = Readonly<{ path: CleanPath; kind: PathKind }>
+
+/** A root-owned link of the host that is made again in the sandbox: `path` is the link, `text` what it says. */
+export type PathLink = Readonly<{ path: CleanPath; text: string }>
+
+/** A capability that stays, with capabilities(7)'s name in capitals and the kernel's number. */
+export type ProfileCapability = Readonly<{ name: string; number: number }>
+
+/** The caps of one run. */
+export type ProfileLimits = Readonly<{
+  /** From the gate's opening to `cgroup.kill`, in milliseconds; at least 1. */
+  timeMs: number
+  /** For the run's whole cgroup, in bytes. */
+  memoryBytes: number
+  /** Processes and threads of the run together. */
+  processes: number
+}>
+
+/**
+ * A checked profile with its paths resolved: the one input of the plan compiler. Every list is sorted and without
+ * duplicates, so that equal profiles give equal plans, whatever the order in the file.
+ */
+export type ProfileSource = Readonly<{
+  name: string
+  /** `none`: an empty network namespace; `loopback`: an own one with `lo` up; `host`: the host's. */
+  network: 'none' | 'loopback' | 'host'
+  /**
+   * Readable and executable, never writable. Holds what the policy lists and what the dynamic loader needs
+   * (`/etc/ld.so.cache`; `/lib` and the like where they are no links). No path lies below another one of the list.
+   */
+  read: readonly ProfilePath[]
+  /** Writable; may lie below a path of `read`, and wins there. */
+  write: readonly ProfilePath[]
+  /** Links on the way to any of the paths and commands, and Debian's `/bin`, `/sbin`, `/lib`, `/lib64`. */
+  links: readonly PathLink[]
+  /** `none`: the command reads /dev/null whatever the client passed. */
+  stdin: 'none' | 'stream'
+  /** `pass`: the client's own descriptors. */
+  output: 'pass'
+  /** Ascending by number. */
+  caps: readonly ProfileCapability[]
+  syscalls: 'default'
+  limits: ProfileLimits
+  observe: 'off' | 'prefer'
+}>

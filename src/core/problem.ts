@@ -1,0 +1,60 @@
+import { formatCanonicalJson } from './json/canonical.ts'
+import type { Problem, RefusalCode } from './refusal.ts'
+
+const titles: Readonly<Record<RefusalCode, string>> = {
+  request_malformed: 'the request could not be read',
+  subject_unmapped: 'the caller has no user of this host',
+  subject_foreign_namespace: 'the caller is in another user or pid namespace',
+  action_unknown: 'there is no such action',
+  not_granted: 'no grant permits this',
+  grant_expired: 'the grant has expired',
+  parameter_missing: 'a parameter is missing',
+  parameter_unknown: 'the action has no such parameter',
+  parameter_duplicate: 'a parameter is given twice',
+  parameter_invalid: 'a parameter has a value that the policy does not accept',
+  reason_required: 'the action needs a reason',
+  approval_required: 'the action needs an approval, which this version cannot give yet',
+  nonce_unsupported: 'a nonce of the requester is not supported yet',
+  stdio_not_accepted: 'a standard descriptor is of a kind that is not accepted',
+  executable_unsafe: 'the executable is not what the policy may run',
+  disagreement: 'broker and executor did not agree',
+  not_recorded: 'the request could not be recorded',
+  busy: 'too many requests',
+  unavailable: 'a process of the bridge is away',
+}
+
+/**
+ * The problem that a client gets, as canonical JSON. Nothing in it was written by the requester.
+ *
+ * @see RFC 9457
+ */
+export function formatProblem(
+  code: RefusalCode,
+  details: Readonly<{
+    action?: string | null
+    parameter?: string | null
+    enough?: string | null
+    entry?: number
+  }>,
+): string {
+  const problem: Problem = {
+    type: `urn:belladonna:problem:${code}`,
+    title: titles[code],
+    code,
+    ...(typeof details.action === 'string' ? { action: details.action } : {}),
+    ...(typeof details.parameter === 'string' ? { parameter: details.parameter } : {}),
+    ...(typeof details.enough === 'string' ? { enough: details.enough } : {}),
+    ...(details.entry === undefined ? {} : { entry: details.entry }),
+  }
+  return formatCanonicalJson(problem)
+}
+
+/** Whether `text` is a refusal code: a guard for what another process sent. */
+export function isRefusalCode(text: string): text is RefusalCode {
+  return Object.hasOwn(titles, text)
+}
+
+/** Exit status of `bell` for a refusal: 127 for an action that does not exist, else 125 (docs/reference/exit-status.md). */
+export function exitStatusOf(code: RefusalCode): number {
+  return code === 'action_unknown' ? 127 : 125
+}

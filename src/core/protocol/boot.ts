@@ -1,0 +1,34 @@
+import { openWriter, writeBytes, writeText16, writeU32, written } from './bytes.ts'
+import { wireVersion } from './layout.ts'
+
+/** What the launcher needs to know of one service: PLAN and COMMAND bytes (spec/plan.md). */
+export type BootService = Readonly<{ plan: Uint8Array; command: Uint8Array }>
+
+/** What `belladonna up` leaves for the launcher. */
+export type Boot = Readonly<{
+  runSocket: string
+  bridgeSocket: string
+  /** A cgroup v2 directory that the launcher makes for itself; empty where the host has none for us. */
+  cgroup: string
+  executor: BootService
+  broker: BootService
+}>
+
+const magic = 0x3142_4442 // "BDB1"
+
+/** The boot file's bytes. @see spec/plan.md, "Boot file" */
+export function formatBoot({ runSocket, bridgeSocket, cgroup, executor, broker }: Boot): Uint8Array {
+  const writer = openWriter(65_536)
+  writeU32(writer, magic)
+  writeU32(writer, wireVersion)
+  writeText16(writer, runSocket)
+  writeText16(writer, bridgeSocket)
+  writeText16(writer, cgroup)
+  for (const { plan, command } of [executor, broker]) {
+    writeU32(writer, plan.length)
+    writeBytes(writer, plan)
+    writeU32(writer, command.length)
+    writeBytes(writer, command)
+  }
+  return written(writer)
+}

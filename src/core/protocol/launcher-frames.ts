@@ -1,0 +1,128 @@
+import { BelladonnaError } from '../error.ts'
+import { isGid, isUid } from '../identity.ts'
+import type { Gid, Subject } from '../identity.ts'
+import {
+  expectEnd,
+  openReader,
+  openWriter,
+  readBytes,
+  readRest,
+  readU32,
+  readU64,
+  writeBytes,
+  writeU32,
+  writeU64,
+  written,
+} from './bytes.ts'
+import { formatFrame } from './frame.ts'
+import { maxGroups, wireKind, wireSubjectFlag, wireVersion } from './layout.ts'
+
+/** What the launcher says first: its version, and enum wire_feature bits of what this kernel can enforce. */
+export type Hello = Readonly<{ features: number }>
+
+export function parseHello(body: Uint8Array): Hello {
+  const reader = openReader(body)
+  const version = readU32(reader)
+  const features = readU32(reader)
+  readU64(reader)
+  expectEnd(reader)
+  if (version !== wireVersion) {
+    throw new BelladonnaError('frame_invalid', `hello: version ${version}`)
+  }
+  return { features }
+}
+
+/** A request as the launcher passes it on: who asks is the kernel's word, what is asked is not looked at yet. */
+export type Submission = Readonly<{
+  run: number
+  subject: Subject
+  /** enum wire_stdio of the client's descriptors 0, 1, 2. */
+  stdio: readonly [number, number, number]
+  /** The body of the request frame. Untrusted. */
+  request: Uint8Array
+}>
+
+/** @throws {BelladonnaError} `frame_invalid`; the launcher never sends such a frame */
+export function parseSubmission(body: Uint8Array): Submission {
+  const reader = openReader(body)
+  const run = readU64(reader)
+  const pid = readU32(reader)
+  const uid = readU32(reader)
+  const gid = readU32(reader)
+  const flags = readU32(reader)
+  const [stdin = 0, stdout = 0, stderr = 0] = readBytes(reader, 4)
+  const count = readU32(reader)
+  if (!isUid(uid) || !isGid(gid) || count > maxGroups) throw invalid('submission: subject')
+  const groups = new Set<Gid>()
+  for (let i = 0; i < count; i++) {
+    const group = readU32(reader)
+    if (!isGid(group)) throw invalid('submission: group')
+    groups.add(group)
+  }
+  const known =
+    wireSubjectFlag.otherUserNamespace |
+    wireSubjectFlag.otherPidNamespace |
+    wireSubjectFlag.namespaceUnknown
+  if ((flags & ~known) !== 0) throw invalid('submission: flags')
+  const subject = { uid, gid, pid, foreign: flags !== 0, groups: [...groups].sort((a, b) => a - b) }
+  return { run, subject, stdio: [stdin, stdout, stderr], request: readRest(reader) }
+}
+
+/** How a run ended, as the launcher saw it. `kind` is enum wire_end, `stage` enum wire_stage. */
+export type RunEnd = Readonly<{
+  run: number
+  kind: number
+  value: number
+  stage: number
+  features: number
+  userUs: number
+  systemUs: number
+  maxRssKib: number
+  wallUs: number
+}>
+
+export function parseRunEnd(body: Uint8Array): RunEnd {
+  const reader = openReader(body)
+  const run = readU64(reader)
+  const kind = readU32(reader)
+  const value = readU32(reader)
+  const stage = readU32(reader)
+  const features = readU32(reader)
+  const [userUs, systemUs, maxRssKib, wallUs] = [
+    readU64(reader),
+    readU64(reader),
+    readU64(reader),
+    readU64(reader),
+  ]
+  expectEnd(reader)
+  return { run, kind, value, stage, features, userUs, systemUs, maxRssKib, wallUs }
+}
+
+/** PREPARE: builds the sandbox of `plan` around `command` and holds it at the gate. */
+export function formatPrepare(run: number, plan: Uint8Array, command: Uint8Array): Uint8Array {
+  const writer = openWriter(16)
+  writeU64(writer, run)
+  writeU32(writer, plan.length)
+  writeU32(writer, command.length)
+  return formatFrame(wireKind.prepare, written(writer), plan, command)
+}
+
+/** OPEN: lets the command start. `ticket` goes to the client as it is; at most 256 bytes. */
+export function formatOpen(run: number, ticket: Uint8Array): Uint8Array {
+  const writer = openWriter(8)
+  writeU64(writer, run)
+  return formatFrame(wireKind.open, written(writer), ticket)
+}
+
+/** REFUSE: tells the client no. `problem` is an RFC 9457 problem as JSON text of at most 4 KiB. */
+export function formatRefuse(run: number, exitStatus: number, problem: string): Uint8Array {
+  const writer = openWriter(512)
+  writeU64(writer, run)
+  writeU32(writer, exitStatus)
+  writeBytes(writer, new TextEncoder().encode(problem))
+  return formatFrame(wireKind.refuse, written(writer))
+}
+
+function invalid(what: string): BelladonnaError {
+  return new BelladonnaError('frame_invalid', what)
+}

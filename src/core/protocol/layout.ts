@@ -1,0 +1,216 @@
+/**
+ * Sizes, offsets and constants of native/wire.h, under camel-cased names without the `wire_` prefix.
+ *
+ * Written by hand, so that no code generator stands between the two; test/native/wire-layout.test.ts compiles
+ * the header and compares every struct, field and constant in both directions. All integers are little-endian.
+ */
+
+/** WIRE_VERSION: the number in `hello` and in a plan; another number is refused. */
+export const wireVersion = 1
+/** The longest request frame in bytes, its head included. */
+export const maxRequestBytes = 65_536
+/** The longest frame between our own processes in bytes, its head included. */
+export const maxFrameBytes = 262_144
+/** The most supplementary groups that a subject or a command may have. */
+export const maxGroups = 256
+
+/** `sizeof` and `offsetof` of every struct in native/wire.h. */
+export const wireLayout = {
+  head: { size: 8, offsets: { size: 0, kind: 4, zero: 6 } },
+  hello: { size: 16, offsets: { version: 0, features: 4, bootMs: 8 } },
+  submit: {
+    size: 32,
+    offsets: { run: 0, pid: 8, uid: 12, gid: 16, flags: 20, stdio: 24, groupCount: 28 },
+  },
+  ended: { size: 16, offsets: { kind: 0, value: 4, stage: 8, ticketSize: 12 } },
+  exited: {
+    size: 56,
+    offsets: {
+      run: 0,
+      kind: 8,
+      value: 12,
+      stage: 16,
+      features: 20,
+      userUs: 24,
+      systemUs: 32,
+      maxRssKib: 40,
+      wallUs: 48,
+    },
+  },
+  prepare: { size: 16, offsets: { run: 0, planSize: 8, commandSize: 12 } },
+  identity: {
+    size: 144,
+    offsets: {
+      publicKey: 0,
+      policyDigest: 32,
+      receiptCount: 64,
+      receiptHead: 72,
+      signedSize: 104,
+      signedRoot: 112,
+    },
+  },
+  resolved: {
+    size: 104,
+    offsets: {
+      run: 0,
+      timeMs: 8,
+      notAfterMs: 16,
+      nonce: 24,
+      executableSha256: 40,
+      actionDigest: 72,
+    },
+  },
+  intend: { size: 40, offsets: { run: 0, actionDigest: 8 } },
+  recorded: { size: 16, offsets: { run: 0, entry: 8 } },
+  sign: {
+    size: 56,
+    offsets: { treeSize: 0, previousSize: 8, root: 16, hashCount: 48, zero: 52 },
+  },
+  plan: {
+    size: 56,
+    offsets: {
+      version: 0,
+      namespaces: 4,
+      capabilities: 8,
+      landlockScope: 16,
+      memoryMax: 24,
+      pidsMax: 32,
+      timeLimitMs: 36,
+      umask: 40,
+      flags: 44,
+      rlimitCount: 48,
+      mountCount: 50,
+      seccompCount: 52,
+      zero: 54,
+    },
+  },
+  rlimit: { size: 24, offsets: { resource: 0, zero: 4, soft: 8, hard: 16 } },
+  command: {
+    size: 56,
+    offsets: {
+      uid: 0,
+      gid: 4,
+      groupCount: 8,
+      argc: 10,
+      envc: 12,
+      zero: 14,
+      device: 16,
+      inode: 24,
+      size: 32,
+      mtimeNs: 40,
+      ctimeNs: 48,
+    },
+  },
+} as const
+
+/** enum wire_kind: the kind of a frame. */
+export const wireKind = {
+  request: 0x0101,
+  signal: 0x0102,
+  refused: 0x0181,
+  ended: 0x0182,
+  hello: 0x0201,
+  submit: 0x0202,
+  exited: 0x0203,
+  executorReady: 0x0301,
+  prepare: 0x0302,
+  open: 0x0303,
+  brokerReady: 0x0401,
+  refuse: 0x0402,
+  identity: 0x0501,
+  resolved: 0x0502,
+  declined: 0x0503,
+  receipt: 0x0504,
+  signed: 0x0505,
+  intend: 0x0601,
+  recorded: 0x0602,
+  dropped: 0x0603,
+  sign: 0x0604,
+} as const
+
+/** enum wire_subject_flag: what the launcher found out about a peer. */
+export const wireSubjectFlag = {
+  otherUserNamespace: 1,
+  otherPidNamespace: 2,
+  namespaceUnknown: 4,
+} as const
+
+/** enum wire_stdio: what a client's descriptor is. */
+export const wireStdio = { null: 0, pipe: 1, socket: 2, file: 3, terminal: 4 } as const
+
+/** enum wire_end: how a run ended. */
+export const wireEnd = {
+  exited: 1,
+  signalled: 2,
+  timedOut: 3,
+  failed: 4,
+  gone: 5,
+  lost: 6,
+} as const
+
+/** enum wire_stage: where the making of a run failed. */
+export const wireStage = {
+  none: 0,
+  clone: 1,
+  cgroup: 2,
+  network: 3,
+  mount: 4,
+  limits: 5,
+  identity: 6,
+  landlock: 7,
+  seccomp: 8,
+  executable: 9,
+  exec: 10,
+  stdio: 11,
+  capacity: 12,
+} as const
+
+/** enum wire_feature: what was in force. */
+export const wireFeature = {
+  pidNamespace: 0x1,
+  mountNamespace: 0x2,
+  ipcNamespace: 0x4,
+  utsNamespace: 0x8,
+  networkNamespace: 0x10,
+  networkSharedEmpty: 0x20,
+  cgroupNamespace: 0x40,
+  cgroupKill: 0x80,
+  cgroupLimits: 0x100,
+  rootReadOnly: 0x200,
+  privateTmp: 0x400,
+  capabilities: 0x800,
+  noNewPrivs: 0x1000,
+  seccomp: 0x2000,
+  landlockScope: 0x4000,
+  rlimits: 0x8000,
+  userNamespace: 0x1_0000,
+  peerPidfd: 0x2_0000,
+} as const
+
+/** enum wire_namespace: which namespaces a plan asks for. */
+export const wireNamespace = {
+  pid: 0x1,
+  mount: 0x2,
+  ipc: 0x4,
+  uts: 0x8,
+  network: 0x10,
+  networkOwn: 0x20,
+  cgroup: 0x40,
+  loopback: 0x80,
+} as const
+
+/** enum wire_plan_flag. */
+export const wirePlanFlag = { stdinNull: 1, noExec: 2 } as const
+
+/** enum wire_mount: what a mount entry of a plan does. */
+export const wireMount = {
+  tmpfs: 1,
+  bind: 2,
+  proc: 3,
+  device: 4,
+  symlink: 5,
+  directory: 6,
+} as const
+
+/** enum wire_mount_flag. */
+export const wireMountFlag = { writable: 1, optional: 2, exec: 4 } as const

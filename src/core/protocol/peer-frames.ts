@@ -1,0 +1,165 @@
+import { BelladonnaError } from '../error.ts'
+import {
+  expectEnd,
+  openReader,
+  openWriter,
+  readBytes,
+  readRest,
+  readText16,
+  readU32,
+  readU64,
+  writeBytes,
+  writeText16,
+  writeU32,
+  writeU64,
+  written,
+} from './bytes.ts'
+import { formatFrame } from './frame.ts'
+import { wireKind } from './layout.ts'
+
+/** executor → broker: what the executor made of a request that it would permit. */
+export type Resolved = Readonly<{
+  run: number
+  timeMs: number
+  notAfterMs: number
+  nonce: Uint8Array
+  executableSha256: Uint8Array
+  actionDigest: Uint8Array
+}>
+
+export function formatResolved(resolved: Resolved): Uint8Array {
+  const writer = openWriter(104)
+  writeU64(writer, resolved.run)
+  writeU64(writer, resolved.timeMs)
+  writeU64(writer, resolved.notAfterMs)
+  writeBytes(writer, resolved.nonce)
+  writeBytes(writer, resolved.executableSha256)
+  writeBytes(writer, resolved.actionDigest)
+  return formatFrame(wireKind.resolved, written(writer))
+}
+
+export function parseResolved(body: Uint8Array): Resolved {
+  const reader = openReader(body)
+  const resolved = {
+    run: readU64(reader),
+    timeMs: readU64(reader),
+    notAfterMs: readU64(reader),
+    nonce: readBytes(reader, 16).slice(),
+    executableSha256: readBytes(reader, 32).slice(),
+    actionDigest: readBytes(reader, 32).slice(),
+  }
+  expectEnd(reader)
+  return resolved
+}
+
+/** executor → broker: the executor will not run this. `code` is a RefusalCode, `detail` for the operator. */
+export type Declined = Readonly<{ run: number; code: string; detail: string }>
+
+export function formatDeclined(declined: Declined): Uint8Array {
+  const writer = openWriter()
+  writeU64(writer, declined.run)
+  writeText16(writer, declined.code)
+  writeText16(writer, declined.detail)
+  return formatFrame(wireKind.declined, written(writer))
+}
+
+export function parseDeclined(body: Uint8Array): Declined {
+  const reader = openReader(body)
+  const declined = { run: readU64(reader), code: readText16(reader), detail: readText16(reader) }
+  expectEnd(reader)
+  return declined
+}
+
+/** executor → broker: the receipt of a run, durable by now. */
+export function formatReceiptFrame(run: number, receipt: Uint8Array): Uint8Array {
+  const writer = openWriter(8)
+  writeU64(writer, run)
+  return formatFrame(wireKind.receipt, written(writer), receipt)
+}
+
+export function parseReceiptFrame(body: Uint8Array): Readonly<{ run: number; receipt: Uint8Array }> {
+  const reader = openReader(body)
+  return { run: readU64(reader), receipt: readRest(reader).slice() }
+}
+
+/** broker → executor: the broker came to the same digest and begins to record it. */
+export type Intent = Readonly<{ run: number; actionDigest: Uint8Array }>
+
+export function formatIntent(intent: Intent): Uint8Array {
+  const writer = openWriter(40)
+  writeU64(writer, intent.run)
+  writeBytes(writer, intent.actionDigest)
+  return formatFrame(wireKind.intend, written(writer))
+}
+
+export function parseIntent(body: Uint8Array): Intent {
+  const reader = openReader(body)
+  const intent = { run: readU64(reader), actionDigest: readBytes(reader, 32).slice() }
+  expectEnd(reader)
+  return intent
+}
+
+/** broker → executor: the intent is durable as entry number `entry` of the log. */
+export type Recorded = Readonly<{ run: number; entry: number }>
+
+export function formatRecorded(recorded: Recorded): Uint8Array {
+  const writer = openWriter(16)
+  writeU64(writer, recorded.run)
+  writeU64(writer, recorded.entry)
+  return formatFrame(wireKind.recorded, written(writer))
+}
+
+export function parseRecorded(body: Uint8Array): Recorded {
+  const reader = openReader(body)
+  const recorded = { run: readU64(reader), entry: readU64(reader) }
+  expectEnd(reader)
+  return recorded
+}
+
+/** broker → executor: the request was refused; nothing of it will be asked again. */
+export function formatDropped(run: number): Uint8Array {
+  const writer = openWriter(8)
+  writeU64(writer, run)
+  return formatFrame(wireKind.dropped, written(writer))
+}
+
+export function parseDropped(body: Uint8Array): number {
+  const reader = openReader(body)
+  const run = readU64(reader)
+  expectEnd(reader)
+  return run
+}
+
+/** broker → executor: sign this tree, which grew out of the last one that you signed. */
+export type SignRequest = Readonly<{
+  treeSize: number
+  previousSize: number
+  root: Uint8Array
+  /** RFC 6962 consistency proof from `previousSize` to `treeSize`; empty when `previousSize` is 0. */
+  consistency: readonly Uint8Array[]
+}>
+
+export function formatSignRequest(request: SignRequest): Uint8Array {
+  const writer = openWriter(56 + 32 * request.consistency.length)
+  writeU64(writer, request.treeSize)
+  writeU64(writer, request.previousSize)
+  writeBytes(writer, request.root)
+  writeU32(writer, request.consistency.length)
+  writeU32(writer, 0)
+  for (const hash of request.consistency) writeBytes(writer, hash)
+  return formatFrame(wireKind.sign, written(writer))
+}
+
+export function parseSignRequest(body: Uint8Array): SignRequest {
+  const reader = openReader(body)
+  const treeSize = readU64(reader)
+  const previousSize = readU64(reader)
+  const root = readBytes(reader, 32).slice()
+  const count = readU32(reader)
+  if (readU32(reader) !== 0 || count > 64) {
+    throw new BelladonnaError('frame_invalid', 'sign request: hashes')
+  }
+  const consistency = Array.from({ length: count }, () => readBytes(reader, 32).slice())
+  expectEnd(reader)
+  return { treeSize, previousSize, root, consistency }
+}

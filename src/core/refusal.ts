@@ -1,0 +1,38 @@
+/**
+ * Why a request was not run. Closed; each code has a row in docs/reference/errors.md with its exit status.
+ */
+export type RefusalCode =
+  | 'request_malformed'
+  | 'subject_unmapped' // uid 65534 or -1
+  | 'subject_foreign_namespace'
+  | 'action_unknown'
+  | 'not_granted'
+  | 'grant_expired'
+  | 'parameter_missing'
+  | 'parameter_unknown'
+  | 'parameter_duplicate'
+  | 'parameter_invalid'
+  | 'reason_required'
+  | 'approval_required' // decision `ask`; approvals come later, so it is a refusal
+  | 'nonce_unsupported'
+  | 'stdio_not_accepted' // the launcher's: a descriptor that could lead out of the sandbox
+  | 'executable_unsafe' // not root's, writable by others, a script, or gone
+  | 'disagreement' // broker and executor did not come to the same resolved action
+  | 'not_recorded' // the log or the receipts cannot be written
+  | 'busy' // a bound of promise 7
+  | 'unavailable' // a process of the bridge is away
+
+/** RFC 9457 problem details as the client sees them. Text by the requester appears in no member. */
+export type Problem = Readonly<{
+  type: string
+  title: string
+  code: RefusalCode
+  /** The action's id, when it is one that the policy names. */
+  action?: string
+  /** The parameter at fault, when it is one that the policy names. */
+  parameter?: string
+  /** What would be enough, in our words. */
+  enough?: string
+  /** Index of the denial's entry in the log, when it was recorded. */
+  entry?: number
+}>

@@ -1,0 +1,149 @@
+import { BelladonnaError } from '../error.ts'
+import type { CleanPath } from '../identity.ts'
+import type { ProfilePath, ProfileSource } from '../policy/profile-source.ts'
+import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
+import { capabilityMask, capabilityNumbers } from './capabilities.ts'
+import { cleanPath, deviceMounts, procMounts } from './fixed-mounts.ts'
+import type { Mount } from './mount.ts'
+import type { Plan } from './plan.ts'
+import { freshRlimits } from './rlimits.ts'
+import { isWithin, orderRoot } from './root.ts'
+import { compileSeccomp } from './seccomp.ts'
+import type { Architecture } from './syscalls.ts'
+
+/** What a plan depends on besides its profile. */
+export type PlanFacts = Readonly<{ architecture: Architecture }>
+
+/** LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET and LANDLOCK_SCOPE_SIGNAL: neither reaches out of the sandbox. */
+export const landlockScope = 3n
+
+/**
+ * With one of these a run could bring interfaces up, or listen to, what other runs share; so it gets a network of its
+ * own even when that is empty. CAP_SYS_ADMIN opens too much of the kernel to say that it could not.
+ */
+const ownNetworkCapabilities = capabilityNumbers('CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_SYS_ADMIN')
+
+/** Names for uids and gids; without them `id`, `ls -l` and ssh show numbers or refuse. Readable by anybody anyway. */
+const accountFiles = ['/etc/passwd', '/etc/group'].map(cleanPath)
+
+/**
+ * The sandbox of a profile. Equal profiles give equal plans, so the same profile always has the same bytes.
+ *
+ * The root holds nothing but: what `read` and `write` name (`write` is never executable), the links on the way there,
+ * /etc/passwd and /etc/group, five devices, the run's own /proc, read-only, and an own empty /tmp.
+ *
+ * @throws {BelladonnaError} `policy_invalid` on a path that `profilePathProblem` refuses
+ */
+export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
+  for (const { path } of [...profile.read, ...profile.write]) {
+    const problem = profilePathProblem(path)
+    if (problem !== undefined) {
+      throw new BelladonnaError('policy_invalid', `profile ${profile.name}: ${problem}`)
+    }
+  }
+  const capabilities = profile.caps.map(({ number }) => number)
+  return {
+    namespaces: namespaces(profile.network, capabilities),
+    capabilities: capabilityMask(capabilities),
+    landlockScope,
+    memoryMaxBytes: profile.limits.memoryBytes,
+    pidsMax: profile.limits.processes,
+    timeLimitMs: profile.limits.timeMs,
+    umask: 0o022,
+    flags: profile.stdin === 'none' ? wirePlanFlag.stdinNull : 0,
+    rlimits: freshRlimits({ soft: 1024, hard: 4096 }),
+    mounts: mounts(profile),
+    seccomp: compileSeccomp(facts.architecture, profile.syscalls),
+  }
+}
+
+/** Why a profile may not name this path under `read` or `write`, or undefined. */
+export function profilePathProblem(path: CleanPath): string | undefined {
+  if (path === '/') return '"/" would put the whole host into the sandbox'
+  if (path === '/tmp' || path === '/dev/shm') return `"${path}" is always the run's own`
+  if (path === '/dev') return '"/dev" would show every device: name the ones that are needed'
+  if (path === '/proc') return '"/proc" is always the run\'s own: name files below it to write them'
+  if (/^\/proc\/(?:\d+|self|thread-self)(?:\/|$)/.test(path)) {
+    return `"${path}" is another process on the host than in the sandbox`
+  }
+  return undefined
+}
+
+function namespaces(network: ProfileSource['network'], capabilities: readonly number[]): number {
+  const always =
+    wireNamespace.pid |
+    wireNamespace.mount |
+    wireNamespace.ipc |
+    wireNamespace.uts |
+    wireNamespace.cgroup
+  switch (network) {
+    case 'host':
+      return always
+    case 'loopback':
+      return always | wireNamespace.network | wireNamespace.networkOwn | wireNamespace.loopback
+    case 'none': {
+      const needsOwn = capabilities.some((number) => ownNetworkCapabilities.includes(number))
+      return always | wireNamespace.network | (needsOwn ? wireNamespace.networkOwn : 0)
+    }
+  }
+}
+
+function mounts(profile: ProfileSource): readonly Mount[] {
+  const devices = deviceMounts(['null', 'zero', 'full', 'random', 'urandom'])
+  const fixed: readonly Mount[] = [
+    ...devices,
+    ...procMounts(),
+    {
+      kind: 'tmpfs',
+      target: cleanPath('/tmp'),
+      mode: 0o1777,
+      sizeBytes: profile.limits.memoryBytes,
+    },
+    { kind: 'symlink', target: cleanPath('/dev/shm'), text: '/tmp' },
+  ]
+  const taken = new Set<string>(fixed.map(({ target }) => target))
+  const named = namedMounts(profile).filter(({ target }) => !taken.has(target))
+  const accounts = accountFiles
+    .filter((file) => !named.some(({ target }) => isWithin(file, target)))
+    .map((file) => readOnly(file, { executable: false, optional: true }))
+  const links = profile.links.map(({ path, text }): Mount => ({
+    kind: 'symlink',
+    target: path,
+    text,
+  }))
+  return orderRoot([...fixed, ...accounts, ...named, ...links])
+}
+
+/** `write` wins over `read`. What already lies in a path of the same kind, or can be read in /proc, needs no mount. */
+function namedMounts({ read, write }: ProfileSource): readonly Mount[] {
+  const written = new Set<string>(write.map(({ path }) => path))
+  const onlyRead = read.filter(({ path }) => !written.has(path) && !isWithin(path, '/proc'))
+  const paths = [
+    ...onlyRead.map((entry) => ({ ...entry, writable: false })),
+    ...write.map((entry) => ({ ...entry, writable: true })),
+  ]
+  return paths
+    .filter(({ path, writable }) => {
+      const above = paths.filter((other) => other.path !== path && isWithin(path, other.path))
+      const closest = above.toSorted((a, b) => b.path.length - a.path.length)[0]
+      return closest?.writable !== writable
+    })
+    .map((entry) => namedMount(entry))
+}
+
+function namedMount({ path, kind, writable }: ProfilePath & { writable: boolean }): Mount {
+  if (kind === 'device') return { kind: 'device', source: path, target: path, optional: false }
+  if (!writable) return readOnly(path, { executable: true, optional: false })
+  return {
+    kind: 'bind',
+    source: path,
+    target: path,
+    writable,
+    executable: false,
+    optional: false,
+  }
+}
+
+function readOnly(path: CleanPath, options: { executable: boolean; optional: boolean }): Mount {
+  return { kind: 'bind', source: path, target: path, writable: false, ...options }
+}

@@ -1,0 +1,83 @@
+import type { CleanPath } from '../identity.ts'
+import type { PathLink } from '../policy/profile-source.ts'
+import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
+import { capabilityMask, capabilityNumbers } from './capabilities.ts'
+import { deviceMounts, procMounts } from './fixed-mounts.ts'
+import type { Mount } from './mount.ts'
+import type { Plan } from './plan.ts'
+import { landlockScope } from './plan-for-profile.ts'
+import { freshRlimits } from './rlimits.ts'
+import { orderRoot } from './root.ts'
+import { compileSeccomp } from './seccomp.ts'
+import type { Architecture } from './syscalls.ts'
+
+/** A directory or file of the host in a service's root. `source` is a real path, no component of it a link. */
+export type ServiceMount = Readonly<{
+  source: CleanPath
+  target: CleanPath
+  writable: boolean
+  /** Programs and libraries may be run and mapped from here; never together with `writable`. */
+  executable: boolean
+}>
+
+/** What the broker sees of the host. */
+export type BrokerFacts = Readonly<{
+  architecture: Architecture
+  /** /usr, the code, Node, the log's directory, the policy's, …: everything there is besides /dev and /proc. */
+  mounts: readonly ServiceMount[]
+  /** Debian's `/bin`, `/lib` and the like. */
+  links: readonly PathLink[]
+}>
+
+const common = {
+  landlockScope,
+  memoryMaxBytes: 0,
+  pidsMax: 0,
+  timeLimitMs: 0,
+  umask: 0o077,
+  flags: wirePlanFlag.stdinNull | wirePlanFlag.noExec,
+  rlimits: freshRlimits({ soft: 4096, hard: 4096 }),
+} as const
+
+/**
+ * The broker's sandbox: an own root with only what `facts` name, own namespaces throughout, an empty network, no
+ * capability, and no way to start another program.
+ */
+export function planForBroker({ architecture, mounts, links }: BrokerFacts): Plan {
+  return {
+    ...common,
+    namespaces:
+      wireNamespace.pid |
+      wireNamespace.mount |
+      wireNamespace.ipc |
+      wireNamespace.uts |
+      wireNamespace.cgroup |
+      wireNamespace.network |
+      wireNamespace.networkOwn,
+    capabilities: 0n,
+    mounts: orderRoot([
+      ...deviceMounts(['null', 'urandom']),
+      ...procMounts(),
+      ...mounts.map((mount): Mount => ({ kind: 'bind', ...mount, optional: false })),
+      ...links.map(({ path, text }): Mount => ({ kind: 'symlink', target: path, text })),
+    ]),
+    seccomp: compileSeccomp(architecture, 'service'),
+  }
+}
+
+/**
+ * The executor's sandbox. It must read and hash any executable of the host, so it stays in the host's root and pid
+ * namespace, with the one capability that reading takes; it has no network and starts no program either.
+ *
+ * Landlock's signal scope matters here: without it uid 0 could signal the host's other root processes by tgkill.
+ */
+export function planForExecutor({ architecture }: Pick<BrokerFacts, 'architecture'>): Plan {
+  return {
+    ...common,
+    namespaces:
+      wireNamespace.ipc | wireNamespace.uts | wireNamespace.network | wireNamespace.networkOwn,
+    capabilities: capabilityMask(capabilityNumbers('CAP_DAC_READ_SEARCH')),
+    mounts: [],
+    seccomp: compileSeccomp(architecture, 'service'),
+  }
+}
