@@ -1,0 +1,203 @@
+import type { JsonValue } from '../core/json/canonical.ts'
+import { parseStrictJson } from '../core/json/strict.ts'
+import type {
+  DenialEntry,
+  Entry,
+  IntentEntry,
+  OutcomeEntry,
+  RecoveredEntry,
+} from '../core/audit/entry.ts'
+import { formatHex, leafHash } from '../core/audit/merkle.ts'
+import { formatPrintable, formatQuoted } from '../core/audit/printable.ts'
+import { parseReceipt, verifyReceipt } from '../core/audit/receipt.ts'
+import type { Receipt } from '../core/audit/receipt.ts'
+import type { VerifierKey } from '../core/audit/signed-note.ts'
+import { actionDigestOf } from '../core/audit/story.ts'
+import type { PlacedEntry, Story } from '../core/audit/story.ts'
+
+/** Where a story stands. */
+type StoryState = 'denied' | 'pending' | 'ended' | 'unknown' | 'never_started' | 'event'
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/** A story as `audit show --json` prints it. */
+export function storyJson(story: Story, signedSize: number, key: VerifierKey): JsonValue {
+  const receipt = receiptOf(story, key)
+  return {
+    state: stateOf(story),
+    action_digest: actionDigestOf(story),
+    signed: isSigned(story, signedSize),
+    receipt_verified: receipt === null ? null : receipt.isVerified,
+    entries: placedOf(story).map(({ index, bytes }) => ({
+      index,
+      leaf_hash: formatHex(leafHash(bytes)),
+      entry: parseStrictJson(decoder.decode(bytes)),
+    })),
+  }
+}
+
+/** A story as text for people: who asked, what was decided, what ran, how it ended. */
+export function describeStory(
+  story: Story,
+  signedSize: number,
+  key: VerifierKey,
+): readonly string[] {
+  const { first, end } = story
+  const places = placedOf(story).map(({ index }) => index)
+  const signed = isSigned(story, signedSize) ? 'signed' : 'not yet signed'
+  return [
+    `${places.length > 1 ? 'entries' : 'entry'} ${places.join(', ')}: ${stateOf(story)}, ${signed}`,
+    ...describeFirst(first.entry),
+    ...describeReceipt(story, key),
+    ...(end === null ? [] : describeEnd(end.entry)),
+    `policy    ${first.entry.policy}`,
+  ]
+}
+
+function describeFirst(entry: Entry): readonly string[] {
+  switch (entry.kind) {
+    case 'intent':
+      return describeIntent(entry)
+    case 'denial':
+      return describeDenial(entry)
+    case 'recovered':
+      return [
+        `asked     not recorded: a receipt was found without an intent`,
+        ...describeEnd(entry),
+      ]
+    case 'start':
+      return [
+        `started   ${formatTime(entry.timeMs)}, host ${entry.host}`,
+        `policy    digest ${entry.policyDigest}`,
+        `enforces  ${entry.features.join(', ')}`,
+      ]
+    case 'stop':
+      return [`stopped   ${formatTime(entry.timeMs)}, ${entry.reason}`]
+    case 'outcome':
+      return describeEnd(entry)
+  }
+}
+
+function describeIntent(entry: IntentEntry): readonly string[] {
+  const action = membersOf(parseStrictJson(entry.action))
+  const subject = membersOf(action['subject'])
+  const executable = membersOf(action['executable'])
+  const runAs = membersOf(action['run_as'])
+  return [
+    `asked     ${formatTime(entry.timeMs)} by uid ${show(subject['uid'])}, gid ${show(subject['gid'])}, pid ${entry.pid}`,
+    `          for ${show(action['action'])}, digest ${entry.actionDigest}`,
+    ...describeRequesterText(entry.requesterText),
+    `decided   ${entry.decision}, by ${formatQuoted(entry.grant)}`,
+    `command   ${show(action['argv'])}`,
+    `          executable ${show(executable['path'])}, SHA-256 ${show(executable['sha256'])}`,
+    `          as uid ${show(runAs['uid'])}, gid ${show(runAs['gid'])}`,
+  ]
+}
+
+function describeDenial(entry: DenialEntry): readonly string[] {
+  const { uid, gid, pid } = entry.subject
+  return [
+    `asked     ${formatTime(entry.timeMs)} by uid ${uid}, gid ${gid}, pid ${pid}`,
+    `          for ${entry.action === null ? 'nothing that has the form of an action' : formatQuoted(entry.action)}`,
+    ...describeRequesterText(entry.requesterText),
+    `decided   deny: ${entry.code}`,
+    ...(entry.parameter === null ? [] : [`          parameter ${formatQuoted(entry.parameter)}`]),
+    ...(entry.rule === null ? [] : [`          rule ${formatQuoted(entry.rule)}`]),
+  ]
+}
+
+function describeRequesterText(text: string | null): readonly string[] {
+  return text === null || text === ''
+    ? []
+    : [`          reason, in the requester's words: ${formatQuoted(text)}`]
+}
+
+function describeReceipt(story: Story, key: VerifierKey): readonly string[] {
+  const found = receiptOf(story, key)
+  if (found === null) return []
+  const { receipt, isVerified } = found
+  const signature = isVerified ? 'signature verified' : 'BAD SIGNATURE'
+  return [`receipt   ${receipt.number}, ${formatTime(receipt.timeMs)}, ${signature}`]
+}
+
+function describeEnd(entry: Entry): readonly string[] {
+  switch (entry.kind) {
+    case 'outcome':
+      return describeOutcome(entry)
+    case 'recovered':
+      return [`ended     ${describeRecovered(entry)}, found ${formatTime(entry.timeMs)}`]
+    case 'start':
+    case 'intent':
+    case 'denial':
+    case 'stop':
+      return []
+  }
+}
+
+function describeOutcome({ end, usage, features, timeMs }: OutcomeEntry): readonly string[] {
+  const wall = (usage.wallUs / 1000).toFixed(1)
+  const processor = ((usage.userUs + usage.systemUs) / 1000).toFixed(1)
+  const stage = end.stage === 'none' ? '' : ` at ${end.stage}`
+  return [
+    `ended     ${formatTime(timeMs)}: ${end.kind} ${end.value}${stage}`,
+    `          ${wall} ms, of them ${processor} ms of processor, at most ${usage.maxRssKib} KiB`,
+    `in force  ${features.length === 0 ? 'nothing' : features.join(', ')}`,
+    `output    passed through: not seen`,
+  ]
+}
+
+function describeRecovered(entry: RecoveredEntry): string {
+  return entry.state === 'unknown'
+    ? 'unknown: the bridge went down while it may have run'
+    : 'never started: the bridge went down before its gate opened'
+}
+
+function stateOf({ first, end }: Story): StoryState {
+  const { entry } = end ?? first
+  switch (entry.kind) {
+    case 'denial':
+      return 'denied'
+    case 'intent':
+      return 'pending'
+    case 'outcome':
+      return 'ended'
+    case 'recovered':
+      return entry.state
+    case 'start':
+    case 'stop':
+      return 'event'
+  }
+}
+
+function receiptOf(
+  { first, end }: Story,
+  key: VerifierKey,
+): { receipt: Receipt; isVerified: boolean } | null {
+  const { entry } = end ?? first
+  if (!('receipt' in entry) || entry.receipt === null) return null
+  const receipt = parseReceipt(encoder.encode(entry.receipt))
+  return { receipt, isVerified: verifyReceipt(receipt, key.key) }
+}
+
+function isSigned(story: Story, signedSize: number): boolean {
+  return placedOf(story).every(({ index }) => index < signedSize)
+}
+
+function placedOf({ first, end }: Story): readonly PlacedEntry[] {
+  return end === null ? [first] : [first, end]
+}
+
+function membersOf(value: JsonValue | undefined): Readonly<Record<string, JsonValue>> {
+  return Object.fromEntries(
+    typeof value === 'object' && value !== null ? Object.entries(value) : [],
+  )
+}
+
+function show(value: JsonValue | undefined): string {
+  return value === undefined ? 'not recorded' : formatPrintable(JSON.stringify(value))
+}
+
+function formatTime(timeMs: number): string {
+  return new Date(timeMs).toISOString()
+}

@@ -1,0 +1,30 @@
+import { BelladonnaError } from '../core/error.ts'
+import type { ErrorCode } from '../core/error.ts'
+
+/** Exit status of `belladonna` for each error, after sysexits.h where it has a word for it (docs/reference/exit-status.md). */
+export const exitStatuses: Readonly<Record<ErrorCode, number>> = {
+  input_invalid: 1,
+  usage: 2,
+  policy_invalid: 78,
+  policy_unreadable: 78,
+  frame_invalid: 1,
+  path_unsafe: 77,
+  log_corrupt: 1,
+  log_failed: 1,
+  state_invalid: 1,
+  host_unsupported: 1,
+  start_failed: 1,
+  daemon_away: 75,
+}
+
+/** Prints what went wrong, with the chain of causes, and returns the exit status. An error that is not ours is a bug. */
+export function reportError(error: unknown, print: (line: string) => void): number {
+  if (!(error instanceof BelladonnaError)) throw error
+  print(`belladonna: ${error.message}${causesOf(error)} (${error.code})`)
+  return exitStatuses[error.code]
+}
+
+function causesOf(error: Error): string {
+  const { cause } = error
+  return cause instanceof Error ? `: ${cause.message}${causesOf(cause)}` : ''
+}

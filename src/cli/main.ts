@@ -1,0 +1,113 @@
+/** The CLI `belladonna`. It reads its arguments, calls one function, and exits with that function's status. */
+import { Command, CommanderError } from 'commander'
+import { bridgePaths } from '../host/layout.ts'
+import { auditShow, auditVerify } from './audit.ts'
+import type { AuditOptions } from './audit.ts'
+import { exitStatuses, reportError } from './exit.ts'
+import { policyCheck, policyInstall } from './policy.ts'
+import { run } from './run.ts'
+import { status } from './status.ts'
+import { up } from './up.ts'
+import { version } from './version.ts'
+
+const print = (line: string): void => {
+  process.stdout.write(`${line}\n`)
+}
+const complain = (line: string): void => {
+  process.stderr.write(`${line}\n`)
+}
+const output = { print, complain }
+
+type RootOption = Readonly<{ root?: string }>
+
+/** `--root /` and none at all mean the host; a trailing slash means nothing. */
+function rootOf({ root }: RootOption): string {
+  return (root ?? '').replace(/\/+$/, '')
+}
+
+function addRoot(command: Command): Command {
+  return command.option('--root <dir>', 'the bridge below this directory instead of the host’s')
+}
+
+function makeProgram(exit: (status: number) => void): Command {
+  const program = new Command('belladonna')
+    .description('A privilege bridge: runs the few privileged actions that a policy names.')
+    .version(version)
+    .exitOverride()
+    .showSuggestionAfterError()
+    .enablePositionalOptions()
+  addRoot(program.command('up').description('start the bridge, in the foreground'))
+    .option('--unprivileged', 'for the caller’s own uid only, with fewer walls')
+    .action((options: RootOption & { unprivileged?: boolean }) => {
+      up({ root: rootOf(options), unprivileged: options.unprivileged === true })
+    })
+  addRoot(program.command('run').description('run an action, as bell(1) does'))
+    .argument('<words...>', 'options of bell, ACTION, name=value …')
+    .passThroughOptions()
+    .allowUnknownOption()
+    .action((words: string[], options: RootOption) => exit(run(rootOf(options), words)))
+  addRoot(program.command('status').description('what is up, and what this kernel enforces'))
+    .option('--json', 'one JSON object')
+    .action(async (options: RootOption & { json?: boolean }) => {
+      exit(await status(rootOf(options), options.json === true, print))
+    })
+  addPolicy(program.command('policy').description('check and install policies'), exit)
+  addAudit(program.command('audit').description('verify and read the log'), exit)
+  return program
+}
+
+type PolicyFlags = RootOption & Readonly<{ json?: boolean }>
+
+function addPolicy(policy: Command, exit: (status: number) => void): void {
+  const add = (name: 'check' | 'install', about: string, call: typeof policyCheck): void => {
+    addRoot(policy.command(name).description(about))
+      .argument('[source]', 'a file, or a directory of *.toml files; default: etc/belladonna/policy.d')
+      .option('--json', 'one JSON object')
+      .action((source: string | undefined, options: PolicyFlags) => {
+        exit(call({ root: rootOf(options), source, json: options.json === true }, output))
+      })
+  }
+  add('check', 'find every error of a policy; installs nothing', policyCheck)
+  add('install', 'compile a policy and put it in place for the next start', policyInstall)
+}
+
+type AuditFlags = RootOption & Readonly<{ json?: boolean; last?: string; key?: string }>
+
+function auditOptions(flags: AuditFlags, directory?: string): AuditOptions {
+  return {
+    directory: directory ?? bridgePaths(rootOf(flags)).lib,
+    json: flags.json === true,
+    ...(flags.key === undefined ? {} : { key: flags.key }),
+  }
+}
+
+function addAudit(audit: Command, exit: (status: number) => void): void {
+  addRoot(audit.command('verify').description('prove the log from files and the public key'))
+    .argument('[dir]', 'var/lib/belladonna of a copied host')
+    .option('--json', 'one JSON object')
+    .option('--key <vkey>', 'believe this verifier key, not the one in the directory')
+    .action(async (directory: string | undefined, options: AuditFlags) => {
+      exit(await auditVerify(auditOptions(options, directory), print))
+    })
+  addRoot(audit.command('show').description('the story of a request'))
+    .argument('[id]', 'index of an entry, or the start of an action digest')
+    .option('--last <n>', 'the last N entries')
+    .option('--json', 'JSON, an entry a line')
+    .action((id: string | undefined, options: AuditFlags) => {
+      exit(auditShow(auditOptions(options), id ?? { last: Number(options.last ?? 1) }, print))
+    })
+}
+
+/** Commander throws for --help and for a wrong command line; it has printed by then. */
+function statusOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitStatuses.usage
+  return reportError(error, complain)
+}
+
+try {
+  await makeProgram((code) => {
+    process.exitCode = code
+  }).parseAsync()
+} catch (error) {
+  process.exitCode = statusOf(error)
+}

@@ -1,0 +1,126 @@
+import { compilePolicy } from '../core/policy/compile.ts'
+import { formatCompiledPolicy, policyDigest } from '../core/policy/compiled.ts'
+import type { CompiledPolicy } from '../core/policy/compiled.ts'
+import { formatPolicyProblem } from '../core/policy/problem.ts'
+import type { PolicyProblem } from '../core/policy/problem.ts'
+import { architecture } from '../host/boot-plan.ts'
+import { holdDirectory } from '../host/directory.ts'
+import { bridgePaths } from '../host/layout.ts'
+import { readPolicyFacts } from '../host/policy-facts.ts'
+import { readPolicySource } from '../host/policy-source.ts'
+import { installPolicy } from '../host/policy-store.ts'
+import { readTomlTree } from '../host/toml-tree.ts'
+import { exitStatuses, reportError } from './exit.ts'
+
+/** Options of both commands. `source` is a file or directory; by default `etc/belladonna/policy.d` below `root`. */
+export type PolicyOptions = Readonly<{
+  /** The `--root` directory, or the empty string for the host itself. */
+  root: string
+  source: string | undefined
+  json: boolean
+}>
+
+/** Where a command prints; each text is a line without its end. */
+export type PolicyOutput = Readonly<{
+  print: (line: string) => void
+  complain: (line: string) => void
+}>
+
+type Outcome =
+  | Readonly<{ kind: 'compiled'; policy: CompiledPolicy }>
+  | Readonly<{ kind: 'invalid'; problems: readonly PolicyProblem[] }>
+
+/**
+ * `belladonna policy check`: compiles and installs nothing, as an ordinary user too. Whose files they are does not
+ * count here, unlike for `install`. Returns the exit status.
+ */
+export function policyCheck(options: PolicyOptions, output: PolicyOutput): number {
+  return reporting(output, () => {
+    const outcome = compileSource(sourceOf(options), null)
+    return outcome.kind === 'invalid'
+      ? showProblems(options, output, outcome.problems)
+      : showPolicy(options, output, outcome.policy, 'valid')
+  })
+}
+
+/**
+ * `belladonna policy install`: compiles and puts the result in place for the next start. A policy with any problem
+ * leaves the old one as it is. Returns the exit status.
+ */
+export function policyInstall(options: PolicyOptions, output: PolicyOutput): number {
+  return reporting(output, () => {
+    const uid = ownUid()
+    const outcome = compileSource(sourceOf(options), uid)
+    if (outcome.kind === 'invalid') return showProblems(options, output, outcome.problems)
+    installPolicy(holdPolicyDirectory(options.root, uid), formatCompiledPolicy(outcome.policy), uid)
+    return showPolicy(options, output, outcome.policy, 'installed')
+  })
+}
+
+/** Reads all files before any is compiled: a syntax error in one is shown together with those of the others. */
+function compileSource(source: string, uid: number | null): Outcome {
+  const readings = readPolicySource(source, uid).map(({ file, text }) => readTomlTree(file, text))
+  const problems = readings.flatMap((reading) =>
+    reading.kind === 'invalid' ? reading.problem : [],
+  )
+  if (problems.length > 0) return { kind: 'invalid', problems }
+  const trees = readings.flatMap((reading) => (reading.kind === 'tree' ? reading.tree : []))
+  return compilePolicy(trees, readPolicyFacts(ownUid(), architecture()))
+}
+
+function holdPolicyDirectory(root: string, uid: number): string {
+  const owner = { uid, gid: process.getegid?.() ?? 0 }
+  const { lib, policy } = bridgePaths(root)
+  const above = root === '' ? [] : [`${root}/var`, `${root}/var/lib`]
+  for (const path of [...above, lib, policy]) holdDirectory(path, 0o755, owner, uid)
+  return policy
+}
+
+function showProblems(
+  options: PolicyOptions,
+  output: PolicyOutput,
+  problems: readonly PolicyProblem[],
+): number {
+  if (options.json) output.print(JSON.stringify({ kind: 'invalid', problems }))
+  else {
+    for (const problem of problems) output.complain(formatPolicyProblem(problem))
+    output.complain(`belladonna: ${problems.length} problem(s), so nothing of this policy is used`)
+  }
+  return exitStatuses.policy_invalid
+}
+
+function showPolicy(
+  options: PolicyOptions,
+  output: PolicyOutput,
+  policy: CompiledPolicy,
+  kind: 'valid' | 'installed',
+): number {
+  const digest = policyDigest(policy)
+  const counts = {
+    actions: policy.actions.length,
+    profiles: policy.profiles.length,
+    grants: policy.grants.length,
+  }
+  if (options.json) output.print(JSON.stringify({ kind, digest, ...counts }))
+  else {
+    const sizes = Object.entries(counts).map(([name, count]) => `${count} ${name}`)
+    output.print(`${kind}: ${sizes.join(', ')}, digest ${digest}`)
+  }
+  return 0
+}
+
+function reporting(output: PolicyOutput, run: () => number): number {
+  try {
+    return run()
+  } catch (error) {
+    return reportError(error, output.complain)
+  }
+}
+
+function sourceOf({ root, source }: PolicyOptions): string {
+  return source ?? `${bridgePaths(root).etc}/policy.d`
+}
+
+function ownUid(): number {
+  return process.geteuid?.() ?? 0
+}

@@ -1,0 +1,227 @@
+import { BelladonnaError } from '../../core/error.ts'
+import { formatHex } from '../../core/audit/merkle.ts'
+import { decide } from '../../core/policy/decide.ts'
+import type { Decision, Permit } from '../../core/policy/decide.ts'
+import type { PolicyIndex } from '../../core/policy/policy-index.ts'
+import { resolveAction } from '../../core/policy/resolve.ts'
+import type { ResolvedAction } from '../../core/policy/resolve.ts'
+import { exitStatusOf, formatProblem, isRefusalCode } from '../../core/problem.ts'
+import type { Frame } from '../../core/protocol/frame.ts'
+import { wireKind } from '../../core/protocol/layout.ts'
+import { formatRefuse, parseRunEnd, parseSubmission } from '../../core/protocol/launcher-frames.ts'
+import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'
+import {
+  formatDropped,
+  formatIntent,
+  formatRecorded,
+  parseDeclined,
+  parseReceiptFrame,
+  parseResolved,
+} from '../../core/protocol/peer-frames.ts'
+import type { Declined, Resolved } from '../../core/protocol/peer-frames.ts'
+import { parseRequest } from '../../core/protocol/request.ts'
+import type { ActionRequest } from '../../core/protocol/request.ts'
+import { denialOf, intentOf, outcomeOf } from './entries.ts'
+import type { NewEntry } from './entries.ts'
+import { maxEarlyAnswers } from './runs.ts'
+import type { BrokerRun, EarlyAnswer } from './runs.ts'
+
+/** What the broker may do to the world. Tests pass plain functions. */
+export type BrokerHost = Readonly<{
+  hostId: string
+  toLauncher: (frame: Uint8Array) => void
+  toExecutor: (frame: Uint8Array) => void
+  nowMs: () => number
+  /**
+   * Puts an entry into the batch and returns its index. `durable` is called once the batch is on disk; a batch that cannot
+   * be written ends the process before any is called.
+   */
+  record: (entry: NewEntry, durable: (index: number) => void) => number
+}>
+
+/** Numbers since start, by outcome. */
+export type BrokerCounts = { permitted: number; denied: number; ended: number }
+
+export type Broker = Readonly<{
+  fromLauncher: (frame: Frame) => void
+  fromExecutor: (frame: Frame) => void
+  counts: Readonly<BrokerCounts>
+  /** Runs that have not ended. */
+  pending: () => number
+}>
+
+/** Decides each request, records what was decided, and tells the executor once it is durable. */
+export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest: string): Broker {
+  const runs = new Map<number, BrokerRun>()
+  const early = new Map<number, EarlyAnswer>()
+  /** Runs rise: an answer for a run up to this one that is not in `runs` comes after our refusal. Owned by `submit`. */
+  let lastSubmitted = 0
+  const counts: BrokerCounts = { permitted: 0, denied: 0, ended: 0 }
+
+  const refuse = (submission: Submission, request: ActionRequest | null, denial: Denial): void => {
+    const { run } = submission
+    const { code, action, parameter, enough } = denial
+    runs.delete(run)
+    early.delete(run)
+    counts.denied += 1
+    host.record(denialOf(submission, request, denial), (entry) => {
+      const problem = formatProblem(code, { action, parameter, enough, entry })
+      host.toExecutor(formatDropped(run))
+      host.toLauncher(formatRefuse(run, exitStatusOf(code), problem))
+    })
+  }
+
+  const submit = (submission: Submission): void => {
+    const { request, decision } = judge(policy, submission, host.nowMs())
+    lastSubmitted = submission.run
+    if (decision.kind !== 'permit') {
+      refuse(submission, request, denialFrom(decision))
+      return
+    }
+    const { run } = submission
+    const requesterText = request?.reason ?? ''
+    runs.set(run, { kind: 'waiting', submission, permit: decision, requesterText })
+    const answer = early.get(run)
+    early.delete(run)
+    if (answer?.kind === 'resolved') intend(answer.resolved)
+    if (answer?.kind === 'declined') decline(answer.declined)
+  }
+
+  const waitingFor = (run: number, answer: EarlyAnswer): WaitingRun | null => {
+    const found = runs.get(run)
+    if (found?.kind === 'waiting') return found
+    if (found !== undefined) throw outOfTurn(`a second answer for run ${run}`)
+    if (run <= lastSubmitted) return null
+    if (early.size >= maxEarlyAnswers) throw outOfTurn('answers without requests')
+    early.set(run, answer)
+    return null
+  }
+
+  const decline = (declined: Declined): void => {
+    const found = waitingFor(declined.run, { kind: 'declined', declined })
+    if (found === null) return
+    const code = isRefusalCode(declined.code) ? declined.code : 'disagreement'
+    refuse(found.submission, parseRequest(found.submission.request), {
+      ...{ code, rule: 'executor', action: found.permit.action.id },
+      ...{ parameter: null, enough: null },
+    })
+  }
+
+  /** Its index; null when it does not fit into an entry: what cannot be recorded is refused (C70). */
+  const recordIntent = (found: WaitingRun, action: ResolvedAction): number | null => {
+    const { submission, permit, requesterText } = found
+    try {
+      return host.record(intentOf(submission, permit, action, requesterText), (entry) => {
+        host.toExecutor(formatRecorded({ run: submission.run, entry }))
+      })
+    } catch (error) {
+      if (!(error instanceof BelladonnaError) || error.code !== 'input_invalid') throw error
+      refuse(submission, null, {
+        ...{ code: 'not_recorded', rule: null, action: permit.action.id, parameter: null },
+        enough: 'a shorter request',
+      })
+      return null
+    }
+  }
+
+  const intend = (resolved: Resolved): void => {
+    const { run } = resolved
+    const found = waitingFor(run, { kind: 'resolved', resolved })
+    if (found === null) return
+    const action = resolveAgain(host, policyDigest, found, resolved)
+    if (action.digest !== formatHex(resolved.actionDigest)) {
+      refuse(found.submission, parseRequest(found.submission.request), {
+        ...{ code: 'disagreement', rule: null, action: found.permit.action.id },
+        ...{ parameter: null, enough: null },
+      })
+      return
+    }
+    const intent = recordIntent(found, action)
+    if (intent === null) return
+    counts.permitted += 1
+    runs.set(run, { kind: 'recorded', run, intent, receipt: null, end: null })
+    // Before our own fdatasync, so that the executor writes its receipt at the same time.
+    host.toExecutor(formatIntent({ run, actionDigest: resolved.actionDigest }))
+  }
+
+  /** The outcome is recorded when both have come: the launcher's word of the end, and the executor's receipt. */
+  const close = (run: number, news: Readonly<{ receipt?: string; end?: RunEnd }>): void => {
+    const found = runs.get(run)
+    if (found?.kind !== 'recorded') {
+      if (news.end !== undefined && found === undefined) return // an OPEN that came too late for anything
+      throw outOfTurn(`an end or receipt of run ${run}`)
+    }
+    const next = { ...found, ...news }
+    runs.set(run, next)
+    if (next.end === null || next.receipt === null) return
+    runs.delete(run)
+    counts.ended += 1
+    host.record(outcomeOf(next.intent, next.end, next.receipt), () => undefined)
+  }
+
+  return {
+    fromLauncher: (frame) => {
+      if (frame.kind === wireKind.submit) submit(parseSubmission(frame.body))
+      else if (frame.kind === wireKind.exited) {
+        const end = parseRunEnd(frame.body)
+        close(end.run, { end })
+      } else throw outOfTurn(`frame ${frame.kind} from the launcher`)
+    },
+    fromExecutor: (frame) => {
+      if (frame.kind === wireKind.resolved) intend(parseResolved(frame.body))
+      else if (frame.kind === wireKind.declined) decline(parseDeclined(frame.body))
+      else if (frame.kind === wireKind.receipt) {
+        const { run, receipt } = parseReceiptFrame(frame.body)
+        close(run, { receipt: new TextDecoder().decode(receipt) })
+      } else throw outOfTurn(`frame ${frame.kind} from the executor`)
+    },
+    counts,
+    pending: () => runs.size,
+  }
+}
+
+type WaitingRun = Extract<BrokerRun, { kind: 'waiting' }>
+type Denial = Omit<Extract<Decision, { kind: 'deny' }>, 'kind'>
+
+function judge(
+  policy: PolicyIndex,
+  submission: Submission,
+  nowMs: number,
+): Readonly<{ request: ActionRequest | null; decision: Decision }> {
+  try {
+    const request = parseRequest(submission.request)
+    return { request, decision: decide(policy, submission.subject, request, { nowMs }) }
+  } catch (error) {
+    // A throw on the decision path is a denial. What else could be wrong with a request is its form.
+    if (!(error instanceof BelladonnaError) || error.code !== 'frame_invalid') throw error
+    const denial = { code: 'request_malformed', rule: null, action: null } as const
+    return { request: null, decision: { kind: 'deny', ...denial, parameter: null, enough: null } }
+  }
+}
+
+function denialFrom(decision: Exclude<Decision, Permit>): Denial {
+  if (decision.kind === 'deny') return decision
+  const enough = `${decision.need} approval(s) from ${decision.from}`
+  const action = decision.action.id
+  return { code: 'approval_required', rule: decision.grant, action, parameter: null, enough }
+}
+
+/** The same resolved action, made from our own decision; of the executor's we take only what it alone can know. */
+function resolveAgain(
+  host: BrokerHost,
+  policyDigest: string,
+  found: WaitingRun,
+  resolved: Resolved,
+): ResolvedAction {
+  return resolveAction(found.permit, found.submission.subject, {
+    policyDigest,
+    hostId: host.hostId,
+    nonce: formatHex(resolved.nonce),
+    notAfterMs: resolved.notAfterMs,
+    executableSha256: formatHex(resolved.executableSha256),
+  })
+}
+
+function outOfTurn(what: string): BelladonnaError {
+  return new BelladonnaError('frame_invalid', `out of turn: ${what}`)
+}

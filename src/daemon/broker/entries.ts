@@ -1,0 +1,76 @@
+import type { DenialEntry, Entry, EntryCommon, IntentEntry, OutcomeEntry } from '../../core/audit/entry.ts'
+import type { Decision, Permit } from '../../core/policy/decide.ts'
+import type { ResolvedAction } from '../../core/policy/resolve.ts'
+import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'
+import { wireEnd, wireStage } from '../../core/protocol/layout.ts'
+import type { ActionRequest } from '../../core/protocol/request.ts'
+import { formatFeatures } from '../../core/sandbox/features.ts'
+
+type WithoutCommon<T> = T extends Entry ? Omit<T, keyof EntryCommon> : never
+/** An entry before the log's writer adds salt, time and the policy's trust. */
+export type NewEntry = WithoutCommon<Entry>
+
+/** The denial's entry. Ids are as the kernel gave them; what the requester wrote is marked as theirs. */
+export function denialOf(
+  { run, subject }: Submission,
+  request: ActionRequest | null,
+  denial: Omit<Extract<Decision, { kind: 'deny' }>, 'kind'>,
+): Omit<DenialEntry, keyof EntryCommon> {
+  const { uid, gid, groups, pid, foreign } = subject
+  return {
+    kind: 'denial',
+    run,
+    subject: { uid, gid, groups, pid, foreign },
+    action: request?.action ?? null,
+    code: denial.code,
+    rule: denial.rule,
+    parameter: denial.parameter,
+    requesterText: request?.reason ?? null,
+  }
+}
+
+export function intentOf(
+  { run, subject }: Submission,
+  permit: Permit,
+  action: ResolvedAction,
+  requesterText: string,
+): Omit<IntentEntry, keyof EntryCommon> {
+  return {
+    kind: 'intent',
+    run,
+    pid: subject.pid,
+    action: action.text,
+    actionDigest: action.digest,
+    decision: 'permit',
+    grant: permit.grant,
+    requesterText,
+  }
+}
+
+const endKinds = new Map<number, OutcomeEntry['end']['kind']>([
+  [wireEnd.exited, 'exited'],
+  [wireEnd.signalled, 'signalled'],
+  [wireEnd.timedOut, 'timed_out'],
+  [wireEnd.failed, 'failed'],
+  [wireEnd.gone, 'gone'],
+])
+
+/** What the launcher saw of a run. An end of a kind that we do not know counts as lost. */
+export function outcomeOf(
+  intent: number,
+  end: RunEnd,
+  receipt: string,
+): Omit<OutcomeEntry, keyof EntryCommon> {
+  const { run, value, userUs, systemUs, maxRssKib, wallUs } = end
+  const stage = Object.entries(wireStage).find(([, number]) => number === end.stage)?.[0]
+  return {
+    kind: 'outcome',
+    run,
+    intent,
+    end: { kind: endKinds.get(end.kind) ?? 'lost', value, stage: stage ?? `stage_${end.stage}` },
+    usage: { userUs, systemUs, maxRssKib, wallUs },
+    features: formatFeatures(end.features),
+    output: { kind: 'pass' },
+    receipt,
+  }
+}

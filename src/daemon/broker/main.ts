@@ -1,0 +1,193 @@
+/**
+ * The broker, belladonnad: decides first, records, explains. It has no privilege, no key, and cannot start a process.
+ */
+import { randomBytes } from 'node:crypto'
+import { release } from 'node:os'
+import { originOf, verifyCheckpoint } from '../../core/audit/checkpoint.ts'
+import type { EntryCommon } from '../../core/audit/entry.ts'
+import { formatHex, sha256 } from '../../core/audit/merkle.ts'
+import { makeVerifierKey } from '../../core/audit/signed-note.ts'
+import { BelladonnaError } from '../../core/error.ts'
+import { parseCompiledPolicy } from '../../core/policy/compiled-parse.ts'
+import { policyDigest } from '../../core/policy/compiled.ts'
+import { indexPolicy } from '../../core/policy/policy-index.ts'
+import { formatFrame } from '../../core/protocol/frame.ts'
+import type { Frame } from '../../core/protocol/frame.ts'
+import { parseIdentity } from '../../core/protocol/identity-frame.ts'
+import type { ExecutorIdentity } from '../../core/protocol/identity-frame.ts'
+import { parseHello } from '../../core/protocol/launcher-frames.ts'
+import type { Hello } from '../../core/protocol/launcher-frames.ts'
+import { wireKind } from '../../core/protocol/layout.ts'
+import { formatFeatures } from '../../core/sandbox/features.ts'
+import { openChannel } from '../../host/channel.ts'
+import type { Channel } from '../../host/channel.ts'
+import { replaceFileLater } from '../../host/durable-file.ts'
+import { loadInstalledPolicy } from '../../host/policy-store.ts'
+import { readRecords } from '../../host/read-log.ts'
+import { endService, inherited } from '../../host/inherited.ts'
+import { createBroker } from './broker.ts'
+import type { Broker } from './broker.ts'
+import type { LogWriter } from './log-writer.ts'
+import { openLog } from './open-log.ts'
+import { serveStatus } from './status-server.ts'
+
+/** How long an entry may wait for a checkpoint that covers it. */
+const signEveryMs = 200
+const version = '0.1.0'
+const end = (why: unknown): never => endService('belladonnad', why)
+
+type Directories = Readonly<{ log: string; policy: string; receipts: string }>
+type Links = Readonly<{ launcher: Channel; executor: Channel }>
+/** What there is once both HELLO and IDENTITY have come. */
+type Bridge = Readonly<{
+  broker: Broker
+  writer: LogWriter
+  signed: (note: string) => void
+  stop: () => void
+}>
+
+function openBridge(
+  directories: Directories,
+  mode: string,
+  links: Links,
+  hello: Hello,
+  identity: ExecutorIdentity,
+): Bridge {
+  const policy = parseCompiledPolicy(loadInstalledPolicy(directories.policy).text)
+  const digest = policyDigest(policy)
+  if (digest !== formatHex(identity.policyDigest)) {
+    throw new BelladonnaError('policy_invalid', 'the executor has another policy in force')
+  }
+  const hostId = formatHex(sha256(identity.publicKey))
+  const features = formatFeatures(hello.features)
+  const versions = { belladonna: version, node: process.versions.node, kernel: release() }
+  const receipts = readRecords(`${directories.receipts}/receipts.wal`, 'receipts')
+  const writer = openLog(
+    `${directories.log}/entries.wal`,
+    receipts,
+    identity,
+    { hostId, features, versions },
+    commonOf,
+  )
+  const broker = createBroker(
+    {
+      hostId,
+      toLauncher: links.launcher.send,
+      toExecutor: links.executor.send,
+      nowMs: Date.now,
+      record: writer.record,
+    },
+    indexPolicy(policy),
+    digest,
+  )
+  const key = makeVerifierKey(originOf(hostId), identity.publicKey)
+  const started = Date.now()
+  const server = serveStatus(inherited.bridgeListener, () => ({
+    version,
+    mode,
+    host: hostId,
+    policy: { digest, trust: 'unsigned', actions: policy.actions.length },
+    started_ms: started,
+    entries: writer.size(),
+    pending: broker.pending(),
+    counts: { ...broker.counts },
+    features,
+    limits: limitsOf(mode),
+  }))
+  const signing = keepSigned(writer, links.executor, (note) => {
+    const { size } = verifyCheckpoint(note, key)
+    return replaceFileLater(directories.log, 'checkpoint', new TextEncoder().encode(note), 0o644).then(() => size)
+  })
+  return {
+    broker,
+    writer,
+    signed: signing.signed,
+    stop: () => {
+      server.close()
+      writer.record({ kind: 'stop', reason: 'requested' }, () => undefined)
+      writer.commit()
+      signing.finish(() => process.exit(0))
+    },
+  }
+}
+
+function commonOf(): EntryCommon {
+  return { salt: randomBytes(16).toString('hex'), timeMs: Date.now(), policy: 'unsigned' }
+}
+
+/** What does not hold in this mode (DESIGN.md promise 8): said, not implied. */
+function limitsOf(mode: string): readonly string[] {
+  const always = [
+    'no observation: this version has no probe',
+    'once holds only without a restored snapshot: no TPM counter, no witness',
+  ]
+  if (mode === 'privileged') return always
+  return [...always, 'unprivileged: promises 4 and 5 do not hold, all processes share one uid']
+}
+
+/** Asks for a signature every `signEveryMs` while there is something to sign, one at a time. */
+function keepSigned(
+  writer: LogWriter,
+  executor: Channel,
+  keep: (note: string) => Promise<number>,
+): Readonly<{ signed: (note: string) => void; finish: (done: () => void) => void }> {
+  let done: (() => void) | null = null
+  const ask = (): void => {
+    const frame = writer.askSignature()
+    if (frame !== null) executor.send(frame)
+    else if (done !== null && !writer.isAsking()) done()
+  }
+  setInterval(ask, signEveryMs)
+  return {
+    signed: (note) => {
+      keep(note).then((size) => {
+        writer.signed(size)
+        if (done !== null) ask()
+      }, end)
+    },
+    finish: (callback) => {
+      done = callback
+      ask()
+    },
+  }
+}
+
+function main([log = '', policy = '', receipts = '', mode = '']: readonly string[]): void {
+  let hello: Hello | null = null
+  let identity: ExecutorIdentity | null = null
+  let bridge: Bridge | null = null
+  const meet = (): void => {
+    if (hello === null || identity === null) return
+    bridge = openBridge({ log, policy, receipts }, mode, { launcher, executor }, hello, identity)
+    launcher.send(formatFrame(wireKind.brokerReady))
+  }
+  const fromLauncher = (frame: Frame): void => {
+    if (bridge !== null) bridge.broker.fromLauncher(frame)
+    else if (frame.kind === wireKind.hello && hello === null) {
+      hello = parseHello(frame.body)
+      meet()
+    } else throw new BelladonnaError('frame_invalid', 'the launcher is out of turn')
+  }
+  const fromExecutor = (frame: Frame): void => {
+    if (bridge !== null && frame.kind === wireKind.signed) {
+      bridge.signed(new TextDecoder().decode(frame.body))
+    } else if (bridge !== null) bridge.broker.fromExecutor(frame)
+    else if (frame.kind === wireKind.identity && identity === null) {
+      identity = parseIdentity(frame.body)
+      meet()
+    } else throw new BelladonnaError('frame_invalid', 'the executor is out of turn')
+  }
+  const batchEnd = (): void => bridge?.writer.commit()
+  const launcher = openChannel(inherited.launcher, { frame: fromLauncher, batchEnd, closed: end })
+  const executor = openChannel(inherited.peer, { frame: fromExecutor, batchEnd, closed: end })
+  process.on('SIGTERM', () => {
+    if (bridge === null) process.exit(0)
+    bridge.stop()
+  })
+}
+
+try {
+  main(process.argv.slice(2))
+} catch (error) {
+  end(error)
+}

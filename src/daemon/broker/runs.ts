@@ -1,0 +1,29 @@
+import type { Permit } from '../../core/policy/decide.ts'
+import type { Declined, Resolved } from '../../core/protocol/peer-frames.ts'
+import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'
+
+/** What the executor said of a run that the launcher's frame has not told us of yet: two sockets, no common order. */
+export type EarlyAnswer =
+  | Readonly<{ kind: 'resolved'; resolved: Resolved }>
+  | Readonly<{ kind: 'declined'; declined: Declined }>
+
+/** One run that has not ended, as the broker sees it. */
+export type BrokerRun =
+  | Readonly<{
+      /** We permit it; the executor has not answered. */
+      kind: 'waiting'
+      submission: Submission
+      permit: Permit
+      requesterText: string
+    }>
+  | Readonly<{
+      /** The intent is recorded, or in the batch that is being recorded. */
+      kind: 'recorded'
+      run: number
+      intent: number
+      receipt: string | null
+      end: RunEnd | null
+    }>
+
+/** Bound of the table of early answers; the launcher has no more slots. */
+export const maxEarlyAnswers = 128

@@ -1,0 +1,35 @@
+import { createServer } from 'node:http'
+import type { Server } from 'node:http'
+import type { JsonValue } from '../../core/json/canonical.ts'
+
+/**
+ * Answers questions on bridge.sock. It runs nothing and changes nothing; anybody on the host may ask.
+ *
+ * @param describe makes the body of `GET /v1/status`
+ */
+export function serveStatus(descriptor: number, describe: () => JsonValue): Server {
+  const server = createServer(
+    { maxHeaderSize: 8192, headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 1_000 },
+    (request, response) => {
+      request.resume()
+      const known = request.url === '/v1/status'
+      const allowed = request.method === 'GET'
+      const body = known && allowed ? JSON.stringify(describe()) : problemOf(known)
+      response.writeHead(known ? (allowed ? 200 : 405) : 404, {
+        'content-type': known && allowed ? 'application/json' : 'application/problem+json',
+        'cache-control': 'no-store',
+      })
+      response.end(body)
+    },
+  )
+  server.maxConnections = 32
+  server.listen({ fd: descriptor })
+  return server
+}
+
+function problemOf(known: boolean): string {
+  return JSON.stringify({
+    type: 'about:blank',
+    title: known ? 'only GET is allowed here' : 'there is nothing at this path',
+  })
+}

@@ -1,0 +1,259 @@
+import { BelladonnaError } from '../../core/error.ts'
+import { formatHex } from '../../core/audit/merkle.ts'
+import { nextReceipt } from '../../core/audit/receipt.ts'
+import type { ReceiptHead } from '../../core/audit/receipt.ts'
+import type { Sign } from '../../core/audit/ed25519.ts'
+import { formatCanonicalJson } from '../../core/json/canonical.ts'
+import { parseHex } from '../../core/json/hex.ts'
+import type { CompiledProfile } from '../../core/policy/compiled.ts'
+import { decide } from '../../core/policy/decide.ts'
+import type { Permit } from '../../core/policy/decide.ts'
+import type { PolicyIndex } from '../../core/policy/policy-index.ts'
+import { isPinned, resolveAction } from '../../core/policy/resolve.ts'
+import type { Frame } from '../../core/protocol/frame.ts'
+import { wireKind } from '../../core/protocol/layout.ts'
+import { formatOpen, formatPrepare, parseRunEnd, parseSubmission } from '../../core/protocol/launcher-frames.ts'
+import type { Submission } from '../../core/protocol/launcher-frames.ts'
+import {
+  formatDeclined,
+  formatReceiptFrame,
+  formatResolved,
+  parseDropped,
+  parseIntent,
+  parseRecorded,
+} from '../../core/protocol/peer-frames.ts'
+import { parseRequest } from '../../core/protocol/request.ts'
+import type { RefusalCode } from '../../core/refusal.ts'
+import { formatCommand } from '../../core/sandbox/command.ts'
+import type { Measure, Measured } from '../../host/executable.ts'
+import { mayPrepare, maxRuns } from './runs.ts'
+import type { Run } from './runs.ts'
+
+/** Everything the executor may do to the world. Tests pass plain functions. */
+export type ExecutorHost = Readonly<{
+  hostId: string
+  toLauncher: (frame: Uint8Array) => void
+  toBroker: (frame: Uint8Array) => void
+  nowMs: () => number
+  randomBytes: (size: number) => Uint8Array
+  measure: Measure
+  /** PLAN bytes of a profile of the policy in force. */
+  planOf: (profile: CompiledProfile) => Uint8Array
+  /** Returns once the records are on disk; throws `log_failed`, and then nothing is ever opened again. */
+  appendReceipts: (records: readonly Uint8Array[]) => void
+  sign: Sign
+}>
+
+/** The executor's side of both channels. A throw of any of them ends the process, and with it the broker and all runs. */
+export type Executor = Readonly<{
+  fromLauncher: (frame: Frame) => void
+  fromBroker: (frame: Frame) => void
+  /** After the frames of one read: writes the receipts that they asked for, in one group. */
+  batchEnd: () => void
+  receiptHead: () => ReceiptHead
+}>
+
+/** How long a resolved action may wait for its record before it must not start any more. */
+const startWithinMs = 30_000
+const encoder = new TextEncoder()
+
+/**
+ * Re-decides each request by itself, writes the receipt, and opens the gate once receipt and entry are durable.
+ *
+ * The broker is not trusted: it can withhold or drop a run, and a frame of its out of turn ends us both. It cannot name a
+ * run that the launcher did not submit, change what was asked or who asked, or have a gate opened without a receipt.
+ */
+export function createExecutor(
+  host: ExecutorHost,
+  policy: PolicyIndex,
+  policyDigest: string,
+  firstHead: ReceiptHead,
+): Executor {
+  const runs = new Map<number, Run>()
+  /** Runs whose receipt is to be made; filled by INTEND, emptied by `batchEnd`. */
+  let intended: Run[] = []
+  let head = firstHead
+
+  const submit = (submission: Submission): void => {
+    const answer = judge(host, policy, policyDigest, submission, head.timeMs)
+    if (answer.kind === 'declined') {
+      const { run } = submission
+      host.toBroker(formatDeclined({ run, code: answer.code, detail: answer.detail }))
+      return
+    }
+    if (runs.size >= maxRuns) throw outOfTurn('more runs than the launcher has slots')
+    host.toBroker(answer.resolved)
+    const prepared = mayPrepare(runs, submission.subject)
+    if (prepared) host.toLauncher(answer.run.prepare)
+    runs.set(submission.run, { ...answer.run, prepared })
+  }
+
+  const intend = (body: Uint8Array): void => {
+    const { run, actionDigest } = parseIntent(body)
+    const found = expectRun(runs, run, 'resolved')
+    if (formatHex(actionDigest) !== found.actionDigest) throw outOfTurn('another action digest')
+    found.stage = 'intended'
+    intended.push(found)
+  }
+
+  const record = (body: Uint8Array): void => {
+    const { run, entry } = parseRecorded(body)
+    const found = runs.get(run)
+    const waiting = found?.stage === 'intended' || found?.stage === 'receipted'
+    if (found === undefined || !waiting || found.entry !== null) throw outOfTurn('recorded')
+    found.entry = entry
+    if (found.stage === 'receipted') open(host, found)
+  }
+
+  return {
+    fromLauncher: (frame) => {
+      if (frame.kind === wireKind.submit) submit(parseSubmission(frame.body))
+      else if (frame.kind === wireKind.exited) runs.delete(parseRunEnd(frame.body).run)
+      else throw outOfTurn(`frame ${frame.kind} from the launcher`)
+    },
+    fromBroker: (frame) => {
+      if (frame.kind === wireKind.intend) intend(frame.body)
+      else if (frame.kind === wireKind.recorded) record(frame.body)
+      else if (frame.kind === wireKind.dropped) {
+        const run = parseDropped(frame.body)
+        if (runs.has(run)) expectRun(runs, run, 'resolved')
+        runs.delete(run)
+      } else throw outOfTurn(`frame ${frame.kind} from the broker`)
+    },
+    batchEnd: () => {
+      if (intended.length === 0) return
+      const batch = intended
+      intended = []
+      head = writeReceipts(host, batch, head)
+    },
+    receiptHead: () => head,
+  }
+}
+
+type Answer =
+  | Readonly<{ kind: 'declined'; code: RefusalCode; detail: string }>
+  | Readonly<{ kind: 'resolved'; resolved: Uint8Array; run: Run }>
+
+function judge(
+  host: ExecutorHost,
+  policy: PolicyIndex,
+  policyDigest: string,
+  submission: Submission,
+  lastReceiptMs: number,
+): Answer {
+  // Time never runs below the last receipt's (DESIGN.md section 5).
+  const timeMs = Math.max(host.nowMs(), lastReceiptMs)
+  try {
+    const request = parseRequest(submission.request)
+    const decision = decide(policy, submission.subject, request, { nowMs: timeMs })
+    if (decision.kind === 'deny') return declined(decision.code)
+    if (decision.kind === 'ask') return declined('approval_required')
+    return resolve(host, policyDigest, submission, decision, timeMs)
+  } catch (error) {
+    if (!(error instanceof BelladonnaError)) throw error
+    if (error.code === 'frame_invalid') return declined('request_malformed')
+    if (error.code === 'path_unsafe') return declined('executable_unsafe', error.message)
+    throw error
+  }
+}
+
+function declined(code: RefusalCode, detail = ''): Answer {
+  return { kind: 'declined', code, detail }
+}
+
+function resolve(
+  host: ExecutorHost,
+  policyDigest: string,
+  { run, subject }: Submission,
+  permit: Permit,
+  timeMs: number,
+): Answer {
+  const measured = host.measure(permit.action.executable)
+  const executableSha256 = formatHex(measured.sha256)
+  if (!isPinned(permit.action, executableSha256)) {
+    return declined('executable_unsafe', `sha256 ${executableSha256} is not pinned`)
+  }
+  const nonceBytes = host.randomBytes(16)
+  const nonce = formatHex(nonceBytes)
+  const notAfterMs = timeMs + startWithinMs
+  const facts = { policyDigest, hostId: host.hostId, nonce, notAfterMs, executableSha256 }
+  const { digest } = resolveAction(permit, subject, facts)
+  const resolved = formatResolved({
+    run,
+    timeMs,
+    notAfterMs,
+    nonce: nonceBytes,
+    executableSha256: measured.sha256,
+    actionDigest: parseHex(digest),
+  })
+  const prepare = formatPrepare(run, host.planOf(permit.profile), commandOf(permit, measured))
+  return {
+    kind: 'resolved',
+    resolved,
+    run: {
+      ...{ run, subject, actionDigest: digest, nonce, timeMs, notAfterMs, prepare },
+      ...{ prepared: false, stage: 'resolved', entry: null, receipt: null },
+    },
+  }
+}
+
+function commandOf(permit: Permit, measured: Measured): Uint8Array {
+  const { executable, run_as: runAs, cwd, env } = permit.action
+  return formatCommand({
+    ...runAs,
+    executable,
+    cwd,
+    stamp: measured.stamp,
+    argv: permit.argv,
+    env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+  })
+}
+
+/** Makes, writes and tells the receipts of one group; gates whose entries are durable already open here. */
+function writeReceipts(host: ExecutorHost, batch: readonly Run[], first: ReceiptHead): ReceiptHead {
+  let head = first
+  const records: Uint8Array[] = []
+  for (const run of batch) {
+    const { subject, actionDigest, nonce, timeMs } = run
+    const facts = {
+      ...{ actionDigest, run: run.run, nonce, timeMs, host: host.hostId },
+      subject: { uid: subject.uid, gid: subject.gid },
+    }
+    const made = nextReceipt(head, facts, host.sign)
+    head = made.head
+    run.receipt = made.receipt.number
+    records.push(made.record)
+  }
+  host.appendReceipts(records)
+  batch.forEach((run, index) => {
+    const record = records[index]
+    if (record === undefined) throw outOfTurn('a receipt without a run')
+    host.toBroker(formatReceiptFrame(run.run, record))
+    run.stage = 'receipted'
+    if (run.entry !== null) open(host, run)
+  })
+  return head
+}
+
+/** Receipt and entry are durable: the command may start. */
+function open(host: ExecutorHost, run: Run): void {
+  if (host.nowMs() > run.notAfterMs) {
+    throw new BelladonnaError('log_failed', `run ${run.run}: recorded too late to start`)
+  }
+  run.stage = 'open'
+  if (!run.prepared) host.toLauncher(run.prepare)
+  const { entry, receipt, actionDigest } = run
+  const ticket = formatCanonicalJson({ action_digest: actionDigest, entry, receipt })
+  host.toLauncher(formatOpen(run.run, encoder.encode(ticket)))
+}
+
+function expectRun(runs: ReadonlyMap<number, Run>, run: number, stage: Run['stage']): Run {
+  const found = runs.get(run)
+  if (found?.stage !== stage) throw outOfTurn(`run ${run} is not ${stage}`)
+  return found
+}
+
+function outOfTurn(what: string): BelladonnaError {
+  return new BelladonnaError('frame_invalid', `out of turn: ${what}`)
+}
+

@@ -1,0 +1,140 @@
+/**
+ * The executor. Root's side of the conversation: decides again, writes receipts, opens gates, signs checkpoints.
+ *
+ * It reads flat frames, the installed policy, and its own state; it parses no JSON that others wrote.
+ */
+import { randomBytes } from 'node:crypto'
+import { originOf } from '../../core/audit/checkpoint.ts'
+import { noReceipts, followReceipt } from '../../core/audit/receipt.ts'
+import { formatVerifierKey, makeVerifierKey } from '../../core/audit/signed-note.ts'
+import { BelladonnaError } from '../../core/error.ts'
+import { parseBase64 } from '../../core/json/base64.ts'
+import { parseHex } from '../../core/json/hex.ts'
+import { parseCompiledPolicy } from '../../core/policy/compiled-parse.ts'
+import { policyDigest } from '../../core/policy/compiled.ts'
+import type { CompiledProfile } from '../../core/policy/compiled.ts'
+import { indexPolicy } from '../../core/policy/policy-index.ts'
+import { formatFrame } from '../../core/protocol/frame.ts'
+import type { Frame } from '../../core/protocol/frame.ts'
+import { formatIdentity } from '../../core/protocol/identity-frame.ts'
+import { parseHello } from '../../core/protocol/launcher-frames.ts'
+import { wireKind } from '../../core/protocol/layout.ts'
+import { openAppendFile } from '../../host/append-file.ts'
+import { openChannel } from '../../host/channel.ts'
+import { openMeasure } from '../../host/executable.ts'
+import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
+import { bridgePaths } from '../../host/layout.ts'
+import { loadInstalledPolicy } from '../../host/policy-store.ts'
+import { endService, inherited } from '../../host/inherited.ts'
+import { createSigner } from './checkpoints.ts'
+import { createExecutor } from './executor.ts'
+import type { Executor } from './executor.ts'
+import { keepSignedTree, loadSignedTree } from './signed-tree.ts'
+
+const end = (why: unknown): never => endService('belladonna-executor', why)
+
+function main(root: string): void {
+  const paths = bridgePaths(root)
+  const uid = process.geteuid?.() ?? 0
+  const key = loadHostKey(paths.state, uid)
+  const verifierKey = makeVerifierKey(originOf(key.hostId), key.publicKey)
+  keepPublicKey(paths.state, uid, formatVerifierKey(verifierKey))
+  const policy = parseCompiledPolicy(loadInstalledPolicy(paths.policy).text)
+  const digest = policyDigest(policy)
+  // Follows the chain of our own receipts to its end; a break in it stops the start.
+  let head = noReceipts
+  const receipts = openAppendFile(`${paths.receipts}/receipts.wal`, {
+    purpose: 'receipts',
+    mode: 0o640, // the broker reads them at its start; the directory is its group's
+    onRecord: (record) => {
+      head = followReceipt(head, record).head
+    },
+  })
+  const signed = loadSignedTree(paths.state, uid, verifierKey)
+
+  const executor = createExecutor(
+    {
+      hostId: key.hostId,
+      toLauncher: (frame) => launcher.send(frame),
+      toBroker: (frame) => broker.send(frame),
+      nowMs: Date.now,
+      randomBytes,
+      measure: openMeasure(uid),
+      planOf: rememberPlans(),
+      appendReceipts: (records) => receipts.append(records),
+      sign: key.sign,
+    },
+    indexPolicy(policy),
+    digest,
+    head,
+  )
+  const signTree = createSigner(
+    {
+      key: verifierKey,
+      sign: key.sign,
+      receiptHead: executor.receiptHead,
+      keep: (note) => keepSignedTree(paths.state, note),
+    },
+    signed,
+  )
+  const broker = openChannel(inherited.peer, {
+    frame: (frame) => {
+      if (frame.kind !== wireKind.sign) executor.fromBroker(frame)
+      else signTree(frame.body.slice()).then(sendSigned, end)
+    },
+    batchEnd: executor.batchEnd,
+    closed: end,
+  })
+  const sendSigned = (note: string): void => {
+    broker.send(formatFrame(wireKind.signed, new TextEncoder().encode(note)))
+  }
+  const greet = (): void => {
+    broker.send(
+      formatIdentity({
+        publicKey: key.publicKey,
+        policyDigest: parseHex(digest),
+        receiptCount: head.count,
+        receiptHead: parseHex(head.hash),
+        signedSize: signed.size,
+        signedRoot: signed.root,
+      }),
+    )
+    launcher.send(formatFrame(wireKind.executorReady))
+  }
+  const launcher = openChannel(inherited.launcher, {
+    frame: greetFirst(greet, executor),
+    batchEnd: executor.batchEnd,
+    closed: end,
+  })
+}
+
+/** The launcher's first frame is HELLO, and only that one. */
+function greetFirst(greet: () => void, executor: Executor): (frame: Frame) => void {
+  let greeted = false
+  return (frame) => {
+    if (greeted) {
+      executor.fromLauncher(frame)
+      return
+    }
+    if (frame.kind !== wireKind.hello) throw new BelladonnaError('frame_invalid', 'no hello')
+    parseHello(frame.body)
+    greeted = true
+    greet()
+  }
+}
+
+function rememberPlans(): (profile: CompiledProfile) => Uint8Array {
+  const plans = new Map<string, Uint8Array>()
+  return (profile) => {
+    const known = plans.get(profile.name) ?? parseBase64(profile.plan)
+    plans.set(profile.name, known)
+    return known
+  }
+}
+
+process.on('SIGTERM', () => process.exit(0))
+try {
+  main(process.argv[2] ?? '')
+} catch (error) {
+  end(error)
+}

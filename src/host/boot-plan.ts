@@ -1,0 +1,190 @@
+import { lstatSync, readlinkSync, statSync } from 'node:fs'
+import { BelladonnaError } from '../core/error.ts'
+import { isCleanPath, isGid, isUid } from '../core/identity.ts'
+import type { CleanPath } from '../core/identity.ts'
+import type { PathLink } from '../core/policy/profile-source.ts'
+import { formatBoot } from '../core/protocol/boot.ts'
+import type { BootService } from '../core/protocol/boot.ts'
+import { formatCommand } from '../core/sandbox/command.ts'
+import type { FileStamp } from '../core/sandbox/command.ts'
+import { planForBroker, planForExecutor } from '../core/sandbox/plan-for-service.ts'
+import type { ServiceMount } from '../core/sandbox/plan-for-service.ts'
+import { formatPlan } from '../core/sandbox/plan.ts'
+import type { Plan } from '../core/sandbox/plan.ts'
+import { brokerIdentity } from './broker-identity.ts'
+import { newCgroupPath } from './cgroup.ts'
+import { findCheckout } from './checkout.ts'
+import type { Checkout } from './checkout.ts'
+import { holdDirectory } from './directory.ts'
+import type { Owner } from './directory.ts'
+import { replaceFile } from './durable-file.ts'
+import { bridgePaths } from './layout.ts'
+import type { BridgePaths } from './layout.ts'
+
+/** What a bridge is started with. The last three are for tests: another broker program, coverage of both services. */
+export type BridgeOptions = Readonly<{
+  /** `--root`, or the empty string. */
+  root: string
+  /** Everything runs with the caller's own ids; promises 4 and 5 do not hold. */
+  unprivileged: boolean
+  brokerProgram?: CleanPath
+  executorProgram?: CleanPath
+  environment?: readonly string[]
+  brokerMounts?: readonly ServiceMount[]
+}>
+
+/** A prepared bridge: `launcher bootFile` starts it. */
+export type PreparedBridge = Readonly<{ paths: BridgePaths; launcher: string; bootFile: string }>
+
+const codeRoot = '/belladonna'
+const nodeFlags = ['--disable-warning=ExperimentalWarning']
+
+/**
+ * Makes the bridge's directories and writes the boot file.
+ *
+ * @throws {BelladonnaError} `path_unsafe` when somebody else could write in the way, `start_failed`
+ */
+export function prepareBridge(options: BridgeOptions): PreparedBridge {
+  const uid = process.geteuid?.() ?? 0
+  const own = { uid, gid: process.getegid?.() ?? 0 }
+  const broker = options.unprivileged ? own : brokerIdentity()
+  const paths = bridgePaths(options.root)
+  holdDirectories(options.root, paths, own, broker)
+  const checkout = findCheckout()
+  const boot = formatBoot({
+    runSocket: paths.runSocket,
+    bridgeSocket: paths.bridgeSocket,
+    cgroup: newCgroupPath(),
+    executor: executorService(options, checkout, own),
+    broker: brokerService(options, checkout, paths, broker),
+  })
+  replaceFile(paths.run, 'boot', boot, 0o600)
+  return { paths, launcher: checkout.launcher, bootFile: paths.bootFile }
+}
+
+function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: Owner): void {
+  const make = (path: string, mode: number, owner: Owner = own): void => {
+    holdDirectory(path, mode, owner, own.uid)
+  }
+  if (root !== '') {
+    for (const part of ['/etc', '/var', '/var/lib', '/run']) make(root + part, 0o755)
+  }
+  make(paths.etc, 0o755)
+  make(paths.lib, 0o755)
+  make(paths.log, 0o700, broker)
+  make(paths.policy, 0o755)
+  // Set-group-id: what the executor makes in there has the broker's group, which may read it.
+  make(paths.receipts, 0o2750, { uid: own.uid, gid: broker.gid })
+  make(paths.state, 0o700)
+  make(paths.run, 0o755)
+}
+
+function executorService(options: BridgeOptions, checkout: Checkout, own: Owner): BootService {
+  const program = options.executorProgram ?? `${checkout.source}/daemon/executor/main.ts`
+  const argv = [checkout.node, ...nodeFlags, program, options.root, modeOf(options)]
+  const plan = planForExecutor({ architecture: architecture() })
+  return service(options.unprivileged ? withoutWalls(plan) : plan, own, checkout.node, checkout.node, argv, [
+    `LD_PRELOAD=${checkout.preload}`,
+    ...(options.environment ?? []),
+  ])
+}
+
+function brokerService(
+  options: BridgeOptions,
+  checkout: Checkout,
+  paths: BridgePaths,
+  owner: Owner,
+): BootService {
+  const { unprivileged } = options
+  const at = (real: string, inside: string): string => (unprivileged ? real : codeRoot + inside)
+  const node = cleanPath(at(checkout.node, '/node'))
+  const argv = [
+    ...[node, ...nodeFlags, options.brokerProgram ?? at(`${checkout.source}/daemon/broker/main.ts`, '/src/daemon/broker/main.ts')],
+    ...[at(paths.log, '/log'), at(paths.policy, '/policy'), at(paths.receipts, '/receipts')],
+    modeOf(options),
+  ]
+  const full = planForBroker({
+    architecture: architecture(),
+    mounts: [...brokerMounts(checkout, paths), ...(options.brokerMounts ?? [])],
+    links: hostLinks(),
+  })
+  return service(unprivileged ? withoutWalls(full) : full, owner, node, checkout.node, argv, [
+    `LD_PRELOAD=${at(checkout.preload, '/undumpable.so')}`,
+    ...(options.environment ?? []),
+  ])
+}
+
+/** The broker's whole world: libraries, Node, our code, its log, and what it may read of root's. */
+function brokerMounts(checkout: Checkout, paths: BridgePaths): readonly ServiceMount[] {
+  const mount = (source: string, inside: string, rights: 'read' | 'run' | 'write'): ServiceMount => ({
+    source: cleanPath(source),
+    target: cleanPath(inside),
+    writable: rights === 'write',
+    executable: rights === 'run',
+  })
+  return [
+    mount('/usr', '/usr', 'run'),
+    mount(checkout.node, `${codeRoot}/node`, 'run'),
+    mount(checkout.preload, `${codeRoot}/undumpable.so`, 'run'),
+    mount(checkout.source, `${codeRoot}/src`, 'read'),
+    mount(checkout.manifest, `${codeRoot}/package.json`, 'read'),
+    mount(paths.log, `${codeRoot}/log`, 'write'),
+    mount(paths.policy, `${codeRoot}/policy`, 'read'),
+    mount(paths.receipts, `${codeRoot}/receipts`, 'read'),
+  ]
+}
+
+/** /bin, /lib and the like where they are links into /usr, as on every merged Debian. */
+function hostLinks(): readonly PathLink[] {
+  return ['/bin', '/lib', '/lib32', '/lib64', '/libx32', '/sbin'].flatMap((path) => {
+    const stat = lstatSync(path, { throwIfNoEntry: false })
+    return stat?.isSymbolicLink() === true ? [{ path: cleanPath(path), text: readlinkSync(path) }] : []
+  })
+}
+
+/** Without root nobody can be walled off from the caller; seccomp and no_new_privs stay. */
+function withoutWalls(plan: Plan): Plan {
+  return { ...plan, namespaces: 0, capabilities: 0n, mounts: [] }
+}
+
+function service(
+  plan: Plan,
+  owner: Owner,
+  executable: CleanPath,
+  realExecutable: string,
+  argv: readonly string[],
+  env: readonly string[],
+): BootService {
+  const { uid, gid } = owner
+  if (!isUid(uid) || !isGid(gid)) throw new BelladonnaError('start_failed', 'ids of a service')
+  const stamp = stampOf(realExecutable)
+  const command = formatCommand({ uid, gid, groups: [], executable, stamp, cwd: cleanPath('/'), argv, env })
+  return { plan: formatPlan(plan), command }
+}
+
+function stampOf(path: string): FileStamp {
+  const stat = statSync(path, { bigint: true })
+  return {
+    device: stat.dev,
+    inode: stat.ino,
+    size: stat.size,
+    mtimeNs: stat.mtimeNs,
+    ctimeNs: stat.ctimeNs,
+  }
+}
+
+function modeOf({ unprivileged }: BridgeOptions): string {
+  return unprivileged ? 'unprivileged' : 'privileged'
+}
+
+/** The machine that seccomp programs are for. */
+export function architecture(): 'x86_64' | 'aarch64' {
+  if (process.arch === 'x64') return 'x86_64'
+  if (process.arch === 'arm64') return 'aarch64'
+  throw new BelladonnaError('host_unsupported', `no seccomp tables for ${process.arch}`)
+}
+
+function cleanPath(path: string): CleanPath {
+  if (!isCleanPath(path)) throw new BelladonnaError('start_failed', `path ${JSON.stringify(path)}`)
+  return path
+}

@@ -1,0 +1,35 @@
+/** Where a bridge keeps its things, below its root (DESIGN.md section 12). */
+export type BridgePaths = Readonly<{
+  etc: string
+  lib: string
+  /** The log: the broker's, 0700. */
+  log: string
+  /** The compiled policy: root's. */
+  policy: string
+  /** Receipts: root's, readable by the broker. */
+  receipts: string
+  /** Keys and what authorises: root's, 0700. */
+  state: string
+  run: string
+  runSocket: string
+  bridgeSocket: string
+  bootFile: string
+}>
+
+/** @param root the `--root` directory, or the empty string for the host itself */
+export function bridgePaths(root: string): BridgePaths {
+  const lib = `${root}/var/lib/belladonna`
+  const run = `${root}/run/belladonna`
+  return {
+    etc: `${root}/etc/belladonna`,
+    lib,
+    log: `${lib}/log`,
+    policy: `${lib}/policy`,
+    receipts: `${lib}/receipts`,
+    state: `${lib}/state`,
+    run,
+    runSocket: `${run}/run.sock`,
+    bridgeSocket: `${run}/bridge.sock`,
+    bootFile: `${run}/boot`,
+  }
+}

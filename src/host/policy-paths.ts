@@ -1,0 +1,165 @@
+import { closeSync, constants, lstatSync, openSync, readlinkSync, readSync } from 'node:fs'
+import type { Stats } from 'node:fs'
+import { dirname } from 'node:path'
+import { isCleanPath } from '../core/identity.ts'
+import type { CleanPath } from '../core/identity.ts'
+import type { PathFact, PathUse } from '../core/policy/compile-facts.ts'
+import { quote } from '../core/policy/problem.ts'
+import type { PolicyProblemCode } from '../core/policy/problem.ts'
+import type { PathKind, PathLink } from '../core/policy/profile-source.ts'
+import type { Architecture } from '../core/sandbox/syscalls.ts'
+import { isCode } from './directory.ts'
+
+/** Most links on the way to one path, as the kernel's own limit. */
+export const maxLinks: number = 40
+
+/** Who resolves: `uid` is the caller's own, 0 for a real bridge. */
+export type PathHost = Readonly<{ uid: number; architecture: Architecture }>
+
+/** ELF's e_machine of the machines that we compile plans for (elf.h). */
+const machines: Readonly<Record<Architecture, number>> = { x86_64: 62, aarch64: 183 }
+
+type Refused = Extract<PathFact, { kind: 'refused' }>
+/** A path whose directories are real and checked, and what is there. */
+type Reached = Readonly<{ path: string; stat: Stats; belowSticky: boolean }>
+
+/**
+ * Finds the real path of `path`, component by component, once, when a policy is installed.
+ *
+ * Each directory and link on the way, and a command itself, must belong to root (or to `uid`, for a bridge without
+ * root) and be writable by nobody else; a sticky directory such as /tmp may be open to all, but not what is in it.
+ * So nobody else can make the path lead elsewhere later: at run time no link is followed (ABUSE C12, C32).
+ */
+export function resolvePolicyPath(path: CleanPath, use: PathUse, host: PathHost): PathFact {
+  const links: PathLink[] = []
+  let at: Reached = { path: '/', stat: lstatSync('/'), belowSticky: false }
+  let rest = partsOf(path)
+  for (;;) {
+    const fault = checkReached(at, rest.length === 0 ? use : 'directory', host.uid)
+    if (fault !== undefined) return fault
+    const [part, ...more] = rest
+    if (part === undefined) return finish(at, links, use, host.architecture)
+    if (!at.stat.isDirectory()) return { kind: 'absent' }
+    const next = reach(at, part)
+    if (next === undefined) return { kind: 'absent' }
+    rest = more
+    if (!next.stat.isSymbolicLink()) {
+      at = next
+      continue
+    }
+    const link = readLink(next, links.length, host.uid)
+    if (link.kind === 'refused') return link
+    links.push(link)
+    rest = [...partsOf(link.text), ...more]
+    if (link.text.startsWith('/')) at = { path: '/', stat: lstatSync('/'), belowSticky: false }
+  }
+}
+
+/** One step down, or up: `at` is a real path, so ".." is its parent by name too. */
+function reach(at: Reached, part: string): Reached | undefined {
+  const path = part === '..' ? dirname(at.path) : `${at.path === '/' ? '' : at.path}/${part}`
+  try {
+    return { path, stat: lstatSync(path), belowSticky: isOpenToAll(at.stat) && part !== '..' }
+  } catch (error) {
+    if (isCode(error, 'ENOENT') || isCode(error, 'ENOTDIR')) return undefined
+    throw error
+  }
+}
+
+function checkReached(
+  { path, stat, belowSticky }: Reached,
+  use: PathUse | 'directory',
+  uid: number,
+): Refused | undefined {
+  // What a sandbox shows may be anybody's, as long as nobody else can exchange the thing itself.
+  if (use === 'profile' && !belowSticky) return undefined
+  if (stat.uid !== 0 && stat.uid !== uid) {
+    return refused('path_unsafe', `${quote(path)} belongs to uid ${stat.uid}`)
+  }
+  const isSticky = stat.isDirectory() && (stat.mode & 0o1000) !== 0
+  if (use === 'profile' || !isOpenToAll(stat) || (use === 'directory' && isSticky)) return undefined
+  return refused('path_unsafe', `${quote(path)} is writable by group or others`)
+}
+
+function readLink(
+  { path, stat }: Reached,
+  count: number,
+  uid: number,
+): Refused | (PathLink & Readonly<{ kind: 'link' }>) {
+  if (stat.uid !== 0 && stat.uid !== uid) {
+    return refused('path_unsafe', `the link ${quote(path)} belongs to uid ${stat.uid}`)
+  }
+  if (path.startsWith('/proc/')) {
+    return refused('path_unsafe', `the link ${quote(path)} is another one for each process`)
+  }
+  if (count >= maxLinks) return refused('path_unsafe', `more than ${maxLinks} links`)
+  const text = readlinkSync(path)
+  if (!isCleanPath(path) || text.includes('\ufffd')) {
+    return refused('path_unsafe', `the link ${quote(path)} is not UTF-8`)
+  }
+  return { kind: 'link', path, text }
+}
+
+function finish(
+  { path, stat }: Reached,
+  links: readonly (PathLink & { kind?: unknown })[],
+  use: PathUse,
+  architecture: Architecture,
+): PathFact {
+  if (!isCleanPath(path)) return refused('path_invalid', 'not a clean path')
+  const what = kindOf(stat)
+  if (what === undefined) {
+    return refused('path_invalid', 'neither a directory, a regular file nor a character device')
+  }
+  const fault = use === 'command' ? checkCommand(path, stat, architecture) : undefined
+  if (fault !== undefined) return fault
+  return {
+    kind: 'found',
+    real: path,
+    what,
+    links: links.map((link) => ({ path: link.path, text: link.text })),
+  }
+}
+
+function kindOf(stat: Stats): PathKind | undefined {
+  if (stat.isDirectory()) return 'directory'
+  if (stat.isFile()) return 'file'
+  return stat.isCharacterDevice() ? 'device' : undefined
+}
+
+/** A command is a program of this machine. Scripts are not: the kernel would open them again, by their path. */
+function checkCommand(path: string, stat: Stats, architecture: Architecture): Refused | undefined {
+  if (!stat.isFile() || (stat.mode & 0o111) === 0) {
+    return refused('command_invalid', 'not an executable file')
+  }
+  const head = readHead(path)
+  if (head.subarray(0, 2).toString('latin1') === '#!') {
+    const way = 'name the interpreter as the command, and the script as its first argument'
+    return refused('command_invalid', `a script: ${way}`)
+  }
+  const isProgram = head.length === 20 && head.readUInt32BE(0) === 0x7f45_4c46 && head[4] === 2
+  if (isProgram && head.readUInt16LE(18) === machines[architecture]) return undefined
+  return refused('command_invalid', `not a 64-bit ELF program for ${architecture}`)
+}
+
+function readHead(path: string): Buffer {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  try {
+    const head = Buffer.alloc(20)
+    return head.subarray(0, readSync(descriptor, head))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function isOpenToAll(stat: Stats): boolean {
+  return (stat.mode & 0o022) !== 0
+}
+
+function partsOf(path: string): readonly string[] {
+  return path.split('/').filter((part) => part !== '' && part !== '.')
+}
+
+function refused(code: PolicyProblemCode, message: string): Refused {
+  return { kind: 'refused', code, message }
+}
