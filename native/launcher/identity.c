@@ -21,6 +21,8 @@
 /* Unprivileged mode: whoever the action runs as inside is the caller outside, and nobody else exists. */
 void child_user_namespace(const struct wire_command *command) {
   char map[64];
+  /* Until the maps are written: /proc/self of an undumpable process is root's. */
+  if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY);
   snprintf(map, sizeof map, "%u %u 1", command->uid, (unsigned)host.uid);
   if (write_text(AT_FDCWD, "/proc/self/uid_map", map) != 0) child_fail(WIRE_STAGE_IDENTITY);
   if (write_text(AT_FDCWD, "/proc/self/setgroups", "deny") != 0) child_fail(WIRE_STAGE_IDENTITY);

@@ -14,6 +14,9 @@ export type Channel = Readonly<{ send: (frame: Uint8Array) => void; close: () =>
 
 const empty = new Uint8Array(0)
 
+/** Why a channel is over when nothing went wrong on our side. */
+export const otherSideEnded = 'the other side closed the channel'
+
 /**
  * Speaks frames over an inherited stream socket.
  *
@@ -38,7 +41,7 @@ export function openChannel(descriptor: number, events: ChannelEvents): Channel 
       stop(error)
     }
   })
-  socket.on('end', () => stop('the other side closed the channel'))
+  socket.on('end', () => stop(otherSideEnded))
   socket.on('error', stop)
   return {
     send: (frame) => {

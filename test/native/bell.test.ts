@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
@@ -152,20 +152,30 @@ test('bell does not forward what it was told to ignore', async () => {
   assert.deepEqual([outcome.status, seen], [0, [15]])
 })
 
-test('bell reads the refusal of a bridge that hangs up before it reads', async () => {
-  const refusal = frameOf(refusedKind, 125, '{"code":"busy","title":"too many connections"}')
-  const server = createServer((connection) => {
-    connection.on('error', () => undefined)
-    connection.pause()
-    connection.end(refusal, () => connection.destroy())
+for (const [error, status, stderr] of [
+  ['EPIPE', 127, /^bell: busy: busy\n$/],
+  ['ECONNRESET', 127, /^bell: busy: busy\n$/],
+  ['ETOOMANYREFS', 125, /^bell: cannot send the request: .+\n$/],
+] as const) {
+  test(`bell reads what a bridge said that hung up before it was asked: ${error}`, async (t) => {
+    if (!existsSync('/usr/bin/strace')) {
+      t.skip('no strace')
+      return
+    }
+    const server = createServer((connection) => {
+      connection.on('error', () => undefined)
+      connection.end(frameOf(refusedKind, 127, '{"code":"busy","title":"busy"}'))
+    })
+    const socketPath = join(directory, `early-${error}`)
+    await new Promise<void>((resolve) => server.listen(socketPath, resolve))
+    const inject = [`--inject=sendmsg:error=${error}`, '-qq', '-o', '/dev/null']
+    const bell = [programs.release, '-S', socketPath, 'a']
+    const outcome = await ended(spawn('/usr/bin/strace', [...inject, ...bell]))
+    server.close()
+    assert.equal(outcome.status, status)
+    assert.match(outcome.stderr, stderr)
   })
-  const socketPath = join(directory, 'busy')
-  await new Promise<void>((resolve) => server.listen(socketPath, resolve))
-  const large = `a=${'v'.repeat(60_000)}`
-  const outcome = await ended(spawn(programs.release, ['-S', socketPath, 'a', large]))
-  server.close()
-  assert.deepEqual([outcome.status, outcome.stderr], [125, 'bell: too many connections: busy\n'])
-})
+}
 
 test('bell keeps the status when nobody reads its stderr', async () => {
   const behave: Behave = (connection, child) => {

@@ -123,7 +123,7 @@ static int victim; /* a child that sleeps */
 
 /* ---- the table ---- */
 
-#define CALL(text, ...) \
+#define CALL(text, ...)                                                                                                \
   if (index == at++) return (strcpy(name, text), (__VA_ARGS__))
 
 /* Makes call number `index`, its name put into `name` before; `name` stays as it is past the last call. */

@@ -9,10 +9,10 @@
 #include "wire.h"
 
 #define STRUCT(type) printf("%s{\"struct\":\"" #type "\",\"size\":%zu}", separator(), sizeof(struct type));
-#define FIELD(type, field)                                                                                     \
-  printf("%s{\"struct\":\"" #type "\",\"field\":\"" #field "\",\"offset\":%zu,\"bytes\":%zu}", separator(), \
+#define FIELD(type, field)                                                                                             \
+  printf("%s{\"struct\":\"" #type "\",\"field\":\"" #field "\",\"offset\":%zu,\"bytes\":%zu}", separator(),            \
          offsetof(struct type, field), sizeof((struct type *)0)->field);
-#define CONSTANT(group, name) \
+#define CONSTANT(group, name)                                                                                          \
   printf("%s{\"group\":\"" #group "\",\"name\":\"" #name "\",\"value\":%llu}", separator(), (unsigned long long)name);
 
 static const char *separator(void) {

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
-import { globSync, readFileSync } from 'node:fs'
+import { globSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { skipWithoutData } from '../../../test/data.ts'
+import { readJson, readSpecVectors } from '../../../test/log-fixture.ts'
 import { BelladonnaError } from '../error.ts'
 import { parseHex } from '../json/hex.ts'
+import { anyBoolean, anyString, integerWithin, listOf, orNull, recordOf } from '../json/shape.ts'
+import type { Shape } from '../json/shape.ts'
 import { emptyRoot, formatHex, leafHash, rootHash, treeOf } from './merkle.ts'
 import {
   consistencyProof,
@@ -15,89 +18,107 @@ import {
   verifyInclusion,
 } from './merkle-proof.ts'
 
-type InclusionVector = Readonly<{
-  leafIdx: number
-  treeSize: number
-  root: string
-  leafHash: string
-  proof: readonly string[] | null
-  wantErr: boolean
-}>
-type ConsistencyVector = Readonly<{
-  size1: number
-  size2: number
-  root1: string
-  root2: string
-  proof: readonly string[] | null
-  wantErr: boolean
-}>
+const bytes: Shape<Uint8Array> = (value, where) => Buffer.from(anyString(value, where), 'base64')
+const size = integerWithin(0, 2 ** 53)
+const proof = orNull(listOf(bytes))
+const inclusionVector = recordOf(({ take }) => ({
+  name: take('desc', anyString),
+  claim: {
+    leaf: take('leafHash', bytes),
+    index: take('leafIdx', size),
+    size: take('treeSize', size),
+    root: take('root', bytes),
+  },
+  proof: take('proof', proof) ?? [],
+  isValid: !take('wantErr', anyBoolean),
+}))
+const consistencyVector = recordOf(({ take }) => ({
+  name: take('desc', anyString),
+  claim: {
+    olderSize: take('size1', size),
+    newerSize: take('size2', size),
+    olderRoot: take('root1', bytes),
+    newerRoot: take('root2', bytes),
+  },
+  proof: take('proof', proof) ?? [],
+  isValid: !take('wantErr', anyBoolean),
+}))
+const hexes = listOf(anyString)
+const specVectors = recordOf(({ take }) => ({
+  about: take('about', anyString),
+  leaves: take('leaves_hex', hexes),
+  leafHashes: take('leaf_hashes', hexes),
+  roots: take(
+    'roots',
+    listOf(recordOf(({ take }) => ({ size: take('size', size), root: take('root', anyString) }))),
+  ),
+  inclusion: take(
+    'inclusion',
+    listOf(
+      recordOf(({ take }) => ({
+        index: take('index', size),
+        size: take('size', size),
+        proof: take('proof', hexes),
+      })),
+    ),
+  ),
+  consistency: take(
+    'consistency',
+    listOf(
+      recordOf(({ take }) => ({
+        olderSize: take('older_size', size),
+        newerSize: take('newer_size', size),
+        proof: take('proof', hexes),
+      })),
+    ),
+  ),
+}))
 
-const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'))
 const leaves = Array.from({ length: 130 }, (_, i) => leafHash(Uint8Array.of(i)))
 const rootOf = (size: number): Uint8Array => rootHash(treeOf(leaves.slice(0, size)))
 const flip = (bytes: Uint8Array, bit: number): Uint8Array =>
   bytes.map((byte, at) => (at === Math.floor(bit / 8) ? byte ^ (1 << (bit % 8)) : byte))
 const nothing = new Uint8Array(0)
 
-function vectorsIn(folder: string): readonly (readonly [string, unknown])[] {
-  return globSync('**/*.json', { cwd: folder }).map((name) => [
-    name,
-    JSON.parse(readFileSync(join(folder, name), 'utf8')),
-  ])
+function vectorsIn<T>(folder: string, shape: Shape<T>): readonly T[] {
+  return globSync('**/*.json', { cwd: folder }).map((name) => readJson(join(folder, name), shape))
 }
 
 test('verifyInclusion: every vector of transparency-dev/merkle', (t) => {
   const path = skipWithoutData(t, 'merkle-rfc6962/inclusion', 60)
   if (path === undefined) return
-  let accepted = 0
-  const vectors = vectorsIn(path)
-  for (const [name, vector] of vectors) {
-    const { leafIdx, treeSize, root, leafHash, proof, wantErr } = vector as InclusionVector
-    const claim = {
-      leaf: fromBase64(leafHash),
-      index: leafIdx,
-      size: treeSize,
-      root: fromBase64(root),
-    }
-    assert.equal(verifyInclusion(claim, (proof ?? []).map(fromBase64)), !wantErr, name)
-    accepted += wantErr ? 0 : 1
+  const vectors = vectorsIn(path, inclusionVector)
+  for (const { name, claim, proof, isValid } of vectors) {
+    assert.equal(verifyInclusion(claim, proof), isValid, name)
   }
-  assert.deepEqual([vectors.length, accepted > 3], [60, true])
+  const accepted = vectors.filter(({ isValid }) => isValid)
+  assert.deepEqual([vectors.length, accepted.length > 3], [60, true])
 })
 
 test('verifyConsistency: every vector of transparency-dev/merkle', (t) => {
   const path = skipWithoutData(t, 'merkle-rfc6962/consistency', 65)
   if (path === undefined) return
-  let accepted = 0
-  const vectors = vectorsIn(path)
-  for (const [name, vector] of vectors) {
-    const { size1, size2, root1, root2, proof, wantErr } = vector as ConsistencyVector
-    const claim = {
-      olderSize: size1,
-      newerSize: size2,
-      olderRoot: fromBase64(root1),
-      newerRoot: fromBase64(root2),
-    }
-    assert.equal(verifyConsistency(claim, (proof ?? []).map(fromBase64)), !wantErr, name)
-    accepted += wantErr ? 0 : 1
+  const vectors = vectorsIn(path, consistencyVector)
+  for (const { name, claim, proof, isValid } of vectors) {
+    assert.equal(verifyConsistency(claim, proof), isValid, name)
   }
-  assert.deepEqual([vectors.length, accepted > 3], [65, true])
+  const accepted = vectors.filter(({ isValid }) => isValid)
+  assert.deepEqual([vectors.length, accepted.length > 3], [65, true])
 })
 
 test('proofs: the vectors of spec/vectors/merkle.json', () => {
-  const path = join(import.meta.dirname, '../../../spec/vectors/merkle.json')
-  const spec = JSON.parse(readFileSync(path, 'utf8'))
-  const hashes: readonly Uint8Array[] = spec.leaves_hex.map((hex: string) => leafHash(parseHex(hex)))
+  const spec = readSpecVectors('merkle.json', specVectors)
+  const hashes = spec.leaves.map((hex) => leafHash(parseHex(hex)))
   const hex = (proof: readonly Uint8Array[]): readonly string[] => proof.map(formatHex)
-  assert.deepEqual(hex(hashes), spec.leaf_hashes)
+  assert.deepEqual(hex(hashes), spec.leafHashes)
   for (const { size, root } of spec.roots) {
     assert.equal(formatHex(rootHash(treeOf(hashes.slice(0, size)))), root)
   }
   for (const { index, size, proof } of spec.inclusion) {
     assert.deepEqual(hex(inclusionProof(hashes, index, size)), proof)
   }
-  for (const { older_size, newer_size, proof } of spec.consistency) {
-    assert.deepEqual(hex(consistencyProof(hashes, older_size, newer_size)), proof)
+  for (const { olderSize, newerSize, proof } of spec.consistency) {
+    assert.deepEqual(hex(consistencyProof(hashes, olderSize, newerSize)), proof)
   }
   assert.ok(spec.inclusion.length > 20 && spec.consistency.length > 20)
 })
@@ -116,9 +137,17 @@ test('consistencyProof: every pair of trees up to 40 verifies, and growthProof m
   for (let newerSize = 0; newerSize <= 40; newerSize += 1) {
     for (let olderSize = 0; olderSize <= newerSize; olderSize += 1) {
       const proof = consistencyProof(leaves, olderSize, newerSize)
-      const grown = growthProof(treeOf(leaves.slice(0, olderSize)), leaves.slice(olderSize, newerSize))
+      const grown = growthProof(
+        treeOf(leaves.slice(0, olderSize)),
+        leaves.slice(olderSize, newerSize),
+      )
       assert.deepEqual(grown, proof)
-      const claim = { olderSize, newerSize, olderRoot: rootOf(olderSize), newerRoot: rootOf(newerSize) }
+      const claim = {
+        olderSize,
+        newerSize,
+        olderRoot: rootOf(olderSize),
+        newerRoot: rootOf(newerSize),
+      }
       assert.equal(verifyConsistency(claim, proof), true)
     }
   }
@@ -141,7 +170,10 @@ test('inclusion: no proof with one bit, hash, index, size or root changed verifi
       bad({ index: size })
       if (size > 1) {
         const at = where % proof.length
-        bad({}, proof.map((hash, i) => (i === at ? flip(hash, bit % 256) : hash)))
+        bad(
+          {},
+          proof.map((hash, i) => (i === at ? flip(hash, bit % 256) : hash)),
+        )
         bad({}, proof.toSpliced(at, 1))
         bad({ index: (index + 1 + (where % (size - 1))) % size })
       }
@@ -154,7 +186,12 @@ test('consistency: no proof with one bit, hash, size or root changed verifies', 
     fc.property(treeSize, fc.nat(), fc.nat(), fc.nat(), (newerSize, pick, bit, where) => {
       const olderSize = 1 + (pick % newerSize)
       const proof = consistencyProof(leaves, olderSize, newerSize)
-      const claim = { olderSize, newerSize, olderRoot: rootOf(olderSize), newerRoot: rootOf(newerSize) }
+      const claim = {
+        olderSize,
+        newerSize,
+        olderRoot: rootOf(olderSize),
+        newerRoot: rootOf(newerSize),
+      }
       const bad = (change: Partial<typeof claim>, other = proof): void => {
         assert.equal(verifyConsistency({ ...claim, ...change }, other), false)
       }
@@ -164,7 +201,10 @@ test('consistency: no proof with one bit, hash, size or root changed verifies', 
       bad({ olderSize: newerSize + 1 })
       if (proof.length > 0) {
         const at = where % proof.length
-        bad({}, proof.map((hash, i) => (i === at ? flip(hash, bit % 256) : hash)))
+        bad(
+          {},
+          proof.map((hash, i) => (i === at ? flip(hash, bit % 256) : hash)),
+        )
         bad({}, proof.toSpliced(at, 1))
       }
     }),
@@ -206,6 +246,9 @@ test('proofs beyond the leaves that there are: an error', () => {
     () => consistencyProof(leaves, -1),
   ]
   for (const attempt of cases) {
-    assert.throws(attempt, (error) => error instanceof BelladonnaError && error.code === 'input_invalid')
+    assert.throws(
+      attempt,
+      (error) => error instanceof BelladonnaError && error.code === 'input_invalid',
+    )
   }
 })

@@ -1,21 +1,35 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { skipWithoutData } from '../../../test/data.ts'
+import { readJson } from '../../../test/log-fixture.ts'
 import { parseHex } from '../json/hex.ts'
-import { appendLeaf, emptyTree, equalHashes, formatHex, leafHash, rootHash, treeOf } from './merkle.ts'
+import { anyString, listOf, recordOf } from '../json/shape.ts'
+import {
+  appendLeaf,
+  emptyTree,
+  equalHashes,
+  formatHex,
+  leafHash,
+  rootHash,
+  treeOf,
+} from './merkle.ts'
 
+const referenceTree = recordOf(({ take }) => ({
+  source: take('source', anyString),
+  leaves: take('leaves_hex', listOf(anyString)),
+  roots: take('roots_hex', listOf(anyString)),
+}))
 const hexOf = (bytes: Uint8Array): string => formatHex(bytes)
 
 test('rootHash: the reference roots of RFC 6962 implementations', (t) => {
   const path = skipWithoutData(t, 'rfc-vectors/rfc6962-roots.json', 9)
   if (path === undefined) return
-  const { leaves_hex, roots_hex } = JSON.parse(readFileSync(path, 'utf8'))
-  const leaves = leaves_hex.map((hex: string) => leafHash(parseHex(hex)))
-  assert.equal(roots_hex.length, 9)
-  roots_hex.forEach((root: string, size: number) => {
-    assert.equal(hexOf(rootHash(treeOf(leaves.slice(0, size)))), root)
+  const { leaves, roots } = readJson(path, referenceTree)
+  const hashes = leaves.map((hex) => leafHash(parseHex(hex)))
+  assert.equal(roots.length, 9)
+  roots.forEach((root, size) => {
+    assert.equal(hexOf(rootHash(treeOf(hashes.slice(0, size)))), root)
   })
 })
 

@@ -126,7 +126,7 @@ test('patterns: agree with re2js on any pattern and any value', () => {
         }
       },
     ),
-    { numRuns: 1500 },
+    { numRuns: 400 },
   )
   assert.ok(accepted > 100, `only ${accepted} values were accepted at all`)
 })
@@ -183,5 +183,5 @@ test('patterns: a table that was cut matches nothing more', () => {
 })
 
 test('patterns: an error that is not ours is not swallowed', () => {
-  assert.throws(() => Reflect.apply(compileMatch, undefined, [1, plain]), TypeError)
+  assert.throws(() => Reflect.apply(compileMatch, undefined, [null, plain]), TypeError)
 })

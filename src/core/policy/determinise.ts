@@ -5,14 +5,21 @@ import type { PatternNode } from './pattern.ts'
 /** Most states before the automaton is made deterministic, and after. */
 export const maxAutomatonStates: number = 2048
 
-/** A deterministic automaton with a column for each range of `starts`; a missing transition is absent. */
+/** A deterministic automaton over classes of characters; a missing transition is absent. */
 export type Determinised = Readonly<{
+  /** Where each range of characters begins, ascending from 0. */
   starts: readonly number[]
+  /** The class of each range. */
+  classes: readonly number[]
+  classCount: number
   states: readonly Readonly<{ next: ReadonlyMap<number, number>; accepting: boolean }>[]
 }>
 
 /** A state that reads one character of `set`, or none (`set` null) on the way to each of `next`. */
 type Step = { set: CodePointSet | null; next: number[] }
+
+/** A set of steps, a bit for each: the union of two is a few words' work. */
+type StepSet = Uint32Array
 
 /**
  * Thompson's construction and then the subset construction, both under a cap.
@@ -22,12 +29,16 @@ type Step = { set: CodePointSet | null; next: number[] }
 export function determinise(pattern: PatternNode): Determinised {
   const steps: Step[] = [{ set: null, next: [] }] // step 0 is the end
   const start = build(steps, pattern, 0)
-  const starts = startsOf(steps)
-  const columns = steps.map((step) => columnsOf(starts, step.set))
+  const { starts, classes, classCount, readsOf } = classify(steps)
+  // Which classes a step reads, and what is reached behind it without reading more: made once for each step.
+  const moves = steps.map(({ set, next }) => ({
+    reads: readsOf(set),
+    follow: closureOf(steps, next),
+  }))
   const numbers = new Map<string, number>()
-  const queue: (readonly number[])[] = []
-  const numberOf = (subset: readonly number[]): number => {
-    const key = subset.join(',')
+  const queue: StepSet[] = []
+  const numberOf = (subset: StepSet): number => {
+    const key = subset.join()
     const known = numbers.get(key)
     if (known !== undefined) return known
     checkSize(numbers.size)
@@ -37,17 +48,19 @@ export function determinise(pattern: PatternNode): Determinised {
   numberOf(closureOf(steps, [start]))
   const states: { next: Map<number, number>; accepting: boolean }[] = []
   for (const subset of queue) {
-    const targets = new Map<number, number[]>()
-    for (const index of subset) {
-      for (const column of columns[index] ?? []) {
-        targets.set(column, [...(targets.get(column) ?? []), ...(steps[index]?.next ?? [])])
+    const targets = new Map<number, StepSet>()
+    for (const [index, { reads, follow }] of moves.entries()) {
+      if (!has(subset, index)) continue
+      for (const member of reads) {
+        const target = targets.get(member) ?? new Uint32Array(subset.length)
+        targets.set(member, target)
+        addAll(target, follow)
       }
     }
-    const next = new Map<number, number>()
-    for (const [column, to] of targets) next.set(column, numberOf(closureOf(steps, to)))
-    states.push({ next, accepting: subset.includes(0) })
+    const next = new Map([...targets].map(([member, target]) => [member, numberOf(target)]))
+    states.push({ next, accepting: has(subset, 0) })
   }
-  return { starts, states }
+  return { starts, classes, classCount, states }
 }
 
 /** Adds the steps that match `node` and then go on at `to`; returns the first. */
@@ -102,33 +115,50 @@ function checkSize(states: number): void {
   )
 }
 
-/** All steps that are reached without reading: those that read, and the end. Ascending. */
-function closureOf(steps: readonly Step[], from: readonly number[]): readonly number[] {
+/** All steps that are reached from `from` without reading: those that read, and the end. */
+function closureOf(steps: readonly Step[], from: readonly number[]): StepSet {
+  const closure = new Uint32Array(Math.ceil(steps.length / 32))
   const seen = new Set(from)
-  const kept: number[] = []
   for (const index of seen) {
-    const step = steps[index]
-    if (step?.set === null && index !== 0) step.next.forEach((next) => seen.add(next))
-    else kept.push(index)
+    const [step] = steps.slice(index, index + 1)
+    if (index !== 0 && step?.set === null) step.next.forEach((next) => seen.add(next))
+    else closure.set([Number(closure[index >>> 5]) | (1 << (index & 31))], index >>> 5)
   }
-  return kept.sort((a, b) => a - b)
+  return closure
 }
 
-/** The code points at which some set begins or ends: between two of them all characters are alike. */
-function startsOf(steps: readonly Step[]): readonly number[] {
-  const starts = new Set([0])
-  for (const { set } of steps) {
-    for (const [first, last] of set ?? []) starts.add(first).add(last + 1)
-  }
-  starts.delete(0x110000)
-  return [...starts].sort((a, b) => a - b)
+function has(set: StepSet, index: number): boolean {
+  return (Number(set[index >>> 5]) & (1 << (index & 31))) !== 0
 }
 
-function columnsOf(starts: readonly number[], set: CodePointSet | null): readonly number[] {
-  return [...starts.keys()].filter((column) =>
-    set?.some(([first, last]) => {
-      const start = starts[column]
-      return start !== undefined && first <= start && start <= last
-    }),
-  )
+function addAll(target: StepSet, added: StepSet): void {
+  for (let word = 0; word < target.length; word += 1) {
+    target[word] = Number(target[word]) | Number(added[word])
+  }
+}
+
+type Classification = Pick<Determinised, 'starts' | 'classes' | 'classCount'> &
+  Readonly<{ /** The classes that each step reads. */ readable: readonly (readonly number[])[] }>
+
+/** Sorts all characters into classes that no set of the pattern tells apart. */
+function classify(steps: readonly Step[]): Classification {
+  const sets = [...new Map(steps.map(({ set }) => [JSON.stringify(set), set ?? []])).values()]
+  const edges = sets.flatMap((set) => set.flatMap(([first, last]) => [first, last + 1]))
+  const starts = [...new Set([0, ...edges])].filter((start) => start <= 0x10ffff)
+  starts.sort((a, b) => a - b)
+  const numbers = new Map<string, number>()
+  const sample: number[] = []
+  const classes = starts.map((start) => {
+    const key = sets.map((set) => (contains(set, start) ? 1 : 0)).join('')
+    const known = numbers.get(key) ?? sample.push(start) - 1
+    numbers.set(key, known)
+    return known
+  })
+  const readsOf = (set: CodePointSet | null): readonly number[] =>
+    [...sample.keys()].filter((member) => contains(set, Number(sample[member])))
+  return { starts, classes, classCount: sample.length, readsOf }
+}
+
+function contains(set: CodePointSet | null, point: number): boolean {
+  return set !== null && set.some(([first, last]) => first <= point && point <= last)
 }

@@ -2,20 +2,23 @@ import type { Automaton } from './automaton.ts'
 import type { Determinised } from './determinise.ts'
 
 /**
- * The smallest automaton of the same language, numbered breadth first, with equal columns made one class.
+ * The smallest automaton of the same language, numbered breadth first, with classes that no state tells apart made one.
  *
  * Moore's refinement: states are alike until some column tells them apart. At most `maxAutomatonStates` rounds.
  */
-export function minimise({ starts, states }: Determinised): Automaton {
-  const blocks = refine(starts.length, states)
-  const order = breadthFirst(starts.length, states, blocks)
+export function minimise({ starts, classes, classCount, states }: Determinised): Automaton {
+  const blocks = refine(classCount, states)
+  const order = breadthFirst(classes, states, blocks)
   const numbers = new Map(order.map((state, number) => [blocks[state], number]))
   // The block of states from which no accepting one is reached gets no number: it is the −1 of the table.
   const rows = order.map((state) =>
-    Array.from(starts, (_, column) => numbers.get(blockAfter(states, blocks, state, column)) ?? -1),
+    Array.from(
+      { length: classCount },
+      (_, column) => numbers.get(blockAfter(states, blocks, state, column)) ?? -1,
+    ),
   )
   const accepting = [...order.keys()].filter((number) => states[Number(order[number])]?.accepting)
-  return { ...mergeColumns(starts, rows), accepting }
+  return { ...mergeColumns(starts, classes, rows), accepting }
 }
 
 const deadBlock = 0
@@ -55,14 +58,15 @@ function blockAfter(
 
 /** One state of each live block, in the order in which the columns reach them from the start. */
 function breadthFirst(
-  columnCount: number,
+  classes: readonly number[],
   states: Determinised['states'],
   blocks: readonly number[],
 ): readonly number[] {
   const seen = new Set([blocks[0], deadBlock])
   const order = [0]
   for (const state of order) {
-    for (let column = 0; column < columnCount; column += 1) {
+    // In the order of the characters, not of the classes: the numbers must not depend on how these were found.
+    for (const column of classes) {
       const next = states[state]?.next.get(column)
       if (next === undefined || seen.has(blocks[next])) continue
       seen.add(blocks[next])
@@ -74,15 +78,19 @@ function breadthFirst(
 
 type Columns = Pick<Automaton, 'starts' | 'classes' | 'class_count' | 'transitions'>
 
-function mergeColumns(starts: readonly number[], rows: readonly (readonly number[])[]): Columns {
+function mergeColumns(
+  starts: readonly number[],
+  columns: readonly number[],
+  rows: readonly (readonly number[])[],
+): Columns {
   const classNumbers = new Map<string, number>()
   const keptColumns: number[] = []
   const keptStarts: number[] = []
   const classes: number[] = []
-  for (const [column, start] of starts.entries()) {
-    const key = rows.map((row) => row[column]).join(',')
-    const known = classNumbers.get(key) ?? classNumbers.size
-    if (known === classNumbers.size) keptColumns.push(column)
+  for (const [range, start] of starts.entries()) {
+    const column = Number(columns[range])
+    const key = rows.map((row) => row[column]).join()
+    const known = classNumbers.get(key) ?? keptColumns.push(column) - 1
     classNumbers.set(key, known)
     if (classes.at(-1) === known) continue
     keptStarts.push(start)

@@ -9,7 +9,7 @@
 export const wireVersion = 1
 /** The longest request frame in bytes, its head included. */
 export const maxRequestBytes = 65_536
-/** The longest frame between our own processes in bytes, its head included. */
+/** The longest body of a frame between our own processes, in bytes; its head comes on top. */
 export const maxFrameBytes = 262_144
 /** The most supplementary groups that a subject or a command may have. */
 export const maxGroups = 256

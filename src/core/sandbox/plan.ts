@@ -46,9 +46,8 @@ export type Plan = Readonly<{
 /** Counts that the launcher refuses to go above. */
 export const planBounds = { rlimits: 32, mounts: 512, seccomp: 4096 } as const
 
-/** What a plan and a command may have together: a frame without its head, `prepare`, and two u32 counts. */
-export const maxPrepareBytes: number =
-  maxFrameBytes - wireLayout.head.size - wireLayout.prepare.size - 8
+/** What a plan and a command may have together: a frame's body without `prepare` and two u32 counts. */
+export const maxPrepareBytes: number = maxFrameBytes - wireLayout.prepare.size - 8
 
 const newestResource = 15 // RLIMIT_RTTIME
 const maxUmask = 0o777

@@ -102,22 +102,20 @@ export function newAssembler(): Assembler {
  * @param ranges ascending by `first`; the first one also takes every number below it
  */
 export function putSearch(assembler: Assembler, ranges: readonly Range[]): Label {
-  const [first, second, third] = ranges
-  if (first === undefined) throw new RangeError('seccomp search: no ranges')
-  if (second === undefined) return assembler.verdict(first.verdict)
-  if (
-    ranges.length === 3 &&
-    third !== undefined &&
-    third.first === second.first + 1 &&
-    third.verdict === first.verdict
-  ) {
-    const outside = assembler.verdict(first.verdict)
-    return assembler.branch('equals', second.first, assembler.verdict(second.verdict), outside)
-  }
   const middle = ranges.length >> 1
-  const right = putSearch(assembler, ranges.slice(middle))
-  const left = putSearch(assembler, ranges.slice(0, middle))
-  return assembler.branch('at_least', ranges[middle]?.first ?? 0, right, left)
+  const [left, right] = [ranges.slice(0, middle), ranges.slice(middle)]
+  const [before] = left
+  const [pivot, after] = right
+  if (pivot === undefined) throw new RangeError('seccomp search: no ranges')
+  if (before === undefined) return assembler.verdict(pivot.verdict)
+  const isIsland = after?.first === pivot.first + 1 && after.verdict === before.verdict
+  if (isIsland && ranges.length === 3) {
+    const outside = assembler.verdict(before.verdict)
+    return assembler.branch('equals', pivot.first, assembler.verdict(pivot.verdict), outside)
+  }
+  const above = putSearch(assembler, right)
+  const below = putSearch(assembler, left)
+  return assembler.branch('at_least', pivot.first, above, below)
 }
 
 function encode(reversed: readonly Instruction[]): Uint8Array {

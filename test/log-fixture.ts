@@ -1,18 +1,40 @@
+/** Small logs for the tests of the record, made with keys that are the same in each run, and their vectors. */
 import { createPrivateKey, sign as signEd25519 } from 'node:crypto'
-import { isGid, isUid } from '../identity.ts'
-import type { Gid, Uid } from '../identity.ts'
-import { formatCanonicalJson } from '../json/canonical.ts'
-import { sha256Hex } from '../json/digest.ts'
-import { parseHex } from '../json/hex.ts'
-import { hostIdOf, originOf, signCheckpoint } from './checkpoint.ts'
-import type { Sign } from './ed25519.ts'
-import type { Entry, EntryCommon, IntentEntry, OutcomeEntry, RecoveredEntry } from './entry.ts'
-import { formatEntry } from './entry-format.ts'
-import { leafHash, rootHash, treeOf } from './merkle.ts'
-import { nextReceipt, noReceipts } from './receipt.ts'
-import type { ReceiptHead } from './receipt.ts'
-import { makeVerifierKey } from './signed-note.ts'
-import type { VerifierKey } from './signed-note.ts'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { isGid, isUid } from '../src/core/identity.ts'
+import type { Gid, Uid } from '../src/core/identity.ts'
+import { formatCanonicalJson } from '../src/core/json/canonical.ts'
+import { sha256Hex } from '../src/core/json/digest.ts'
+import { parseHex } from '../src/core/json/hex.ts'
+import { parseStrictJson } from '../src/core/json/strict.ts'
+import type { Shape } from '../src/core/json/shape.ts'
+import { hostIdOf, originOf, signCheckpoint } from '../src/core/audit/checkpoint.ts'
+import type { Sign } from '../src/core/audit/ed25519.ts'
+import type {
+  Entry,
+  EntryCommon,
+  IntentEntry,
+  OutcomeEntry,
+  RecoveredEntry,
+} from '../src/core/audit/entry.ts'
+import { formatEntry } from '../src/core/audit/entry-format.ts'
+import { leafHash, rootHash, treeOf } from '../src/core/audit/merkle.ts'
+import { nextReceipt, noReceipts } from '../src/core/audit/receipt.ts'
+import type { ReceiptHead } from '../src/core/audit/receipt.ts'
+import { makeVerifierKey } from '../src/core/audit/signed-note.ts'
+import type { VerifierKey } from '../src/core/audit/signed-note.ts'
+
+/** Reads a JSON file of a known shape. Numbers that only a uint64 holds are read as 2^53, which is no size either. */
+export function readJson<T>(path: string, shape: Shape<T>): T {
+  const text = readFileSync(path, 'utf8').replaceAll(/(?<=": )[0-9]{17,}/g, '9007199254740992e0')
+  return shape(parseStrictJson(text), path)
+}
+
+/** Reads a file of `spec/vectors`. */
+export function readSpecVectors<T>(name: string, shape: Shape<T>): T {
+  return readJson(join(import.meta.dirname, '../spec/vectors', name), shape)
+}
 
 /** A signing key that is the same in each run of the tests. The private half is 32 times the byte `fill`. */
 export function testKey(fill: number): { key: VerifierKey; sign: Sign; host: string } {
@@ -61,9 +83,32 @@ export function testAction(run: number, argv: readonly string[] = ['/usr/bin/tru
 }
 
 /** A log in the making: each function appends, and returns the index of what it appended. */
-export type TestLog = ReturnType<typeof makeTestLog>
+export type TestLog = Readonly<{
+  key: VerifierKey
+  sign: Sign
+  host: string
+  entries: Uint8Array[]
+  receipts: Uint8Array[]
+  head: () => ReceiptHead
+  add: (entry: Entry) => number
+  start: () => number
+  intent: (run: number, change?: Partial<IntentEntry>) => number
+  /** Appends to the receipts and returns the record's text. */
+  receipt: (run: number, timeMs?: number) => string
+  denial: (run: number) => number
+  outcome: (
+    run: number,
+    intent: number,
+    receipt: string | null,
+    change?: Partial<OutcomeEntry>,
+  ) => number
+  recovered: (run: number, change: Partial<RecoveredEntry>) => number
+  stop: () => number
+  /** A note over the first `size` entries, all of them if it is left out, and all receipts. */
+  checkpoint: (size?: number) => string
+}>
 
-export function makeTestLog(fill = 7) {
+export function makeTestLog(fill = 7): TestLog {
   const { key, sign, host } = testKey(fill)
   const entries: Uint8Array[] = []
   const receipts: Uint8Array[] = []
@@ -100,7 +145,6 @@ export function makeTestLog(fill = 7) {
         requesterText: 'because',
         ...change,
       }),
-    /** Appends to the receipts and returns the record's text. */
     receipt: (run: number, timeMs = 1_700_000_000_000 + run) => {
       const made = nextReceipt(
         head,
