@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -45,6 +45,7 @@ may = ["${action}"]
 export async function startBridge(parent: string, caller: Caller, count: number): Promise<Bridge> {
   const { uid, abort } = caller
   const rootPath = mkdtempSync(join(parent, 'root-'))
+  chmodSync(rootPath, 0o755) // the caller must reach run.sock
   const policy = join(rootPath, 'bench.toml')
   writeFileSync(policy, formatPolicy(count, uid), { mode: 0o644 })
   runOrThrow(['policy', 'install', '--root', rootPath, policy])

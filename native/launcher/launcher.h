@@ -83,6 +83,13 @@ int write_text(int directory, const char *path, const char *text);
 
 /* ---- sandbox.c: runs in the child, between clone and exec ---- */
 
+/* Where the child's descriptors are once it has put them in order; 0 to 9 are free for others. */
+enum place { GATE = 10, REPORT = 11, NETWORK = 12, LANDLOCK = 13, BOOTSTRAP = 14, INHERIT = 15, TEMPLATE = 16, PLACES = 17 };
+
+struct template; /* mounts.c: a root that is ready but for what each run has for itself */
+const struct template *template_for(const struct cursor *rest, const struct wire_plan *plan);
+int template_fd(const struct template *template); /* -1: none */
+
 /* Everything a child needs. Descriptors are the parent's copies; -1 = not there. */
 struct start {
   struct cursor plan, command;
@@ -90,7 +97,8 @@ struct start {
   int gate, report; /* a run: the byte that opens the gate; where struct report goes */
   bool service;
   int bootstrap;   /* a service: where its channels and the exec listener go */
-  int inherit[2];  /* a service: descriptors for 4 and 5 that the parent made; -1 = none */
+  int inherit;     /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
+  const struct template *template; /* NULL: none */
   bool makes_peer; /* a service: makes the channel between broker and executor */
 };
 
@@ -109,7 +117,7 @@ bool plan_head(struct cursor *c, struct wire_plan *plan);
 /* Shared by the files of the child; all end the process with a report on failure. */
 _Noreturn void child_fail(uint32_t stage);
 extern struct report child_report;
-void child_mounts(struct cursor *c, const struct wire_plan *plan);
+void child_mounts(struct cursor *c, const struct wire_plan *plan, const struct template *template);
 void child_limits(struct cursor *c, const struct wire_plan *plan);
 void child_identity(const struct wire_plan *plan, const struct wire_command *command, const gid_t *groups);
 int child_seccomp(struct cursor *c, const struct wire_plan *plan); /* the exec listener, or -1 */

@@ -47,7 +47,6 @@ static void close_fd(int *fd) {
 static uint64_t clone_flags(const struct wire_plan *plan, bool service) {
   uint64_t flags = CLONE_PIDFD;
   if ((plan->namespaces & WIRE_NS_PID) != 0) flags |= CLONE_NEWPID;
-  if ((plan->namespaces & WIRE_NS_MOUNT) != 0) flags |= CLONE_NEWNS;
   if ((plan->namespaces & WIRE_NS_IPC) != 0) flags |= CLONE_NEWIPC;
   if ((plan->namespaces & WIRE_NS_UTS) != 0) flags |= CLONE_NEWUTS;
   if (!host.privileged && !service) flags |= CLONE_NEWUSER;
@@ -121,7 +120,7 @@ static void prepare(struct slot *slot, struct start *start, const struct wire_pl
 bool run_prepare(struct cursor *body) {
   struct wire_prepare frame;
   struct wire_plan plan;
-  struct start start = {.bootstrap = -1, .inherit = {-1, -1}};
+  struct start start = {.bootstrap = -1, .inherit = -1};
   const uint8_t *bytes = take(body, sizeof frame);
   if (bytes == NULL) return false;
   memcpy(&frame, bytes, sizeof frame);
@@ -134,6 +133,7 @@ bool run_prepare(struct cursor *body) {
   struct slot *slot = find_run(frame.run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
   if (slot->state != SLOT_SUBMITTED) return false;
+  start.template = template_for(&start.plan, &plan);
   slot->state = SLOT_PREPARED;
   slot->time_limit_ms = plan.time_limit_ms;
   prepare(slot, &start, &plan);

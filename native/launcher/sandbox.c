@@ -45,9 +45,6 @@ static char executable_path[4096], working_directory[4096];
 static char text[MAX_TEXT]; /* argv and environment, each ending in NUL */
 static char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
 
-/* Where the command's descriptors wait while 0 to 9 are being put in order. */
-enum place { GATE = 10, REPORT = 11, NETWORK = 12, LANDLOCK = 13, BOOTSTRAP = 14, INHERIT = 15, PLACES = 17 };
-
 _Noreturn void child_fail(uint32_t stage) {
   child_report.kind = WIRE_END_FAILED;
   child_report.value = (uint32_t)errno;
@@ -93,8 +90,8 @@ static void read_command(struct cursor *c) {
 
 /* Step 1. Moves what is needed out of the way of 0 to 9, then closes everything else. */
 static void keep_descriptors(const struct start *start) {
-  const int wanted[] = {start->gate,      start->report,     host.network,      host.landlock,
-                        start->bootstrap, start->inherit[0], start->inherit[1]};
+  const int wanted[] = {start->gate,      start->report,  host.network,                host.landlock,
+                        start->bootstrap, start->inherit, template_fd(start->template)};
   int high[PLACES - GATE], stdio[3];
   for (size_t i = 0; i < sizeof high / sizeof high[0]; i++)
     high[i] = wanted[i] < 0 ? -1 : fcntl(wanted[i], F_DUPFD_CLOEXEC, 64);
@@ -166,10 +163,9 @@ static void enter_landlock(const struct wire_plan *plan) {
   child_report.features |= WIRE_FEATURE_LANDLOCK_SCOPE;
 }
 
-static void default_signals(void) {
-  struct sigaction standard = {.sa_handler = SIG_DFL};
+/* Handlers go with exec, and the launcher ignores nothing (`clean_start`): only the mask is left to be reset. */
+static void unblock_signals(void) {
   sigset_t none;
-  for (int number = 1; number < 65; number++) sigaction(number, &standard, NULL); /* KILL, STOP: EINVAL */
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -219,7 +215,7 @@ static _Noreturn void run_command(int executable) {
   pid_t pid = vfork();
   if (pid == 0) {
     if (setsid() < 0) _exit(125);
-    default_signals();
+    unblock_signals();
     syscall(SYS_execveat, executable, "", argv, envp, AT_EMPTY_PATH);
     exec_errno = errno;
     _exit(125);
@@ -300,7 +296,7 @@ static _Noreturn void start_service(struct start *start, const struct wire_plan 
   int third = fcntl(up[1], F_DUPFD_CLOEXEC, 32), fourth = start->makes_peer ? fcntl(peer[1], F_DUPFD_CLOEXEC, 32) : INHERIT;
   if (executable < 0 || dup2(third, 3) < 0 || dup2(fourth, 4) < 0) _exit(125);
   if (start->makes_peer ? dup2(INHERIT, 5) < 0 : close(5) != 0 && errno != EBADF) _exit(125);
-  default_signals();
+  unblock_signals();
   same_file(executable);
   syscall(SYS_execveat, executable, "", argv, envp, AT_EMPTY_PATH);
   _exit(126);
@@ -327,7 +323,7 @@ _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) 
   }
   struct cursor limits = start->plan;
   (void)take(&start->plan, plan->rlimit_count * sizeof(struct wire_rlimit));
-  child_mounts(&start->plan, plan);
+  child_mounts(&start->plan, plan, start->template);
   child_limits(&limits, plan);
   int executable = open_executable();
   if (host.privileged || !start->service) child_identity(plan, &command, groups);

@@ -131,7 +131,8 @@ export class AppendFile implements Disposable {
       }
     }
     for (const batch of batchesOf(records)) this.#appendFrame(batch)
-    if (this.#space.preparedBytes() - this.#end < this.#stepBytes) this.#space.extend()
+    // Half a step is left: a whole one is added at once, seldom, instead of a little after each append.
+    if (this.#space.preparedBytes() - this.#end < this.#stepBytes / 2) this.#space.extend()
   }
 
   /** Reads the file's records again, from the first to the last. Each is good until the next one is asked for. */
