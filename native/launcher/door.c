@@ -158,7 +158,7 @@ void door_accept(bool available) {
   }
   slot->state = SLOT_READING;
   slot->deadline_ms = now_ms() + REQUEST_DEADLINE_MS;
-  watch(fd, WATCH_CLIENT, (uint32_t)(slot - slots), EPOLLIN | EPOLLRDHUP);
+  watch(fd, WATCH_CLIENT, slot_tag(slot), EPOLLIN | EPOLLRDHUP);
   door_read(slot);
 }
 

@@ -136,6 +136,7 @@ enum slot_state {
 
 struct slot {
   enum slot_state state;
+  uint32_t generation; /* rises when the slot is freed: an event of one epoll_wait may be for who had it before */
   int client; /* -1: gone */
   int stdio[3];
   int pidfd, gate, report, cgroup; /* -1: none */
@@ -169,6 +170,8 @@ void run_client_gone(struct slot *slot);
 void run_expired(struct slot *slot);
 void run_lose_all(void); /* a service died, or we are told to stop */
 void slot_release(struct slot *slot);
+uint32_t slot_tag(const struct slot *slot);
+struct slot *slot_tagged(uint32_t tag); /* NULL: that slot's run or client is over */
 void refuse_client(struct slot *slot, uint32_t status, const char *problem);
 
 /* ---- door.c: the socket, and who is at it ---- */

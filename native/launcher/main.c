@@ -136,9 +136,7 @@ static void signal_event(int signals) {
 
 /* ---- the loop ---- */
 
-static void client_event(uint32_t index, uint32_t events) {
-  struct slot *slot = &slots[index];
-  if (slot->client < 0) return;
+static void client_event(struct slot *slot, uint32_t events) {
   if ((events & EPOLLIN) != 0) door_read(slot);
   if (slot->client >= 0 && slot->state != SLOT_FREE && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
     run_client_gone(slot);
@@ -146,14 +144,21 @@ static void client_event(uint32_t index, uint32_t events) {
 
 static void dispatch(const struct epoll_event *event, int signals) {
   uint32_t index = (uint32_t)event->data.u64;
+  struct slot *slot = slot_tagged(index); /* for the last three */
   switch ((enum watch)(event->data.u64 >> 32)) {
     case WATCH_SIGNALS: signal_event(signals); return;
     case WATCH_DOOR: door_accept(services_ready() && !failed && !stopping); return;
     case WATCH_CHANNEL: channel_event(index, event->events); return;
     case WATCH_SERVICE: services_failed(index == EXECUTOR ? "the executor died" : "the broker died"); return;
-    case WATCH_CLIENT: client_event(index, event->events); return;
-    case WATCH_REPORT: if (slots[index].report >= 0) run_reported(&slots[index]); return;
-    case WATCH_PROCESS: if (slots[index].pidfd >= 0) run_exited(&slots[index]); return;
+    case WATCH_CLIENT:
+      if (slot != NULL && slot->client >= 0) client_event(slot, event->events);
+      return;
+    case WATCH_REPORT:
+      if (slot != NULL && slot->report >= 0) run_reported(slot);
+      return;
+    case WATCH_PROCESS:
+      if (slot != NULL && slot->pidfd >= 0) run_exited(slot);
+      return;
   }
 }
 

@@ -29,7 +29,12 @@
 struct slot slots[MAX_SLOTS];
 uint64_t next_run = 1;
 
-static uint32_t index_of(const struct slot *slot) { return (uint32_t)(slot - slots); }
+uint32_t slot_tag(const struct slot *slot) { return slot->generation << 8 | (uint32_t)(slot - slots); }
+
+struct slot *slot_tagged(uint32_t tag) {
+  struct slot *slot = &slots[tag & 0xff];
+  return slot->state != SLOT_FREE && slot_tag(slot) == tag ? slot : NULL;
+}
 
 static struct slot *find_run(uint64_t run) {
   for (uint32_t i = 0; i < MAX_SLOTS; i++)
@@ -113,8 +118,8 @@ static void prepare(struct slot *slot, struct start *start, const struct wire_pl
     errno = error;
     return start_failed(slot, WIRE_STAGE_CLONE);
   }
-  watch(slot->report, WATCH_REPORT, index_of(slot), EPOLLIN);
-  watch(slot->pidfd, WATCH_PROCESS, index_of(slot), EPOLLIN);
+  watch(slot->report, WATCH_REPORT, slot_tag(slot), EPOLLIN);
+  watch(slot->pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
 }
 
 bool run_prepare(struct cursor *body) {
@@ -332,5 +337,6 @@ void slot_release(struct slot *slot) {
     snprintf(name, sizeof name, "run-%llu", (unsigned long long)slot->run);
     if (unlinkat(host.cgroup, name, AT_REMOVEDIR) != 0) note("a run's cgroup could not be removed");
   }
+  slot->generation++;
   slot->state = SLOT_FREE;
 }
