@@ -124,11 +124,11 @@ struct wire_exited {
   uint32_t kind;
   uint32_t value;
   uint32_t stage;
-  uint32_t features;     /* enum wire_feature: what was in force for this run */
-  uint64_t user_us;      /* rusage of the run and all its waited-for children */
+  uint32_t features; /* enum wire_feature: what was in force for this run */
+  uint64_t user_us;  /* rusage of the run and all its waited-for children */
   uint64_t system_us;
   uint64_t max_rss_kib;
-  uint64_t wall_us;      /* from the gate to the end, CLOCK_MONOTONIC */
+  uint64_t wall_us; /* from the gate to the end, CLOCK_MONOTONIC */
 };
 
 enum wire_feature {
@@ -171,7 +171,7 @@ struct wire_identity {
 
 struct wire_resolved {
   uint64_t run;
-  uint64_t time_ms;      /* the executor's clock: never below the last receipt's */
+  uint64_t time_ms; /* the executor's clock: never below the last receipt's */
   uint64_t not_after_ms;
   uint8_t nonce[16];
   uint8_t executable_sha256[32];
@@ -222,10 +222,10 @@ enum wire_namespace {
   WIRE_NS_MOUNT = 1u << 1,
   WIRE_NS_IPC = 1u << 2,
   WIRE_NS_UTS = 1u << 3,
-  WIRE_NS_NETWORK = 1u << 4,      /* an empty network namespace: own, or the shared one where that is safe */
-  WIRE_NS_NETWORK_OWN = 1u << 5,  /* with WIRE_NS_NETWORK: never the shared one */
+  WIRE_NS_NETWORK = 1u << 4,     /* an empty network namespace: own, or the shared one where that is safe */
+  WIRE_NS_NETWORK_OWN = 1u << 5, /* with WIRE_NS_NETWORK: never the shared one */
   WIRE_NS_CGROUP = 1u << 6,
-  WIRE_NS_LOOPBACK = 1u << 7,     /* bring lo up; needs WIRE_NS_NETWORK_OWN */
+  WIRE_NS_LOOPBACK = 1u << 7, /* bring lo up; needs WIRE_NS_NETWORK_OWN */
 };
 
 enum wire_plan_flag {
@@ -240,10 +240,11 @@ struct wire_rlimit {
   uint64_t hard;
 };
 
-/* `source` is a real path of the host: no component of it is followed if it is a link. `target` is below the new root. */
+/* `source` is a real path of the host: no component of it is followed if it is a link. `target` is below the new root.
+ */
 enum wire_mount {
-  WIRE_MOUNT_TMPFS = 1,   /* mode = permission bits; source = size in bytes as decimal text */
-  WIRE_MOUNT_BIND = 2,    /* flags: enum wire_mount_flag */
+  WIRE_MOUNT_TMPFS = 1, /* mode = permission bits; source = size in bytes as decimal text */
+  WIRE_MOUNT_BIND = 2,  /* flags: enum wire_mount_flag */
   WIRE_MOUNT_PROC = 3,
   WIRE_MOUNT_DEVICE = 4,  /* a character device of the host, bound onto a file */
   WIRE_MOUNT_SYMLINK = 5, /* source = the link's text */

@@ -1,11 +1,12 @@
 /**
- * The launcher is the C that runs as root, and its reviewers must be able to read all of it: at most 1,500 lines. Blank
+ * The launcher is the C that runs as root, and its reviewers must be able to read all of it: at most 2,000 lines (ADR 0012 says why not
+ * 1,500). Blank
  * lines and comments do not count, so that nobody saves on those; lines that are packed full do not help either.
  */
 import { readTree, report } from './tree.ts'
 import type { Tree } from './tree.ts'
 
-const maxLines = 1500
+const maxLines = 2000
 const maxLineLength = 120
 
 export function checkLauncherSize(tree: Tree): readonly string[] {

@@ -46,7 +46,7 @@ function checkFile(tree: Tree, path: string): readonly string[] {
     const allowed =
       target === undefined
         ? isBareAllowed(specifier, wall.bare, packages)
-        : isFileAllowed(tree, path, target, [folder, ...wall.folders])
+        : isFileAllowed(path, target, [folder, ...wall.folders])
     if (target !== undefined && !tree.has(target)) return [`${path}:${line}: there is no ${target}`]
     return allowed ? [] : [`${path}:${line}: src/${folder} may not import ${specifier}`]
   })
@@ -58,7 +58,7 @@ function isBareAllowed(specifier: string, bare: readonly string[], packages: Rea
   return bare.includes('packages') && packages.has(packageOf(specifier))
 }
 
-function isFileAllowed(tree: Tree, path: string, target: string, folders: readonly string[]) {
+function isFileAllowed(path: string, target: string, folders: readonly string[]) {
   if (isTestFile(target)) return false
   if (target === 'package.json') return path.startsWith('src/cli/') // for --version
   if (daemonDoor.from.test(path) && daemonDoor.to.test(target)) return true

@@ -11,8 +11,7 @@ struct slice {
 
 static uint32_t get_little(const uint8_t *at, size_t size) {
   uint32_t number = 0;
-  for (size_t i = 0; i < size; i++)
-    number |= (uint32_t)at[i] << 8 * i;
+  for (size_t i = 0; i < size; i++) number |= (uint32_t)at[i] << 8 * i;
   return number;
 }
 
@@ -80,8 +79,7 @@ static bool take_value(struct slice *rest, struct slice *value) {
   } else if (rest->at[0] == '{' || rest->at[0] == '[') {
     if (!take_nested(rest)) return false;
   } else {
-    while (rest->size > 0 && is_scalar(rest->at[0]))
-      (void)take(rest, rest->at[0]);
+    while (rest->size > 0 && is_scalar(rest->at[0])) (void)take(rest, rest->at[0]);
   }
   value->size = (size_t)(rest->at - value->at);
   return value->size > 0;
@@ -107,9 +105,7 @@ static bool read_members(struct slice rest, const char *const *names, struct sli
   return take(&rest, '}') && rest.size == 0;
 }
 
-static bool is_string(struct slice value) {
-  return value.size >= 2 && value.at[0] == '"';
-}
+static bool is_string(struct slice value) { return value.size >= 2 && value.at[0] == '"'; }
 
 static bool is_number(struct slice value) {
   return value.size > 0 && value.size <= 20 && value.at[0] >= '0' && value.at[0] <= '9';
@@ -120,8 +116,7 @@ static void put_string(struct slice value) {
   struct slice text = {value.at + 1, value.size - 2};
   while (text.size > 0) {
     size_t run = 0;
-    while (run < text.size && text.at[run] != '\\')
-      run++;
+    while (run < text.size && text.at[run] != '\\') run++;
     text_put_foreign(text.at, run);
     if (run < text.size) {
       bool quote = text.at[run + 1] == '"';

@@ -11,8 +11,7 @@ static bool put(struct request *request, const void *bytes, size_t size) {
 }
 
 static void set_little(uint8_t *at, uint32_t number, size_t size) {
-  for (size_t i = 0; i < size; i++)
-    at[i] = (uint8_t)(number >> 8 * i);
+  for (size_t i = 0; i < size; i++) at[i] = (uint8_t)(number >> 8 * i);
 }
 
 static bool put_str16(struct request *request, const char *bytes, size_t size) {

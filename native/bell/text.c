@@ -27,9 +27,7 @@ static void put_bytes(const char *bytes, size_t size) {
   }
 }
 
-void text_put(const char *words) {
-  put_bytes(words, strlen(words));
-}
+void text_put(const char *words) { put_bytes(words, strlen(words)); }
 
 void text_put_number(uint64_t number) {
   char digits[20];

@@ -24,12 +24,13 @@
 #include "kernel.h"
 #include "launcher.h"
 
-#define PROBLEM(code, title) "{\"code\":\"" code "\",\"title\":\"" title "\",\"type\":\"urn:belladonna:problem:" code "\"}"
+#define PROBLEM(code, title)                                                                                           \
+  "{\"code\":\"" code "\",\"title\":\"" title "\",\"type\":\"urn:belladonna:problem:" code "\"}"
 
 const char problem_unavailable[] = PROBLEM("unavailable", "a process of the bridge is away");
 static const char problem_busy[] = PROBLEM("busy", "too many connections");
-static const char problem_stdio[] =
-    PROBLEM("stdio_not_accepted", "stdin, stdout and stderr must be pipes, stream sockets, files, terminals or /dev/null");
+static const char problem_stdio[] = PROBLEM(
+    "stdio_not_accepted", "stdin, stdout and stderr must be pipes, stream sockets, files, terminals or /dev/null");
 
 static int door = -1;
 static char door_path[4096];
@@ -189,11 +190,13 @@ static bool take_descriptors(struct slot *slot, struct msghdr *message) {
     count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
   if (count > 4) count = 4;
   if (count > 0) memcpy(fds, CMSG_DATA(c), count * sizeof(int));
-  bool fits = (message->msg_flags & MSG_CTRUNC) == 0 && (count == 0 || (count == 3 && slot->stdio[0] < 0 &&
-                                                                        slot->state == SLOT_READING));
+  bool fits = (message->msg_flags & MSG_CTRUNC) == 0 &&
+              (count == 0 || (count == 3 && slot->stdio[0] < 0 && slot->state == SLOT_READING));
   for (size_t i = 0; i < count; i++) {
-    if (fits) slot->stdio[i] = fds[i];
-    else close(fds[i]);
+    if (fits)
+      slot->stdio[i] = fds[i];
+    else
+      close(fds[i]);
   }
   return fits;
 }
@@ -219,8 +222,8 @@ static void submit(struct slot *slot, size_t size) {
 
 /* After the request a client sends signals only, each a frame of twelve bytes. false: it sent something else. */
 static bool take_signals(struct slot *slot, const uint8_t *bytes, size_t size) {
-  const uint32_t allowed = 1u << SIGHUP | 1u << SIGINT | 1u << SIGQUIT | 1u << SIGTERM | 1u << SIGUSR1 |
-                           1u << SIGUSR2 | 1u << SIGCONT | 1u << SIGWINCH;
+  const uint32_t allowed = 1u << SIGHUP | 1u << SIGINT | 1u << SIGQUIT | 1u << SIGTERM | 1u << SIGUSR1 | 1u << SIGUSR2 |
+                           1u << SIGCONT | 1u << SIGWINCH;
   struct cursor c = {.at = bytes, .end = bytes + size, .bad = false};
   while (c.at < c.end && slot->state >= SLOT_SUBMITTED && slot->state < SLOT_ENDED) {
     uint32_t body = take_u32(&c), kind = take_u32(&c), signal = take_u32(&c);
@@ -252,7 +255,8 @@ void door_read(struct slot *slot) {
   bool reading = slot->state == SLOT_READING;
   struct iovec data = {.iov_base = later, .iov_len = sizeof later};
   if (reading) data = (struct iovec){slot->request + slot->request_size, WIRE_MAX_REQUEST - slot->request_size};
-  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   ssize_t n = recvmsg(slot->client, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   bool good = n > 0 && take_descriptors(slot, &message);

@@ -9,8 +9,8 @@
 
 #include "../wire.h"
 
-#define MAX_SLOTS 128u   /* connections and runs together: one request a connection */
-#define MAX_PER_UID 32u  /* of them, one uid's */
+#define MAX_SLOTS 128u  /* connections and runs together: one request a connection */
+#define MAX_PER_UID 32u /* of them, one uid's */
 #define MAX_TICKET 256u
 #define MAX_REFUSAL 4096u
 #define REQUEST_DEADLINE_MS 2000u /* from accept to a whole request frame */
@@ -61,21 +61,21 @@ bool channel_receive(struct channel *channel, bool (*handle)(uint16_t kind, stru
 /* ---- host.c: what this kernel and this host have ---- */
 
 struct host {
-  uint32_t features;       /* enum wire_feature */
-  bool privileged;         /* effective uid 0 */
-  uid_t uid;               /* ours: the only one there is in unprivileged mode */
+  uint32_t features; /* enum wire_feature */
+  bool privileged;   /* effective uid 0 */
+  uid_t uid;         /* ours: the only one there is in unprivileged mode */
   gid_t gid;
-  int cgroup;              /* our own cgroup v2 directory, or -1 */
-  int network;             /* an empty network namespace that runs may share, or -1 */
-  int landlock;            /* a ruleset with both scopes, or -1 */
-  uint64_t landlock_scope; /* which LANDLOCK_SCOPE_* bits `landlock` holds */
+  int cgroup;                             /* our own cgroup v2 directory, or -1 */
+  int network;                            /* an empty network namespace that runs may share, or -1 */
+  int landlock;                           /* a ruleset with both scopes, or -1 */
+  uint64_t landlock_scope;                /* which LANDLOCK_SCOPE_* bits `landlock` holds */
   uint64_t user_namespace, pid_namespace; /* inode numbers of our own */
 };
 
 extern struct host host;
 void host_detect(const char *cgroup); /* where our own cgroup is to be; empty: nowhere */
-void host_release(void); /* removes our cgroups */
-uint64_t now_ms(void);   /* CLOCK_MONOTONIC */
+void host_release(void);              /* removes our cgroups */
+uint64_t now_ms(void);                /* CLOCK_MONOTONIC */
 uint64_t now_us(void);
 _Noreturn void die(const char *what); /* prints `what` and errno, exit 1; only before the loop runs */
 void note(const char *text);          /* one line on stderr */
@@ -84,7 +84,16 @@ int write_text(int directory, const char *path, const char *text);
 /* ---- sandbox.c: runs in the child, between clone and exec ---- */
 
 /* Where the child's descriptors are once it has put them in order; 0 to 9 are free for others. */
-enum place { GATE = 10, REPORT = 11, NETWORK = 12, LANDLOCK = 13, BOOTSTRAP = 14, INHERIT = 15, TEMPLATE = 16, PLACES = 17 };
+enum place {
+  GATE = 10,
+  REPORT = 11,
+  NETWORK = 12,
+  LANDLOCK = 13,
+  BOOTSTRAP = 14,
+  INHERIT = 15,
+  TEMPLATE = 16,
+  PLACES = 17
+};
 
 struct template; /* mounts.c: a root that is ready but for what each run has for itself */
 const struct template *template_for(const struct cursor *rest, const struct wire_plan *plan);
@@ -96,10 +105,10 @@ struct start {
   int stdio[3];
   int gate, report; /* a run: the byte that opens the gate; where struct report goes */
   bool service;
-  int bootstrap;   /* a service: where its channels and the exec listener go */
-  int inherit;     /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
+  int bootstrap; /* a service: where its channels and the exec listener go */
+  int inherit;   /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
   const struct template *template; /* NULL: none */
-  bool makes_peer; /* a service: makes the channel between broker and executor */
+  bool makes_peer;                 /* a service: makes the channel between broker and executor */
 };
 
 struct report {
@@ -137,7 +146,7 @@ enum slot_state {
 struct slot {
   enum slot_state state;
   uint32_t generation; /* rises when the slot is freed: an event of one epoll_wait may be for who had it before */
-  int client; /* -1: gone */
+  int client;          /* -1: gone */
   int stdio[3];
   int pidfd, gate, report, cgroup; /* -1: none */
   pid_t pid;

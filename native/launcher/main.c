@@ -10,9 +10,9 @@
  *   L5  drop before it executes: ids, groups, five capability sets, no_new_privs, seccomp; services cannot exec again
  *   L6  leave a command no descriptor but 0, 1 and 2, each of an accepted kind
  *   L7  execute the file that was hashed: the same device, inode, size, mtime and ctime, by descriptor
- *   L8  end every process of a run: at its time limit, when its client is gone, when a service dies, when it dies itself
- *   L9  leave nothing behind: process, mount, cgroup, namespace, socket
- *   L10 allocate nothing: no malloc in its own code, every table has its size here
+ *   L8  end every process of a run: at its time limit, when its client is gone, when a service dies, when it dies
+ * itself L9  leave nothing behind: process, mount, cgroup, namespace, socket L10 allocate nothing: no malloc in its own
+ * code, every table has its size here
  *
  * It MUST NOT decide, parse a request, JSON or a policy, or read its environment.
  */
@@ -63,8 +63,10 @@ bool services_send(uint16_t kind, const struct part *parts, size_t count) {
   bool sent = true;
   for (uint32_t i = 0; i < 2; i++) {
     struct channel *channel = &services[i].channel;
-    if (!channel_send(channel, kind, parts, count)) sent = false;
-    else if (channel->out_size > 0) rewatch(channel->fd, WATCH_CHANNEL, i, EPOLLIN | EPOLLOUT);
+    if (!channel_send(channel, kind, parts, count))
+      sent = false;
+    else if (channel->out_size > 0)
+      rewatch(channel->fd, WATCH_CHANNEL, i, EPOLLIN | EPOLLOUT);
   }
   return sent;
 }
@@ -146,19 +148,27 @@ static void dispatch(const struct epoll_event *event, int signals) {
   uint32_t index = (uint32_t)event->data.u64;
   struct slot *slot = slot_tagged(index); /* for the last three */
   switch ((enum watch)(event->data.u64 >> 32)) {
-    case WATCH_SIGNALS: signal_event(signals); return;
-    case WATCH_DOOR: door_accept(services_ready() && !failed && !stopping); return;
-    case WATCH_CHANNEL: channel_event(index, event->events); return;
-    case WATCH_SERVICE: services_failed(index == EXECUTOR ? "the executor died" : "the broker died"); return;
-    case WATCH_CLIENT:
-      if (slot != NULL && slot->client >= 0) client_event(slot, event->events);
-      return;
-    case WATCH_REPORT:
-      if (slot != NULL && slot->report >= 0) run_reported(slot);
-      return;
-    case WATCH_PROCESS:
-      if (slot != NULL && slot->pidfd >= 0) run_exited(slot);
-      return;
+  case WATCH_SIGNALS:
+    signal_event(signals);
+    return;
+  case WATCH_DOOR:
+    door_accept(services_ready() && !failed && !stopping);
+    return;
+  case WATCH_CHANNEL:
+    channel_event(index, event->events);
+    return;
+  case WATCH_SERVICE:
+    services_failed(index == EXECUTOR ? "the executor died" : "the broker died");
+    return;
+  case WATCH_CLIENT:
+    if (slot != NULL && slot->client >= 0) client_event(slot, event->events);
+    return;
+  case WATCH_REPORT:
+    if (slot != NULL && slot->report >= 0) run_reported(slot);
+    return;
+  case WATCH_PROCESS:
+    if (slot != NULL && slot->pidfd >= 0) run_exited(slot);
+    return;
   }
 }
 

@@ -71,7 +71,8 @@ static int new_file_system(const char *type, const char *size, uint16_t mode, ui
 }
 
 static void attach(int tree, int target) {
-  if (target < 0 || syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+  if (target < 0 ||
+      syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
     child_fail(WIRE_STAGE_MOUNT);
   close(target);
   close(tree);
@@ -135,26 +136,26 @@ static void make(const struct entry *entry) {
 
 static void apply(const struct entry *entry) {
   switch (entry->op) {
-    case WIRE_MOUNT_TMPFS:
-      attach(new_file_system("tmpfs", entry->source, entry->mode, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
-             place_for(entry->target, true));
-      if (strcmp(entry->target, "/tmp") == 0) child_report.features |= WIRE_FEATURE_PRIVATE_TMP;
-      return;
-    case WIRE_MOUNT_PROC:
-      attach(new_file_system("proc", NULL, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
-             place_for(entry->target, true));
-      return;
-    case WIRE_MOUNT_BIND:
-    case WIRE_MOUNT_DEVICE:
-      bind_source(entry);
-      return;
-    case WIRE_MOUNT_SYMLINK:
-    case WIRE_MOUNT_DIRECTORY:
-      make(entry);
-      return;
-    default:
-      errno = EBADMSG;
-      child_fail(WIRE_STAGE_MOUNT);
+  case WIRE_MOUNT_TMPFS:
+    attach(new_file_system("tmpfs", entry->source, entry->mode, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
+           place_for(entry->target, true));
+    if (strcmp(entry->target, "/tmp") == 0) child_report.features |= WIRE_FEATURE_PRIVATE_TMP;
+    return;
+  case WIRE_MOUNT_PROC:
+    attach(new_file_system("proc", NULL, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
+           place_for(entry->target, true));
+    return;
+  case WIRE_MOUNT_BIND:
+  case WIRE_MOUNT_DEVICE:
+    bind_source(entry);
+    return;
+  case WIRE_MOUNT_SYMLINK:
+  case WIRE_MOUNT_DIRECTORY:
+    make(entry);
+    return;
+  default:
+    errno = EBADMSG;
+    child_fail(WIRE_STAGE_MOUNT);
   }
 }
 
@@ -194,9 +195,9 @@ static void leave_old_root(void) {
 /* ---- templates: what no run changes is built once for each plan ---- */
 
 /*
- * Each run gets an own copy of the template's namespace, and in it an own /proc, own tmpfs file systems, and files as they
- * are now: a file may have been replaced by rename since. Of a directory what is in it is always as it is now; that
- * it is still the same directory is compared (`sources`), and if not, the run builds everything for itself.
+ * Each run gets an own copy of the template's namespace, and in it an own /proc, own tmpfs file systems, and files as
+ * they are now: a file may have been replaced by rename since. Of a directory what is in it is always as it is now;
+ * that it is still the same directory is compared (`sources`), and if not, the run builds everything for itself.
  */
 struct template {
   int fd; /* the mount namespace, -1: it could not be made */
@@ -242,8 +243,10 @@ static _Noreturn void build_template(struct cursor c, const struct wire_plan *pl
   for (uint16_t i = 0; i < plan->mount_count; i++) {
     take_entry(&c, &entry);
     sources = sources * 31 + look_at_source(&entry, &st);
-    if (!is_of_each_run(&entry, &st)) apply(&entry);
-    else if (!is_of_new_proc(&entry)) close(place_for(entry.target, entry.op != WIRE_MOUNT_BIND));
+    if (!is_of_each_run(&entry, &st))
+      apply(&entry);
+    else if (!is_of_new_proc(&entry))
+      close(place_for(entry.target, entry.op != WIRE_MOUNT_BIND));
   }
   leave_old_root();
   if (write(channel, &sources, sizeof sources) == (ssize_t)sizeof sources) (void)!read(channel, &sources, 1);
@@ -310,8 +313,10 @@ static void enter_template(struct cursor *c, const struct wire_plan *plan) {
   for (uint16_t i = 0; i < plan->mount_count; i++) {
     take_entry(c, &entry);
     bool of_run = is_of_each_run(&entry, &none);
-    if (trees[i].fd >= 0) attach(trees[i].fd, place_for(entry.target, trees[i].directory));
-    else if (of_run && (entry.op != WIRE_MOUNT_BIND || is_of_new_proc(&entry))) apply(&entry);
+    if (trees[i].fd >= 0)
+      attach(trees[i].fd, place_for(entry.target, trees[i].directory));
+    else if (of_run && (entry.op != WIRE_MOUNT_BIND || is_of_new_proc(&entry)))
+      apply(&entry);
   }
 }
 

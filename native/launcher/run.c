@@ -151,21 +151,28 @@ bool run_prepare(struct cursor *body) {
 static void kill_run(struct slot *slot) {
   if (slot->pidfd < 0) return;
   if (slot->cgroup >= 0 && write_text(slot->cgroup, "cgroup.kill", "1") == 0) return;
-  (void)syscall(SYS_pidfd_send_signal, slot->pidfd, SIGKILL, NULL, 0); /* the first of its pid namespace takes all along */
+  (void)syscall(SYS_pidfd_send_signal, slot->pidfd, SIGKILL, NULL,
+                0); /* the first of its pid namespace takes all along */
 }
 
 static void tell_services(uint64_t run, const struct report *end, uint32_t kind, uint64_t wall_us) {
-  struct wire_exited frame = {.run = run, .kind = kind, .value = end->value, .stage = end->stage,
-                              .features = end->features, .user_us = end->user_us, .system_us = end->system_us,
-                              .max_rss_kib = end->max_rss_kib, .wall_us = wall_us};
+  struct wire_exited frame = {.run = run,
+                              .kind = kind,
+                              .value = end->value,
+                              .stage = end->stage,
+                              .features = end->features,
+                              .user_us = end->user_us,
+                              .system_us = end->system_us,
+                              .max_rss_kib = end->max_rss_kib,
+                              .wall_us = wall_us};
   struct part part = {&frame, sizeof frame};
   if (!services_send(WIRE_EXITED, &part, 1)) services_failed("a service does not take frames");
 }
 
 static void tell_client(struct slot *slot, uint32_t kind) {
   uint8_t frame[sizeof(struct wire_head) + sizeof(struct wire_ended) + MAX_TICKET];
-  struct wire_ended ended = {.kind = kind, .value = slot->last.value, .stage = slot->last.stage,
-                             .ticket_size = slot->ticket_size};
+  struct wire_ended ended = {
+      .kind = kind, .value = slot->last.value, .stage = slot->last.stage, .ticket_size = slot->ticket_size};
   struct wire_head head = {.size = (uint32_t)(sizeof ended + slot->ticket_size), .kind = WIRE_ENDED, .zero = 0};
   memcpy(frame, &head, sizeof head);
   memcpy(frame + sizeof head, &ended, sizeof ended);

@@ -90,8 +90,13 @@ static void read_command(struct cursor *c) {
 
 /* Step 1. Moves what is needed out of the way of 0 to 9, then closes everything else. */
 static void keep_descriptors(const struct start *start) {
-  const int wanted[] = {start->gate,      start->report,  host.network,                host.landlock,
-                        start->bootstrap, start->inherit, template_fd(start->template)};
+  const int wanted[] = {start->gate,
+                        start->report,
+                        host.network,
+                        host.landlock,
+                        start->bootstrap,
+                        start->inherit,
+                        template_fd(start->template)};
   int high[PLACES - GATE], stdio[3];
   for (size_t i = 0; i < sizeof high / sizeof high[0]; i++)
     high[i] = wanted[i] < 0 ? -1 : fcntl(wanted[i], F_DUPFD_CLOEXEC, 64);
@@ -262,7 +267,9 @@ static void send_up(const int *fds, size_t count) {
     char space[CMSG_SPACE(sizeof(int) * 4)];
   } control = {0};
   struct iovec data = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control,
+  struct msghdr message = {.msg_iov = &data,
+                           .msg_iovlen = 1,
+                           .msg_control = &control,
                            .msg_controllen = (socklen_t)CMSG_SPACE(sizeof(int) * count)};
   struct cmsghdr *header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
@@ -293,7 +300,8 @@ static _Noreturn void start_service(struct start *start, const struct wire_plan 
   if (start->makes_peer) close(peer[0]);
   /* To where Node finds them: 3 launcher, 4 the other service, 5 the broker's listener. First all out of the way. */
   executable = fcntl(executable, F_DUPFD_CLOEXEC, 32);
-  int third = fcntl(up[1], F_DUPFD_CLOEXEC, 32), fourth = start->makes_peer ? fcntl(peer[1], F_DUPFD_CLOEXEC, 32) : INHERIT;
+  int third = fcntl(up[1], F_DUPFD_CLOEXEC, 32),
+      fourth = start->makes_peer ? fcntl(peer[1], F_DUPFD_CLOEXEC, 32) : INHERIT;
   if (executable < 0 || dup2(third, 3) < 0 || dup2(fourth, 4) < 0) _exit(125);
   if (start->makes_peer ? dup2(INHERIT, 5) < 0 : close(5) != 0 && errno != EBADF) _exit(125);
   unblock_signals();

@@ -24,9 +24,7 @@
 #define STOP_DEADLINE_MS 3000
 
 struct service services[2]; /* main() sets the descriptors to -1: initialised here, the buffers would be in the file */
-static struct {
-  struct cursor plan, command;
-} described[2];
+static struct { struct cursor plan, command; } described[2];
 
 void services_describe(enum service_name name, struct cursor plan, struct cursor command) {
   described[name].plan = plan;
@@ -43,7 +41,8 @@ static size_t receive_up(int bootstrap, int *fds, size_t most) {
     char space[CMSG_SPACE(sizeof(int) * 4)];
   } control;
   struct iovec data = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   struct pollfd ready = {.fd = bootstrap, .events = POLLIN};
   if (poll(&ready, 1, START_DEADLINE_MS) != 1 || recvmsg(bootstrap, &message, MSG_CMSG_CLOEXEC) != 1) return 0;
   struct cmsghdr *c = CMSG_FIRSTHDR(&message);
@@ -78,10 +77,16 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   struct wire_plan plan;
   int bootstrap[2], fds[3];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bootstrap) != 0) return false;
-  struct start start = {.plan = described[name].plan, .command = described[name].command, .gate = -1, .report = -1,
-                        .stdio = {0, 2, 2}, .service = true, .bootstrap = bootstrap[1],
-                        
-                        .inherit = name == BROKER ? bridge_listener : *peer, .makes_peer = name == BROKER};
+  struct start start = {.plan = described[name].plan,
+                        .command = described[name].command,
+                        .gate = -1,
+                        .report = -1,
+                        .stdio = {0, 2, 2},
+                        .service = true,
+                        .bootstrap = bootstrap[1],
+
+                        .inherit = name == BROKER ? bridge_listener : *peer,
+                        .makes_peer = name == BROKER};
   bool known = plan_head(&start.plan, &plan) && (plan.flags & WIRE_PLAN_NO_EXEC) != 0;
   service->pid = known ? launch(&start, &plan, -1, &service->pidfd) : -1;
   close(bootstrap[1]);

@@ -40,7 +40,10 @@ async function take(bridge: DemoBridge, caller: Caller, step: Step): Promise<Ans
   print(`   bell says ${JSON.stringify(answer.told)}, exit status ${answer.status}`)
   await showRecord(bridge, answer, print)
   if (answer.status !== step.wantedStatus) {
-    throw new BelladonnaError('start_failed', `exit status ${answer.status}, not ${step.wantedStatus}`)
+    throw new BelladonnaError(
+      'start_failed',
+      `exit status ${answer.status}, not ${step.wantedStatus}`,
+    )
   }
   return answer
 }
@@ -75,7 +78,11 @@ async function walk(bridge: DemoBridge, caller: Caller): Promise<void> {
   await take(bridge, caller, denied)
   // For an ordinary user the example has no grant of kernel.swappiness; the bad argument is then to another action.
   const words = ['service.note', '-r', 'a try', 'service=../../etc/shadow']
-  await take(bridge, caller, caller.kind === 'other' ? malformed : { ...malformed, words: reorder(words) })
+  await take(
+    bridge,
+    caller,
+    caller.kind === 'other' ? malformed : { ...malformed, words: reorder(words) },
+  )
   print('\n── the log, from its files and the public key')
   const lib = `${bridge.root}/var/lib/belladonna`
   const verified = await auditVerify({ directory: lib, json: false }, (line) => print(`   ${line}`))
@@ -83,7 +90,12 @@ async function walk(bridge: DemoBridge, caller: Caller): Promise<void> {
 }
 
 /** bell's options come first. */
-function reorder([action = '', flag = '', reason = '', parameter = '']: readonly string[]): string[] {
+function reorder([
+  action = '',
+  flag = '',
+  reason = '',
+  parameter = '',
+]: readonly string[]): string[] {
   return [flag, reason, action, parameter]
 }
 
@@ -102,7 +114,10 @@ async function demo(once: boolean): Promise<void> {
   })
   const walked = await Promise.race([walk(bridge, caller), interrupted])
   if (once || walked === 'interrupted') return
-  const who = caller.kind === 'other' ? `setpriv --reuid ${caller.uid} --regid ${caller.gid} --groups ${caller.groups.join(',')} ` : ''
+  const who =
+    caller.kind === 'other'
+      ? `setpriv --reuid ${caller.uid} --regid ${caller.gid} --groups ${caller.groups.join(',')} `
+      : ''
   print(`\nThe bridge stays up. Try it from another terminal, and end it with Ctrl-C:`)
   print(`   ${who}${bridge.bell} -S ${bridge.runSocket} host.uname`)
   print(`   bin/belladonna status --root ${bridge.root}`)

@@ -61,7 +61,10 @@ type PolicyFlags = RootOption & Readonly<{ json?: boolean }>
 function addPolicy(policy: Command, exit: (status: number) => void): void {
   const add = (name: 'check' | 'install', about: string, call: typeof policyCheck): void => {
     addRoot(policy.command(name).description(about))
-      .argument('[source]', 'a file, or a directory of *.toml files; default: etc/belladonna/policy.d')
+      .argument(
+        '[source]',
+        'a file, or a directory of *.toml files; default: etc/belladonna/policy.d',
+      )
       .option('--json', 'one JSON object')
       .action((source: string | undefined, options: PolicyFlags) => {
         exit(call({ root: rootOf(options), source, json: options.json === true }, output))

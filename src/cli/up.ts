@@ -12,10 +12,16 @@ import { loadInstalledPolicy } from '../host/policy-store.ts'
 export function up(options: Readonly<{ root: string; unprivileged: boolean }>): never {
   const isRoot = process.geteuid?.() === 0
   if (!isRoot && !options.unprivileged) {
-    throw new BelladonnaError('path_unsafe', 'up needs root; try `belladonna up --unprivileged --root DIR`')
+    throw new BelladonnaError(
+      'path_unsafe',
+      'up needs root; try `belladonna up --unprivileged --root DIR`',
+    )
   }
   if (isRoot && options.unprivileged) {
-    throw new BelladonnaError('usage', '--unprivileged is for ordinary users: root has the real walls')
+    throw new BelladonnaError(
+      'usage',
+      '--unprivileged is for ordinary users: root has the real walls',
+    )
   }
   loadInstalledPolicy(bridgePaths(options.root).policy)
   const { launcher, bootFile } = prepareBridge(options)

@@ -21,15 +21,15 @@ import { replaceFile } from './durable-file.ts'
 import { bridgePaths } from './layout.ts'
 import type { BridgePaths } from './layout.ts'
 
-/** What a bridge is started with. The last three are for tests: another broker program, coverage of both services. */
+/** What a bridge is started with. What is optional is for tests: another broker program, coverage of both services. */
 export type BridgeOptions = Readonly<{
   /** `--root`, or the empty string. */
   root: string
   /** Everything runs with the caller's own ids; promises 4 and 5 do not hold. */
   unprivileged: boolean
   brokerProgram?: CleanPath
-  executorProgram?: CleanPath
   environment?: readonly string[]
+  brokerEnvironment?: readonly string[]
   brokerMounts?: readonly ServiceMount[]
 }>
 
@@ -80,13 +80,17 @@ function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: O
 }
 
 function executorService(options: BridgeOptions, checkout: Checkout, own: Owner): BootService {
-  const program = options.executorProgram ?? `${checkout.source}/daemon/executor/main.ts`
+  const program = `${checkout.source}/daemon/executor/main.ts`
   const argv = [checkout.node, ...nodeFlags, program, options.root, modeOf(options)]
   const plan = planForExecutor({ architecture: architecture() })
-  return service(options.unprivileged ? withoutWalls(plan) : plan, own, checkout.node, checkout.node, argv, [
-    `LD_PRELOAD=${checkout.preload}`,
-    ...(options.environment ?? []),
-  ])
+  return service(
+    options.unprivileged ? withoutWalls(plan) : plan,
+    own,
+    checkout.node,
+    checkout.node,
+    argv,
+    [`LD_PRELOAD=${checkout.preload}`, ...(options.environment ?? [])],
+  )
 }
 
 function brokerService(
@@ -99,7 +103,12 @@ function brokerService(
   const at = (real: string, inside: string): string => (unprivileged ? real : codeRoot + inside)
   const node = cleanPath(at(checkout.node, '/node'))
   const argv = [
-    ...[node, ...nodeFlags, options.brokerProgram ?? at(`${checkout.source}/daemon/broker/main.ts`, '/src/daemon/broker/main.ts')],
+    ...[
+      node,
+      ...nodeFlags,
+      options.brokerProgram ??
+        at(`${checkout.source}/daemon/broker/main.ts`, '/src/daemon/broker/main.ts'),
+    ],
     ...[at(paths.log, '/log'), at(paths.policy, '/policy'), at(paths.receipts, '/receipts')],
     modeOf(options),
   ]
@@ -110,13 +119,17 @@ function brokerService(
   })
   return service(unprivileged ? withoutWalls(full) : full, owner, node, checkout.node, argv, [
     `LD_PRELOAD=${at(checkout.preload, '/undumpable.so')}`,
-    ...(options.environment ?? []),
+    ...(options.brokerEnvironment ?? []),
   ])
 }
 
 /** The broker's whole world: libraries, Node, our code, its log, and what it may read of root's. */
 function brokerMounts(checkout: Checkout, paths: BridgePaths): readonly ServiceMount[] {
-  const mount = (source: string, inside: string, rights: 'read' | 'run' | 'write'): ServiceMount => ({
+  const mount = (
+    source: string,
+    inside: string,
+    rights: 'read' | 'run' | 'write',
+  ): ServiceMount => ({
     source: cleanPath(source),
     target: cleanPath(inside),
     writable: rights === 'write',
@@ -138,7 +151,9 @@ function brokerMounts(checkout: Checkout, paths: BridgePaths): readonly ServiceM
 function hostLinks(): readonly PathLink[] {
   return ['/bin', '/lib', '/lib32', '/lib64', '/libx32', '/sbin'].flatMap((path) => {
     const stat = lstatSync(path, { throwIfNoEntry: false })
-    return stat?.isSymbolicLink() === true ? [{ path: cleanPath(path), text: readlinkSync(path) }] : []
+    return stat?.isSymbolicLink() === true
+      ? [{ path: cleanPath(path), text: readlinkSync(path) }]
+      : []
   })
 }
 
@@ -158,7 +173,16 @@ function service(
   const { uid, gid } = owner
   if (!isUid(uid) || !isGid(gid)) throw new BelladonnaError('start_failed', 'ids of a service')
   const stamp = stampOf(realExecutable)
-  const command = formatCommand({ uid, gid, groups: [], executable, stamp, cwd: cleanPath('/'), argv, env })
+  const command = formatCommand({
+    uid,
+    gid,
+    groups: [],
+    executable,
+    stamp,
+    cwd: cleanPath('/'),
+    argv,
+    env,
+  })
   return { plan: formatPlan(plan), command }
 }
 

@@ -20,7 +20,9 @@ export async function askBridge(socketPath: string, path: string): Promise<JsonV
   try {
     directory = openSync(socketPath.slice(0, slash), constants.O_RDONLY | constants.O_DIRECTORY)
   } catch (cause) {
-    throw new BelladonnaError('daemon_away', `no bridge at ${JSON.stringify(socketPath)}`, { cause })
+    throw new BelladonnaError('daemon_away', `no bridge at ${JSON.stringify(socketPath)}`, {
+      cause,
+    })
   }
   try {
     // Through the directory's descriptor: sun_path holds 107 bytes, a path may have more.
@@ -31,8 +33,8 @@ export async function askBridge(socketPath: string, path: string): Promise<JsonV
   }
 }
 
-function get(socketPath: string, path: string, shown: string): Promise<string> {
-  return new Promise((resolve, reject) => {
+async function get(socketPath: string, path: string, shown: string): Promise<string> {
+  return await new Promise((resolve, reject) => {
     const away = (cause: unknown): void => {
       reject(new BelladonnaError('daemon_away', `no answer at ${JSON.stringify(shown)}`, { cause }))
     }

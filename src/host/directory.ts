@@ -1,4 +1,12 @@
-import { closeSync, constants, fchmodSync, fchownSync, fstatSync, mkdirSync, openSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+} from 'node:fs'
 import { BelladonnaError } from '../core/error.ts'
 
 /** Who may own what we walk through, and what we make. */
@@ -77,7 +85,10 @@ export function holdDirectory(path: string, mode: number, owner: Owner, uid: num
     try {
       const stat = fstatSync(descriptor)
       if (stat.uid !== uid && stat.uid !== owner.uid) {
-        throw new BelladonnaError('path_unsafe', `${JSON.stringify(path)} belongs to uid ${stat.uid}`)
+        throw new BelladonnaError(
+          'path_unsafe',
+          `${JSON.stringify(path)} belongs to uid ${stat.uid}`,
+        )
       }
       if (stat.uid !== owner.uid || stat.gid !== owner.gid) {
         fchownSync(descriptor, owner.uid, owner.gid)

@@ -90,7 +90,7 @@ function checkFile(path: string, stat: BigIntStats, uid: number): void {
 function hashFile(path: string, descriptor: number, before: BigIntStats): Measured {
   const hash = createHash('sha256')
   const block = new Uint8Array(blockBytes)
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const size = readSync(descriptor, block, 0, blockBytes, at)
     if (size === 0) break
     if (at === 0 && block[0] === 0x23 && block[1] === 0x21) throw unsafe(path, 'a #! script')

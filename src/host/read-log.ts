@@ -98,7 +98,10 @@ function verifySource(source: LogSource, onEntry: OnEntry): VerifyReport {
 }
 
 function countOf(records: Iterable<Uint8Array>): number {
-  return Iterator.from(records).reduce((count) => count + 1, 0)
+  let count = 0
+  const iterator = records[Symbol.iterator]()
+  while (iterator.next().done !== true) count += 1
+  return count
 }
 
 function* firstOf(

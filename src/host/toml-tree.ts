@@ -14,7 +14,7 @@ import type {
 } from '../core/policy/tree.ts'
 
 /** Largest file, as UTF-8. */
-export const maxTomlBytes: number = 1024 * 1024
+export const maxTomlBytes: number = 4 * 1024 * 1024
 /** Tables and arrays within each other, the file's own table included. */
 export const maxTomlDepth: number = 16
 

@@ -23,8 +23,7 @@ static const char *kind_of(int fd) {
 static size_t from_hex(const char *hex, unsigned char *bytes, size_t size) {
   size_t count = 0;
   unsigned int byte;
-  while (count < size && sscanf(hex + 2 * count, "%2x", &byte) == 1)
-    bytes[count++] = (unsigned char)byte;
+  while (count < size && sscanf(hex + 2 * count, "%2x", &byte) == 1) bytes[count++] = (unsigned char)byte;
   return count;
 }
 
@@ -46,14 +45,12 @@ int main(int argc, char **argv) {
   ssize_t size = recvmsg(connection, &message, 0);
   if (size < 0) return 1;
   printf("frame ");
-  for (ssize_t i = 0; i < size; i++)
-    printf("%02x", frame[i]);
+  for (ssize_t i = 0; i < size; i++) printf("%02x", frame[i]);
   struct cmsghdr *descriptors = CMSG_FIRSTHDR(&message);
   size_t count = descriptors == NULL ? 0 : (descriptors->cmsg_len - CMSG_LEN(0)) / sizeof(int);
   if (count > 0) memcpy(fds, CMSG_DATA(descriptors), count * sizeof(int));
   printf("\nfds");
-  for (size_t i = 0; i < count; i++)
-    printf(" %s", kind_of(fds[i]));
+  for (size_t i = 0; i < count; i++) printf(" %s", kind_of(fds[i]));
   puts("");
   fflush(stdout);
   if (count == 3) {

@@ -63,8 +63,8 @@ function startLauncher(root: string, caller: Caller): ChildProcess {
   return spawn('/usr/bin/setpriv', words, { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
 }
 
-function untilReady(launcher: ChildProcess): Promise<void> {
-  return new Promise((resolve, reject) => {
+async function untilReady(launcher: ChildProcess): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
     const fail = (why: string): void => {
       clearTimeout(timer)
       reject(new BelladonnaError('start_failed', `start the bridge: ${why}`))

@@ -15,10 +15,17 @@ const reservedCallerId = 61_210
 export function chooseCaller(): Caller {
   const uid = process.geteuid?.() ?? 0
   if (uid !== 0) return { kind: 'self', uid }
-  const groups = readFileSync('/etc/group', 'utf8').split('\n').map((line) => line.split(':'))
-  const users = readFileSync('/etc/passwd', 'utf8').split('\n').map((line) => line.split(':'))
+  const groups = readFileSync('/etc/group', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+  const users = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
   if ([...groups, ...users].some((fields) => Number(fields[2]) === reservedCallerId)) {
-    throw new BelladonnaError('start_failed', `the demo's id ${reservedCallerId} belongs to somebody`)
+    throw new BelladonnaError(
+      'start_failed',
+      `the demo's id ${reservedCallerId} belongs to somebody`,
+    )
   }
   const sudo = groups.find((fields) => fields[0] === 'sudo')
   if (sudo === undefined) throw new BelladonnaError('start_failed', 'there is no group sudo')
@@ -26,7 +33,10 @@ export function chooseCaller(): Caller {
 }
 
 /** The words that run a command as this caller. */
-export function asCaller(caller: Caller, command: readonly string[]): readonly [string, readonly string[]] {
+export function asCaller(
+  caller: Caller,
+  command: readonly string[],
+): readonly [string, readonly string[]] {
   if (caller.kind === 'self') return [command[0] ?? '', command.slice(1)]
   const identity = ['--reuid', `${caller.uid}`, '--regid', `${caller.gid}`]
   const groups = ['--groups', caller.groups.join(',')]

@@ -7,24 +7,38 @@ import { asCaller } from './caller.ts'
 import type { Caller } from './caller.ts'
 
 /** What came of one request. `told` is bell's JSON line: the end, or the problem. */
-export type Answer = Readonly<{ status: number; output: string; told: Readonly<Record<string, JsonValue>> }>
+export type Answer = Readonly<{
+  status: number
+  output: string
+  told: Readonly<Record<string, JsonValue>>
+}>
 
 /** Makes one request as the caller, with bell, as a person would. */
-export function request(
+export async function request(
   bridge: DemoBridge,
   caller: Caller,
   words: readonly string[],
 ): Promise<Answer> {
-  const [program, args] = asCaller(caller, [bridge.bell, '--json', '-S', bridge.runSocket, ...words])
+  const [program, args] = asCaller(caller, [
+    bridge.bell,
+    '--json',
+    '-S',
+    bridge.runSocket,
+    ...words,
+  ])
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
-  return new Promise((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (status) => {
-      resolve({ status: status ?? -1, output: output + withoutLast(errors), told: lastObject(errors) })
+      resolve({
+        status: status ?? -1,
+        output: output + withoutLast(errors),
+        told: lastObject(errors),
+      })
     })
   })
 }

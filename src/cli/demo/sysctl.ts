@@ -45,7 +45,7 @@ async function lock(): Promise<() => Promise<void>> {
       server.once('error', () => resolve(false))
       server.listen(lockName, () => resolve(true))
     })
-    if (held) return () => new Promise((resolve) => server.close(() => resolve()))
+    if (held) return async () => await new Promise((resolve) => server.close(() => resolve()))
     await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }
   throw new BelladonnaError('start_failed', 'another demo holds vm.swappiness for 30 s')

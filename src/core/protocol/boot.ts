@@ -17,7 +17,13 @@ export type Boot = Readonly<{
 const magic = 0x3142_4442 // "BDB1"
 
 /** The boot file's bytes. @see spec/plan.md, "Boot file" */
-export function formatBoot({ runSocket, bridgeSocket, cgroup, executor, broker }: Boot): Uint8Array {
+export function formatBoot({
+  runSocket,
+  bridgeSocket,
+  cgroup,
+  executor,
+  broker,
+}: Boot): Uint8Array {
   const writer = openWriter(65_536)
   writeU32(writer, magic)
   writeU32(writer, wireVersion)

@@ -31,7 +31,8 @@ export function readU32(reader: Reader): number {
 /** An unsigned 64-bit integer as a number; above 2^53-1 it is refused, not rounded. */
 export function readU64(reader: Reader): number {
   const at = advance(reader, 8)
-  const value = reader.view.getUint32(at + 4, true) * 0x1_0000_0000 + reader.view.getUint32(at, true)
+  const value =
+    reader.view.getUint32(at + 4, true) * 0x1_0000_0000 + reader.view.getUint32(at, true)
   if (!Number.isSafeInteger(value)) {
     throw new BelladonnaError('frame_invalid', `read u64 at ${at}: above 2^53-1`)
   }

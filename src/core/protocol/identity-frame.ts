@@ -1,4 +1,13 @@
-import { expectEnd, openReader, openWriter, readBytes, readU64, writeBytes, writeU64, written } from './bytes.ts'
+import {
+  expectEnd,
+  openReader,
+  openWriter,
+  readBytes,
+  readU64,
+  writeBytes,
+  writeU64,
+  written,
+} from './bytes.ts'
 import { formatFrame } from './frame.ts'
 import { wireKind } from './layout.ts'
 
@@ -37,4 +46,3 @@ export function parseIdentity(body: Uint8Array): ExecutorIdentity {
   expectEnd(reader)
   return identity
 }
-

@@ -77,7 +77,9 @@ export function formatReceiptFrame(run: number, receipt: Uint8Array): Uint8Array
   return formatFrame(wireKind.receipt, written(writer), receipt)
 }
 
-export function parseReceiptFrame(body: Uint8Array): Readonly<{ run: number; receipt: Uint8Array }> {
+export function parseReceiptFrame(
+  body: Uint8Array,
+): Readonly<{ run: number; receipt: Uint8Array }> {
   const reader = openReader(body)
   return { run: readU64(reader), receipt: readRest(reader).slice() }
 }

@@ -1,4 +1,10 @@
-import type { DenialEntry, Entry, EntryCommon, IntentEntry, OutcomeEntry } from '../../core/audit/entry.ts'
+import type {
+  DenialEntry,
+  Entry,
+  EntryCommon,
+  IntentEntry,
+  OutcomeEntry,
+} from '../../core/audit/entry.ts'
 import type { Decision, Permit } from '../../core/policy/decide.ts'
 import type { ResolvedAction } from '../../core/policy/resolve.ts'
 import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'

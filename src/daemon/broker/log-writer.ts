@@ -82,7 +82,10 @@ export function openLogWriter(host: LogWriterHost, position: LogPosition): LogWr
     isAsking: () => asked !== null,
     signed: (size) => {
       if (asked === null || asked.size !== size) {
-        throw new BelladonnaError('frame_invalid', `a signature for ${size} entries was not asked for`)
+        throw new BelladonnaError(
+          'frame_invalid',
+          `a signature for ${size} entries was not asked for`,
+        )
       }
       leaves = leaves.slice(size - signedTree.size)
       signedTree = asked

@@ -94,9 +94,10 @@ function openBridge(
     features,
     limits: limitsOf(mode),
   }))
-  const signing = keepSigned(writer, links.executor, (note) => {
+  const signing = keepSigned(writer, links.executor, async (note) => {
     const { size } = verifyCheckpoint(note, key)
-    return replaceFileLater(directories.log, 'checkpoint', new TextEncoder().encode(note), 0o644).then(() => size)
+    await replaceFileLater(directories.log, 'checkpoint', new TextEncoder().encode(note), 0o644)
+    return size
   })
   return {
     broker,

@@ -1,6 +1,13 @@
 import { BelladonnaError } from '../../core/error.ts'
 import type { EntryCommon } from '../../core/audit/entry.ts'
-import { appendLeaf, emptyTree, equalHashes, formatHex, leafHash, rootHash } from '../../core/audit/merkle.ts'
+import {
+  appendLeaf,
+  emptyTree,
+  equalHashes,
+  formatHex,
+  leafHash,
+  rootHash,
+} from '../../core/audit/merkle.ts'
 import { findUnclosed } from '../../core/audit/recovery.ts'
 import type { ExecutorIdentity } from '../../core/protocol/identity-frame.ts'
 import { openAppendFile } from '../../host/append-file.ts'

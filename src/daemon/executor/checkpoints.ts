@@ -50,7 +50,11 @@ export function createSigner(
         `a tree of ${request.treeSize} entries does not grow out of the signed ${last.size}`,
       )
     }
-    const note = signCheckpoint(checkpointOf(host, request.treeSize, request.root), host.key, host.sign)
+    const note = signCheckpoint(
+      checkpointOf(host, request.treeSize, request.root),
+      host.key,
+      host.sign,
+    )
     await host.keep(note)
     last = { size: request.treeSize, root: request.root }
     busy = false

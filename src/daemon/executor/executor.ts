@@ -12,7 +12,12 @@ import type { PolicyIndex } from '../../core/policy/policy-index.ts'
 import { isPinned, resolveAction } from '../../core/policy/resolve.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
-import { formatOpen, formatPrepare, parseRunEnd, parseSubmission } from '../../core/protocol/launcher-frames.ts'
+import {
+  formatOpen,
+  formatPrepare,
+  parseRunEnd,
+  parseSubmission,
+} from '../../core/protocol/launcher-frames.ts'
 import type { Submission } from '../../core/protocol/launcher-frames.ts'
 import {
   formatDeclined,
@@ -256,4 +261,3 @@ function expectRun(runs: ReadonlyMap<number, Run>, run: number, stage: Run['stag
 function outOfTurn(what: string): BelladonnaError {
   return new BelladonnaError('frame_invalid', `out of turn: ${what}`)
 }
-

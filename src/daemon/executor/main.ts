@@ -73,7 +73,7 @@ function main(root: string): void {
       key: verifierKey,
       sign: key.sign,
       receiptHead: executor.receiptHead,
-      keep: (note) => keepSignedTree(paths.state, note),
+      keep: async (note) => await keepSignedTree(paths.state, note),
     },
     signed,
   )

@@ -21,6 +21,6 @@ export function loadSignedTree(stateDirectory: string, uid: number, key: Verifie
 }
 
 /** Keeps the note before it is given away: what was promised to the outside must not be forgotten in here. */
-export function keepSignedTree(stateDirectory: string, note: string): Promise<void> {
-  return replaceFileLater(stateDirectory, noteFile, new TextEncoder().encode(note), 0o644)
+export async function keepSignedTree(stateDirectory: string, note: string): Promise<void> {
+  await replaceFileLater(stateDirectory, noteFile, new TextEncoder().encode(note), 0o644)
 }

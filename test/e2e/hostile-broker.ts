@@ -1,0 +1,89 @@
+/** A broker that obeys nobody: sends what its turn says, in and out of turn. Started by hostile-broker.test.ts. */
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { openChannel } from '/belladonna/src/host/channel.ts'
+import { formatFrame } from '/belladonna/src/core/protocol/frame.ts'
+import { wireKind } from '/belladonna/src/core/protocol/layout.ts'
+import { parseSubmission } from '/belladonna/src/core/protocol/launcher-frames.ts'
+import { formatIntent, formatRecorded, parseResolved } from '/belladonna/src/core/protocol/peer-frames.ts'
+
+const log = process.argv[2] ?? ''
+const note = (text: string): void => writeFileSync(`${log}/said`, `${text}\n`, { flag: 'a' })
+/** Which attack this start makes: one more each time it is started again. */
+const turn = nextTurn()
+
+function nextTurn(): number {
+  let before = -1
+  try {
+    before = Number(readFileSync(`${log}/turn`, 'utf8'))
+  } catch {}
+  writeFileSync(`${log}/turn`, `${before + 1}`)
+  return before + 1
+}
+
+function u64(run: number, rest = 0): Uint8Array {
+  const bytes = new Uint8Array(8 + rest)
+  new DataView(bytes.buffer).setUint32(0, run, true)
+  return bytes
+}
+
+const kinds = Object.entries(wireKind)
+type Attack = Readonly<{ name: string; at: 'submit' | 'resolved'; make: (run: number, digest: Uint8Array) => void }>
+const attacks: Attack[] = [
+  ...kinds.map(([name, kind]): Attack => ({ name: `${name} to the executor`, at: 'submit', make: (run) => executor.send(formatFrame(kind, u64(run, 40))) })),
+  ...kinds.map(([name, kind]): Attack => ({ name: `${name} to the launcher`, at: 'submit', make: (run) => launcher.send(formatFrame(kind, u64(run, 40))) })),
+  { name: 'recorded without intend', at: 'resolved', make: (run) => executor.send(formatRecorded({ run, entry: 1 })) },
+  { name: 'intend with another digest', at: 'resolved', make: (run) => executor.send(formatIntent({ run, actionDigest: new Uint8Array(32) })) },
+  {
+    name: 'intend twice',
+    at: 'resolved',
+    make: (run, actionDigest) => {
+      executor.send(formatIntent({ run, actionDigest }))
+      executor.send(formatIntent({ run, actionDigest }))
+    },
+  },
+  { name: 'intend for a run that is not there', at: 'resolved', make: (run, actionDigest) => executor.send(formatIntent({ run: run + 5, actionDigest })) },
+]
+
+const tries: readonly (readonly [string, () => void])[] = [
+  ['execve', () => execFileSync('/usr/bin/true')],
+  ['shadow', () => readFileSync('/etc/shadow')],
+  ['outside', () => writeFileSync('/belladonna/src/x', '')],
+  ['key', () => readFileSync('/belladonna/state/host.key')],
+]
+if (turn === 0) {
+  for (const [name, attempt] of tries) {
+    try {
+      attempt()
+      note(`could ${name}`)
+    } catch (error) {
+      note(`could not ${name}: ${error instanceof Error ? error.message.split('\n')[0] : ''}`)
+    }
+  }
+  connect({ host: '127.0.0.1', port: 22 }).on('error', (error) => note(`could not connect: ${error.message}`))
+}
+
+const attack = attacks[turn]
+note(attack === undefined ? 'done' : `turn ${turn}: ${attack.name}`)
+const launcher = openChannel(3, {
+  frame: (frame) => {
+    if (frame.kind === wireKind.hello) launcher.send(formatFrame(wireKind.brokerReady))
+    if (frame.kind === wireKind.submit && attack?.at === 'submit') {
+      attack.make(parseSubmission(frame.body.slice()).run, new Uint8Array(32))
+    }
+  },
+  batchEnd: () => undefined,
+  closed: () => process.exit(0),
+})
+const executor = openChannel(4, {
+  frame: (frame) => {
+    if (frame.kind === wireKind.resolved && attack?.at === 'resolved') {
+      const { run, actionDigest } = parseResolved(frame.body)
+      attack.make(run, actionDigest)
+    }
+  },
+  batchEnd: () => undefined,
+  closed: () => process.exit(0),
+})
+process.on('SIGTERM', () => process.exit(0))

@@ -1,0 +1,237 @@
+/** A real bridge for tests: its own root in /tmp, its own processes, gone when the scope ends. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess, StdioOptions } from 'node:child_process'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { policyInstall } from '../../src/cli/policy.ts'
+import { parseEntry } from '../../src/core/audit/entry-parse.ts'
+import type { Entry } from '../../src/core/audit/entry.ts'
+import type { VerifyReport } from '../../src/core/audit/verify-report.ts'
+import { isCleanPath } from '../../src/core/identity.ts'
+import type { CleanPath } from '../../src/core/identity.ts'
+import { prepareBridge } from '../../src/host/boot-plan.ts'
+import { bridgePaths } from '../../src/host/layout.ts'
+import { openLogSource, verifyDirectory } from '../../src/host/read-log.ts'
+
+export const checkout: string = join(import.meta.dirname, '../..')
+/** Nobody's id; `sudo` is Debian's group 27. */
+export const caller = { uid: 61_290, gid: 61_290, groups: [27] } as const
+
+export type BellResult = Readonly<{ status: number | null; stdout: string; stderr: string }>
+export type CallerOptions = Readonly<{
+  uid?: number
+  gid?: number
+  groups?: readonly number[]
+  stdin?: string
+  /** Words before bell, as `unshare -U`. */
+  before?: readonly string[]
+}>
+
+export type TestBridge = AsyncDisposable &
+  Readonly<{
+    root: string
+    socket: string
+    bellPath: string
+    launcher: () => ChildProcess
+    bell: (args: readonly string[], options?: CallerOptions) => Promise<BellResult>
+    entries: () => readonly Entry[]
+    receiptCount: () => number
+    verify: () => Promise<VerifyReport>
+    /** Process ids by what they are. */
+    pids: () => Readonly<{ launcher: number; broker: number; executor: number }>
+    /** Waits until both services have answered again. */
+    ready: () => Promise<void>
+    /** Starts the launcher again on the same root after it died. */
+    startAgain: () => Promise<void>
+    stop: () => Promise<number | null>
+  }>
+
+export type BridgeSetup = Readonly<{
+  policy: string
+  /** A broker of the test's own, below `test/e2e`. */
+  brokerProgram?: string
+  root?: string
+}>
+
+export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
+  const root = setup.root ?? mkdtempSync('/tmp/belladonna.')
+  chmodSync(root, 0o755)
+  writeFileSync(join(root, 'policy.toml'), setup.policy, { mode: 0o644 })
+  const complaints: string[] = []
+  const status = policyInstall(
+    { root, source: join(root, 'policy.toml'), json: false },
+    { print: () => undefined, complain: (line) => complaints.push(line) },
+  )
+  if (status !== 0) throw new Error(complaints.join('\n'))
+  const coverage = join(root, 'coverage')
+  mkdirSync(coverage)
+  chmodSync(coverage, 0o777)
+  const bellPath = join(root, 'bell')
+  copyFileSync(join(checkout, 'native/out/bell'), bellPath)
+  chmodSync(bellPath, 0o755)
+  let launcher = await launch(root, setup, coverage)
+
+  const stop = async (): Promise<number | null> => {
+    if (launcher.exitCode === null && launcher.signalCode === null) launcher.kill('SIGTERM')
+    const code = await exitOf(launcher)
+    collectCoverage(coverage)
+    return code
+  }
+  return {
+    root,
+    socket: bridgePaths(root).runSocket,
+    bellPath,
+    launcher: () => launcher,
+    bell: async (args, options = {}) =>
+      await runAs([bellPath, '-S', bridgePaths(root).runSocket, ...args], options),
+    entries: () => [...(openLogSource(root, undefined)?.entries() ?? [])].map((e) => parseEntry(e)),
+    receiptCount: () => [...(openLogSource(root, undefined)?.receipts() ?? [])].length,
+    verify: async () => {
+      const report = await verifyDirectory(root, undefined)
+      if (report === undefined) throw new Error('no log')
+      return report
+    },
+    pids: () => pidsOf(launcher.pid ?? 0),
+    ready: async () => {
+      await until(() => childrenOf(launcher.pid ?? 0).length >= 2, 10_000)
+      const bell = [bellPath, '-S', bridgePaths(root).runSocket, 'no.such']
+      await until(async () => (await runAs(bell, {})).status === 127, 20_000)
+    },
+    startAgain: async () => {
+      launcher = await launch(root, setup, coverage)
+    },
+    stop,
+    async [Symbol.asyncDispose]() {
+      await stop()
+      rmSync(root, { recursive: true, force: true })
+    },
+  }
+}
+
+async function launch(root: string, setup: BridgeSetup, coverage: string): Promise<ChildProcess> {
+  const wanted = process.env['NODE_V8_COVERAGE'] !== undefined
+  const inside = clean('/belladonna/coverage')
+  const tests = { source: clean(join(checkout, 'test')), target: clean('/belladonna/test') }
+  const rights = { writable: false, executable: false }
+  const prepared = prepareBridge({
+    root,
+    unprivileged: false,
+    brokerMounts: [
+      { source: clean(coverage), target: inside, writable: true, executable: false },
+      { ...tests, ...rights },
+    ],
+    ...(wanted
+      ? {
+          environment: [`NODE_V8_COVERAGE=${coverage}`],
+          brokerEnvironment: ['NODE_V8_COVERAGE=/belladonna/coverage'],
+        }
+      : {}),
+    ...(setup.brokerProgram === undefined
+      ? {}
+      : { brokerProgram: clean(`/belladonna/test/e2e/${setup.brokerProgram}`) }),
+  })
+  const stdio: StdioOptions = ['ignore', 'pipe', 'ignore']
+  const launcher = spawn(prepared.launcher, [prepared.bootFile], { stdio, env: {} })
+  if (setup.brokerProgram === undefined) {
+    await new Promise<void>((resolve, reject) => {
+      launcher.stdout?.once('data', () => resolve())
+      launcher.once('exit', (code) => reject(new Error(`launcher ended with ${code}`)))
+    })
+  }
+  return launcher
+}
+
+/** Runs a command as an unprivileged caller; `uid: 0` means root itself. */
+export async function runAs(
+  command: readonly string[],
+  { uid = caller.uid, gid = uid, groups = caller.groups, stdin, before = [] }: CallerOptions,
+): Promise<BellResult> {
+  const identity = ['--reuid', `${uid}`, '--regid', `${gid}`]
+  const grouped = groups.length === 0 ? ['--clear-groups'] : ['--groups', groups.join(',')]
+  const words = [...before, '/usr/bin/setpriv', ...identity, ...grouped, ...command]
+  return await run(words, stdin)
+}
+
+export async function run(words: readonly string[], stdin?: string): Promise<BellResult> {
+  const [program = '', ...args] = words
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(stdin ?? '')
+  const timer = setTimeout(() => child.kill('SIGKILL'), 60_000)
+  return await new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (status) => {
+      clearTimeout(timer)
+      resolve({ status, stdout, stderr })
+    })
+  })
+}
+
+export async function exitOf(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
+  return await new Promise((resolve) => child.once('exit', (code) => resolve(code)))
+}
+
+export async function until(holds: () => boolean | Promise<boolean>, limitMs: number): Promise<void> {
+  const end = Date.now() + limitMs
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error(`not so within ${limitMs} ms: ${holds.toString()}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+/** Live children of a process, by /proc. */
+export function childrenOf(pid: number): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^[0-9]+$/.test(name))
+    .map(Number)
+    .filter((child) => {
+      const [, state, parent] = /\) (\S) (\d+)/.exec(readProc(`${child}/stat`)) ?? []
+      return Number(parent) === pid && state !== 'Z'
+    })
+}
+
+export function readProc(name: string): string {
+  try {
+    return readFileSync(`/proc/${name}`, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+function pidsOf(launcher: number): Readonly<{ launcher: number; broker: number; executor: number }> {
+  const children = childrenOf(launcher)
+  const named = (part: string): number =>
+    children.find((pid) => readProc(`${pid}/cmdline`).includes(part)) ?? 0
+  return { launcher, broker: named('/broker'), executor: named('/executor/') }
+}
+
+/** Gives what the services wrote to the test runner, under the paths of the checkout. */
+function collectCoverage(from: string): void {
+  const to = process.env['NODE_V8_COVERAGE']
+  if (to === undefined) return
+  for (const name of readdirSync(from)) {
+    const text = readFileSync(join(from, name), 'utf8')
+    const here = text.replaceAll('file:///belladonna/src/', `file://${checkout}/src/`)
+    writeFileSync(join(to, name), here)
+    rmSync(join(from, name))
+  }
+}
+
+export function clean(path: string): CleanPath {
+  if (!isCleanPath(path)) throw new Error(path)
+  return path
+}
