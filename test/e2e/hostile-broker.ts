@@ -2,11 +2,11 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { openChannel } from '/belladonna/src/host/channel.ts'
-import { formatFrame } from '/belladonna/src/core/protocol/frame.ts'
-import { wireKind } from '/belladonna/src/core/protocol/layout.ts'
-import { parseSubmission } from '/belladonna/src/core/protocol/launcher-frames.ts'
-import { formatIntent, formatRecorded, parseResolved } from '/belladonna/src/core/protocol/peer-frames.ts'
+import { openChannel } from '../../src/host/channel.ts'
+import { formatFrame } from '../../src/core/protocol/frame.ts'
+import { wireKind } from '../../src/core/protocol/layout.ts'
+import { parseSubmission } from '../../src/core/protocol/launcher-frames.ts'
+import { formatIntent, formatRecorded, parseResolved } from '../../src/core/protocol/peer-frames.ts'
 
 const log = process.argv[2] ?? ''
 const note = (text: string): void => writeFileSync(`${log}/said`, `${text}\n`, { flag: 'a' })

@@ -139,7 +139,7 @@ async function launch(root: string, setup: BridgeSetup, coverage: string): Promi
       ? {}
       : { brokerProgram: clean(`/belladonna/test/e2e/${setup.brokerProgram}`) }),
   })
-  const stdio: StdioOptions = ['ignore', 'pipe', 'ignore']
+  const stdio: StdioOptions = ['ignore', 'pipe', process.env['BELLADONNA_TEST_STDERR'] === undefined ? 'ignore' : 'inherit']
   const launcher = spawn(prepared.launcher, [prepared.bootFile], { stdio, env: {} })
   if (setup.brokerProgram === undefined) {
     await new Promise<void>((resolve, reject) => {
