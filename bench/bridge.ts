@@ -45,6 +45,7 @@ may = ["${action}"]
 export async function startBridge(parent: string, caller: Caller, count: number): Promise<Bridge> {
   const { uid, abort } = caller
   const rootPath = mkdtempSync(join(parent, 'root-'))
+  chmodSync(rootPath, 0o755) // the caller goes through it to the socket
   chmodSync(rootPath, 0o755) // the caller must reach run.sock
   const policy = join(rootPath, 'bench.toml')
   writeFileSync(policy, formatPolicy(count, uid), { mode: 0o644 })

@@ -1,8 +1,9 @@
+import { existsSync } from 'node:fs'
 import { execve } from 'node:process'
 import { BelladonnaError } from '../core/error.ts'
 import { prepareBridge } from '../host/boot-plan.ts'
 import { bridgePaths } from '../host/layout.ts'
-import { loadInstalledPolicy } from '../host/policy-store.ts'
+import { loadInstalledPolicy, policyFileName } from '../host/policy-store.ts'
 
 /**
  * `belladonna up`: prepares directories and boot file, then becomes the launcher, in the foreground.
@@ -23,7 +24,14 @@ export function up(options: Readonly<{ root: string; unprivileged: boolean }>): 
       '--unprivileged is for ordinary users: root has the real walls',
     )
   }
-  loadInstalledPolicy(bridgePaths(options.root).policy)
+  const { policy } = bridgePaths(options.root)
+  if (!existsSync(`${policy}/${policyFileName}`)) {
+    throw new BelladonnaError(
+      'policy_unreadable',
+      'no policy is installed: `belladonna policy install`',
+    )
+  }
+  loadInstalledPolicy(policy)
   const { launcher, bootFile } = prepareBridge(options)
   if (execve === undefined) throw new BelladonnaError('start_failed', 'this Node has no execve')
   execve(launcher, [launcher, bootFile], {})

@@ -10,9 +10,12 @@ const skip = process.geteuid?.() !== 0
 /** What an honest broker may also send at that moment; it starts nothing either. */
 const harmless = new Set(['refuse to the launcher', 'dropped to the executor'])
 
-test('promise 4: whatever a hostile broker sends, nothing runs and no receipt is made for it', { skip, timeout: 240_000 }, async () => {
-  const evidence = mkdtempSync('/var/lib/belladonna-test.')
-  const policy = `
+test(
+  'promise 4: whatever a hostile broker sends, nothing runs and no receipt is made for it',
+  { skip, timeout: 240_000 },
+  async () => {
+    const evidence = mkdtempSync('/var/lib/belladonna-test.')
+    const policy = `
 schema = 1
 [profile.p]
 write = ["${evidence}"]
@@ -26,35 +29,37 @@ risk = "read-only"
 who = ["group:sudo"]
 may = ["touch"]
 `
-  await using bridge = await startBridge({ policy, brokerProgram: 'hostile-broker.ts' })
-  const log = join(bridge.root, 'var/lib/belladonna/log')
-  const said = (): string => (existsSync(join(log, 'said')) ? readFileSync(join(log, 'said'), 'utf8') : '')
-  const count = 2 * Object.keys(wireKind).length + 4
-  const turnOf = (): number => Number(/turn (\d+): .*\n(?!.*turn)/s.exec(said())?.[1] ?? -1)
-  for (let restarts = 0; !said().includes('done'); restarts++) {
-    assert.ok(restarts < count, said())
-    const begun = Date.now()
-    let turn = turnOf()
-    // A launcher waits longer before each restart, so after some attacks another one takes over.
-    while (!said().includes('done') && Date.now() - begun < 4_000) {
-      const answer = await bridge.bell(['touch'])
-      assert.notEqual(answer.status, 0, `turn ${turnOf()}`)
-      assert.equal(existsSync(join(evidence, 'ran')), false, `turn ${turnOf()}`)
-      const name = new RegExp(`turn ${turnOf()}: (.*)`).exec(said())?.[1] ?? ''
-      if (turn === turnOf() && harmless.has(name)) break
-      turn = turnOf()
-      await new Promise((resolve) => setTimeout(resolve, 50))
+    await using bridge = await startBridge({ policy, brokerProgram: 'hostile-broker.ts' })
+    const log = join(bridge.root, 'var/lib/belladonna/log')
+    const said = (): string =>
+      existsSync(join(log, 'said')) ? readFileSync(join(log, 'said'), 'utf8') : ''
+    const count = 2 * Object.keys(wireKind).length + 4
+    const turnOf = (): number => Number([...said().matchAll(/^turn (\d+): /gm)].at(-1)?.[1] ?? -1)
+    for (let restarts = 0; !said().includes('done'); restarts++) {
+      assert.ok(restarts < count, said())
+      const begun = Date.now()
+      let turn = turnOf()
+      // A launcher waits longer before each restart, so after some attacks another one takes over.
+      while (!said().includes('done') && Date.now() - begun < 4_000) {
+        const answer = await bridge.bell(['touch'])
+        assert.notEqual(answer.status, 0, `turn ${turnOf()}`)
+        assert.equal(existsSync(join(evidence, 'ran')), false, `turn ${turnOf()}`)
+        const name = new RegExp(`turn ${turnOf()}: (.*)`).exec(said())?.[1] ?? ''
+        if (turn === turnOf() && harmless.has(name)) break
+        turn = turnOf()
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+      await bridge.stop()
+      if (!said().includes('done')) await bridge.startAgain()
+      await until(() => said().includes('done') || turnOf() > turn, 20_000)
     }
-    await bridge.stop()
-    if (!said().includes('done')) await bridge.startAgain()
-    await until(() => said().includes('done') || turnOf() > turn, 20_000)
-  }
-  for (let turn = 0; turn < count; turn++) assert.match(said(), new RegExp(`turn ${turn}: `))
-  rmSync(evidence, { recursive: true })
-  // "intend twice" makes the one receipt that its first half earned; nothing ran on it.
-  assert.ok(bridge.receiptCount() <= 1)
-  for (const name of ['execve', 'shadow', 'outside', 'key', 'connect']) {
-    assert.match(said(), new RegExp(`could not ${name}`))
-  }
-  assert.doesNotMatch(said(), /^could (?!not)/m)
-})
+    for (let turn = 0; turn < count; turn++) assert.match(said(), new RegExp(`turn ${turn}: `))
+    rmSync(evidence, { recursive: true })
+    // "intend twice" makes the one receipt that its first half earned; nothing ran on it.
+    assert.ok(bridge.receiptCount() <= 1)
+    for (const name of ['execve', 'shadow', 'outside', 'key', 'connect']) {
+      assert.match(said(), new RegExp(`could not ${name}`))
+    }
+    assert.doesNotMatch(said(), /^could (?!not)/m)
+  },
+)

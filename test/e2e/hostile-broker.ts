@@ -29,12 +29,32 @@ function u64(run: number, rest = 0): Uint8Array {
 }
 
 const kinds = Object.entries(wireKind)
-type Attack = Readonly<{ name: string; at: 'submit' | 'resolved'; make: (run: number, digest: Uint8Array) => void }>
+type Attack = Readonly<{
+  name: string
+  at: 'submit' | 'resolved'
+  make: (run: number, digest: Uint8Array) => void
+}>
 const attacks: Attack[] = [
-  ...kinds.map(([name, kind]): Attack => ({ name: `${name} to the executor`, at: 'submit', make: (run) => executor.send(formatFrame(kind, u64(run, 40))) })),
-  ...kinds.map(([name, kind]): Attack => ({ name: `${name} to the launcher`, at: 'submit', make: (run) => launcher.send(formatFrame(kind, u64(run, 40))) })),
-  { name: 'recorded without intend', at: 'resolved', make: (run) => executor.send(formatRecorded({ run, entry: 1 })) },
-  { name: 'intend with another digest', at: 'resolved', make: (run) => executor.send(formatIntent({ run, actionDigest: new Uint8Array(32) })) },
+  ...kinds.map(([name, kind]): Attack => ({
+    name: `${name} to the executor`,
+    at: 'submit',
+    make: (run) => executor.send(formatFrame(kind, u64(run, 40))),
+  })),
+  ...kinds.map(([name, kind]): Attack => ({
+    name: `${name} to the launcher`,
+    at: 'submit',
+    make: (run) => launcher.send(formatFrame(kind, u64(run, 40))),
+  })),
+  {
+    name: 'recorded without intend',
+    at: 'resolved',
+    make: (run) => executor.send(formatRecorded({ run, entry: 1 })),
+  },
+  {
+    name: 'intend with another digest',
+    at: 'resolved',
+    make: (run) => executor.send(formatIntent({ run, actionDigest: new Uint8Array(32) })),
+  },
   {
     name: 'intend twice',
     at: 'resolved',
@@ -43,7 +63,11 @@ const attacks: Attack[] = [
       executor.send(formatIntent({ run, actionDigest }))
     },
   },
-  { name: 'intend for a run that is not there', at: 'resolved', make: (run, actionDigest) => executor.send(formatIntent({ run: run + 5, actionDigest })) },
+  {
+    name: 'intend for a run that is not there',
+    at: 'resolved',
+    make: (run, actionDigest) => executor.send(formatIntent({ run: run + 5, actionDigest })),
+  },
 ]
 
 const tries: readonly (readonly [string, () => void])[] = [
@@ -61,7 +85,9 @@ if (turn === 0) {
       note(`could not ${name}: ${error instanceof Error ? error.message.split('\n')[0] : ''}`)
     }
   }
-  connect({ host: '127.0.0.1', port: 22 }).on('error', (error) => note(`could not connect: ${error.message}`))
+  connect({ host: '127.0.0.1', port: 22 }).on('error', (error) =>
+    note(`could not connect: ${error.message}`),
+  )
 }
 
 const attack = attacks[turn]

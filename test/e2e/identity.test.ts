@@ -34,12 +34,26 @@ after(async () => {
 type Passed = Socket | number | 'pipe' | 'ignore'
 
 /** bell as the unprivileged caller, with this as its standard input. */
-async function askWith(stdin: Passed): Promise<Readonly<{ status: number | null; stderr: string }>> {
-  const words = ['--reuid', `${caller.uid}`, '--regid', `${caller.gid}`, '--clear-groups', bridge.bellPath, '-S', bridge.socket, 'id']
+async function askWith(
+  stdin: Passed,
+): Promise<Readonly<{ status: number | null; stderr: string }>> {
+  const words = [
+    '--reuid',
+    `${caller.uid}`,
+    '--regid',
+    `${caller.gid}`,
+    '--clear-groups',
+    bridge.bellPath,
+    '-S',
+    bridge.socket,
+    'id',
+  ]
   const child = spawn('/usr/bin/setpriv', words, { stdio: [stdin, 'pipe', 'pipe'] })
   let stderr = ''
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  return await new Promise((resolve) => child.once('close', (status) => resolve({ status, stderr })))
+  return await new Promise((resolve) =>
+    child.once('close', (status) => resolve({ status, stderr })),
+  )
 }
 
 function lastDenial(): unknown {
@@ -47,18 +61,22 @@ function lastDenial(): unknown {
   return entry?.kind === 'denial' ? entry.subject.uid : null
 }
 
-test('C35 L1: a socket that is connected to another root listener, passed on, does not become uid 0', { skip }, async () => {
-  const path = join(bridge.root, 'other.sock')
-  const server = createServer().listen(path)
-  await new Promise((resolve) => server.once('listening', resolve))
-  const socket = connect(path)
-  await new Promise((resolve) => socket.once('connect', resolve))
-  const { status } = await askWith(socket)
-  socket.destroy()
-  server.close()
-  assert.equal(status, 127) // of a stranger; root would have been permitted
-  assert.equal(lastDenial(), caller.uid)
-})
+test(
+  'C35 L1: a socket that is connected to another root listener, passed on, does not become uid 0',
+  { skip },
+  async () => {
+    const path = join(bridge.root, 'other.sock')
+    const server = createServer().listen(path)
+    await new Promise((resolve) => server.once('listening', resolve))
+    const socket = connect(path)
+    await new Promise((resolve) => socket.once('connect', resolve))
+    const { status } = await askWith(socket)
+    socket.destroy()
+    server.close()
+    assert.equal(status, 127) // of a stranger; root would have been permitted
+    assert.equal(lastDenial(), caller.uid)
+  },
+)
 
 test('C35 L1: an end of a socketpair that root made, passed on, neither', { skip }, async () => {
   // Node's own pipes to a child are such a pair, made by this process, which is root.
@@ -67,42 +85,60 @@ test('C35 L1: an end of a socketpair that root made, passed on, neither', { skip
   assert.equal(lastDenial(), caller.uid)
 })
 
-test('the same request by root itself is permitted: the tests above can fail', { skip }, async () => {
-  assert.equal((await bridge.bell(['id'], { uid: 0, groups: [] })).status, 0)
-})
+test(
+  'the same request by root itself is permitted: the tests above can fail',
+  { skip },
+  async () => {
+    assert.equal((await bridge.bell(['id'], { uid: 0, groups: [] })).status, 0)
+  },
+)
 
-test('C34: a directory, an O_PATH descriptor and a device are no standard input', { skip }, async () => {
-  const kinds = [
-    openSync('/', constants.O_RDONLY | constants.O_DIRECTORY),
-    openSync('/etc/passwd', 0o10000000), // O_PATH
-    openSync('/dev/zero', constants.O_RDONLY),
-  ]
-  for (const descriptor of kinds) {
-    const { status, stderr } = await askWith(descriptor)
-    closeSync(descriptor)
-    assert.equal(status, 125)
-    assert.match(stderr, /stdio_not_accepted/)
-  }
-})
-
-test('C27 C28: clients that vanish, send rubbish or half a frame leave no descriptor behind', { skip }, async () => {
-  const { launcher } = bridge.pids()
-  const count = (): number => readdirSync(`/proc/${launcher}/fd`).length
-  const first = count()
-  const frames = [Buffer.alloc(0), Buffer.from([1]), Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.alloc(70_000, 0xff), Buffer.from([255, 255, 0, 0, 1, 1, 0, 0])]
-  for (let round = 0; round < 40; round++) {
-    for (const bytes of frames) {
-      const socket = connect(bridge.socket)
-      socket.on('error', () => undefined)
-      await new Promise((resolve) => socket.once('connect', resolve))
-      socket.write(bytes)
-      if (round % 2 === 0) socket.destroy()
-      else socket.end()
+test(
+  'C34: a directory, an O_PATH descriptor and a device are no standard input',
+  { skip },
+  async () => {
+    const kinds = [
+      openSync('/', constants.O_RDONLY | constants.O_DIRECTORY),
+      openSync('/etc/passwd', 0o10000000), // O_PATH
+      openSync('/dev/zero', constants.O_RDONLY),
+    ]
+    for (const descriptor of kinds) {
+      const { status, stderr } = await askWith(descriptor)
+      closeSync(descriptor)
+      assert.equal(status, 125)
+      assert.match(stderr, /stdio_not_accepted/)
     }
-  }
-  await until(() => count() <= first, 6_000)
-  assert.equal((await bridge.bell(['id'], { uid: 0, groups: [] })).status, 0)
-})
+  },
+)
+
+test(
+  'C27 C28: clients that vanish, send rubbish or half a frame leave no descriptor behind',
+  { skip },
+  async () => {
+    const { launcher } = bridge.pids()
+    const count = (): number => readdirSync(`/proc/${launcher}/fd`).length
+    const first = count()
+    const frames = [
+      Buffer.alloc(0),
+      Buffer.from([1]),
+      Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+      Buffer.alloc(70_000, 0xff),
+      Buffer.from([255, 255, 0, 0, 1, 1, 0, 0]),
+    ]
+    for (let round = 0; round < 40; round++) {
+      for (const bytes of frames) {
+        const socket = connect(bridge.socket)
+        socket.on('error', () => undefined)
+        await new Promise((resolve) => socket.once('connect', resolve))
+        socket.write(bytes)
+        if (round % 2 === 0) socket.destroy()
+        else socket.end()
+      }
+    }
+    await until(() => count() <= first, 6_000)
+    assert.equal((await bridge.bell(['id'], { uid: 0, groups: [] })).status, 0)
+  },
+)
 
 test('promise 7: one uid cannot take every slot; others still get in', { skip }, async () => {
   const sockets = Array.from({ length: 100 }, () => connect(bridge.socket))

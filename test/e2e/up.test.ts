@@ -1,15 +1,31 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { checkout, exitOf, run, runAs, until } from '../support/bridge.ts'
+import { newCgroupPath } from '../../src/host/cgroup.ts'
+import { checkout, exitOf, readProc, run, runAs, until } from '../support/bridge.ts'
 
 const skip = process.geteuid?.() !== 0
 const belladonna = join(checkout, 'bin/belladonna')
 const example = join(checkout, 'packaging/policy/example.toml')
 
 type Up = AsyncDisposable & Readonly<{ root: string; said: () => string }>
+
+/** Where the host has cgroup v2: the directories that launchers made. */
+function cgroupsOfOurs(): readonly string[] {
+  const below = newCgroupPath().replace(/\/[^/]*$/, '')
+  return below === '' ? [] : readdirSync(below).filter((name) => name.startsWith('belladonna.'))
+}
 
 async function startUp(root: string, program = belladonna): Promise<Up> {
   const child = spawn(program, ['up', '--root', root], { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -35,122 +51,201 @@ function freshRoot(name = ''): string {
   return join(root, name)
 }
 
-test('belladonna: install, up, run, status, audit, by hand and below a path too long for a socket', { skip, timeout: 60_000 }, async () => {
-  const root = freshRoot('x'.repeat(120))
-  const installed = await run([belladonna, 'policy', 'install', '--root', root, example])
-  assert.match(installed.stdout, /^installed: 6 actions/)
-  {
-    await using up = await startUp(root)
-    assert.match(up.said(), /ready/)
-    const status = await run([belladonna, 'status', '--json', '--root', root])
-    const answer = JSON.parse(status.stdout)
-    assert.equal(answer.mode, 'privileged')
-    assert.ok(answer.features.includes('seccomp'))
-    assert.match((await run([belladonna, 'status', '--root', root])).stdout, /^policy\.trust: unsigned$/m)
-    const denied = await run([belladonna, 'run', '--root', root, 'host.uname'])
-    assert.equal(denied.status, 125) // root has no grant of it
-    const permitted = await run([belladonna, 'run', '--root', root, 'host.accounts'])
-    assert.equal(permitted.status, 0, permitted.stderr)
-    const second = await run([belladonna, 'up', '--root', root])
-    assert.notEqual(second.status, 0)
-    assert.match(second.stderr, /another bridge/)
-    await until(async () => (await run([belladonna, 'audit', 'verify', '--json', '--root', root])).stdout.includes('"unsigned_tail":0'), 10_000)
-    const shown = await run([belladonna, 'audit', 'show', '--last', '1', '--root', root])
-    assert.match(shown.stdout, /ended/)
-    assert.match((await run([belladonna, 'audit', 'show', '--json', '1', '--root', root])).stdout, /"decision"|"denial"/)
-  }
-  const away = await run([belladonna, 'status', '--root', root])
-  assert.equal(away.status, 75)
-  const verified = await run([belladonna, 'audit', 'verify', '--root', root])
-  assert.equal(verified.status, 0, verified.stdout)
-  const log = join(root, 'var/lib/belladonna/log/entries.wal')
-  const bytes = readFileSync(log)
-  const at = bytes.indexOf('"denial"')
-  bytes[at + 1] = (bytes[at + 1] ?? 0) ^ 1
-  writeFileSync(log, bytes)
-  assert.notEqual((await run([belladonna, 'audit', 'verify', '--root', root])).status, 0)
-  rmSync(join(root, '..'), { recursive: true })
-})
+test(
+  'belladonna: install, up, run, status, audit, by hand and below a path too long for a socket',
+  { skip, timeout: 60_000 },
+  async () => {
+    const root = freshRoot('x'.repeat(120))
+    const installed = await run([belladonna, 'policy', 'install', '--root', root, example])
+    assert.match(installed.stdout, /^installed: 6 actions/)
+    {
+      await using up = await startUp(root)
+      assert.match(up.said(), /ready/)
+      const status = await run([belladonna, 'status', '--json', '--root', root])
+      const answer = JSON.parse(status.stdout)
+      assert.equal(answer.mode, 'privileged')
+      assert.ok(answer.features.includes('seccomp'))
+      assert.match(
+        (await run([belladonna, 'status', '--root', root])).stdout,
+        /^policy\.trust: unsigned$/m,
+      )
+      const denied = await run([belladonna, 'run', '--root', root, 'host.uname'])
+      assert.equal(denied.status, 125) // root has no grant of it
+      const permitted = await run([belladonna, 'run', '--root', root, 'host.accounts'])
+      assert.equal(permitted.status, 0, permitted.stderr)
+      const second = await run([belladonna, 'up', '--root', root])
+      assert.notEqual(second.status, 0)
+      assert.match(second.stderr, /another bridge/)
+      await until(
+        async () =>
+          (await run([belladonna, 'audit', 'verify', '--json', '--root', root])).stdout.includes(
+            '"unsigned_tail":0',
+          ),
+        10_000,
+      )
+      const shown = await run([belladonna, 'audit', 'show', '--last', '1', '--root', root])
+      assert.match(shown.stdout, /ended/)
+      assert.match(
+        (await run([belladonna, 'audit', 'show', '--json', '1', '--root', root])).stdout,
+        /"decision"|"denial"/,
+      )
+    }
+    const away = await run([belladonna, 'status', '--root', root])
+    assert.equal(away.status, 75)
+    const verified = await run([belladonna, 'audit', 'verify', '--root', root])
+    assert.equal(verified.status, 0, verified.stdout)
+    const log = join(root, 'var/lib/belladonna/log/entries.wal')
+    const bytes = readFileSync(log)
+    const at = bytes.indexOf('"denial"')
+    bytes[at + 1] = (bytes[at + 1] ?? 0) ^ 1
+    writeFileSync(log, bytes)
+    assert.notEqual((await run([belladonna, 'audit', 'verify', '--root', root])).status, 0)
+    rmSync(join(root, '..'), { recursive: true })
+  },
+)
 
-test('belladonna up refuses what is unsafe or missing, each with a reason', { skip, timeout: 60_000 }, async () => {
-  const root = freshRoot()
-  const rows = [
-    { args: ['up', '--root', root], status: [77, 78], says: /policy/ },
-    { args: ['up', '--unprivileged', '--root', root], status: [2], says: /ordinary users/ },
-    { args: ['policy', 'install', '--root', root, '/nonexistent'], status: [78, 77, 1], says: /nonexistent/ },
-    { args: ['audit', 'verify', '--root', root], status: [75], says: /no log/ },
-    { args: ['nonsense'], status: [2], says: /unknown command/ },
-    { args: ['--help'], status: [0], says: /policy/ },
-    { args: ['--version'], status: [0], says: /0\.1\.0/ },
-    { args: ['audit', 'show', '--root', root, 'zzz'], status: [2], says: /expected/ },
-  ]
-  for (const { args, status, says } of rows) {
-    const result = await run([belladonna, ...args])
-    assert.ok(status.includes(result.status ?? -1), `${args.join(' ')}: ${result.status} ${result.stderr}`)
-    assert.match(result.stdout + result.stderr, says)
-  }
-  await run([belladonna, 'policy', 'install', '--root', root, example])
-  chmodSync(join(root, 'var'), 0o777)
-  const open = await run([belladonna, 'up', '--root', root])
-  assert.equal(open.status, 77)
-  assert.match(open.stderr, /path_unsafe/)
-  rmSync(root, { recursive: true })
-})
+test(
+  'belladonna up refuses what is unsafe or missing, each with a reason',
+  { skip, timeout: 60_000 },
+  async () => {
+    const root = freshRoot()
+    const rows = [
+      { args: ['up', '--root', root], status: [77, 78], says: /policy/ },
+      { args: ['up', '--unprivileged', '--root', root], status: [2], says: /ordinary users/ },
+      {
+        args: ['policy', 'install', '--root', root, '/nonexistent'],
+        status: [78, 77, 1],
+        says: /nonexistent/,
+      },
+      { args: ['audit', 'verify', '--root', root], status: [75], says: /no log/ },
+      { args: ['nonsense'], status: [2], says: /unknown command/ },
+      { args: ['--help'], status: [0], says: /policy/ },
+      { args: ['--version'], status: [0], says: /0\.1\.0/ },
+      { args: ['audit', 'show', '--root', root, 'zzz'], status: [2], says: /expected/ },
+    ]
+    for (const { args, status, says } of rows) {
+      const result = await run([belladonna, ...args])
+      assert.ok(
+        status.includes(result.status ?? -1),
+        `${args.join(' ')}: ${result.status} ${result.stderr}`,
+      )
+      assert.match(result.stdout + result.stderr, says)
+    }
+    await run([belladonna, 'policy', 'install', '--root', root, example])
+    chmodSync(join(root, 'var'), 0o777)
+    const open = await run([belladonna, 'up', '--root', root])
+    assert.equal(open.status, 77)
+    assert.match(open.stderr, /path_unsafe/)
+    rmSync(root, { recursive: true })
+  },
+)
 
-test('policy check: every error at once, with file, line and column; nothing is installed', { skip, timeout: 30_000 }, async () => {
-  const root = freshRoot()
-  const file = join(root, 'bad.toml')
-  writeFileSync(file, 'schema = 1\n[action.x]\nabot = "y"\ncommand = ["/usr/bin/true"]\n[[grant]]\nwho = ["user:nobody-of-that-name"]\nmay = ["x", "z"]\n'.replaceAll('\\n', '\n'))
-  const text = await run([belladonna, 'policy', 'check', file])
-  assert.equal(text.status, 78)
-  for (const want of [/bad\.toml:3:1: /, /abot/, /nobody-of-that-name/, /run_as/]) assert.match(text.stderr, want)
-  const json = await run([belladonna, 'policy', 'check', '--json', file])
-  assert.ok(JSON.parse(json.stdout).problems.length >= 3)
-  rmSync(root, { recursive: true })
-})
+test(
+  'policy check: every error at once, with file, line and column; nothing is installed',
+  { skip, timeout: 30_000 },
+  async () => {
+    const root = freshRoot()
+    const file = join(root, 'bad.toml')
+    writeFileSync(
+      file,
+      'schema = 1\n[action.x]\nabot = "y"\ncommand = ["/usr/bin/true"]\n[[grant]]\nwho = ["user:nobody-of-that-name"]\nmay = ["x", "z"]\n'.replaceAll(
+        '\\n',
+        '\n',
+      ),
+    )
+    const text = await run([belladonna, 'policy', 'check', file])
+    assert.equal(text.status, 78)
+    for (const want of [/bad\.toml:3:1: /, /abot/, /nobody-of-that-name/, /run_as/])
+      assert.match(text.stderr, want)
+    const json = await run([belladonna, 'policy', 'check', '--json', file])
+    assert.ok(JSON.parse(json.stdout).problems.length >= 3)
+    rmSync(root, { recursive: true })
+  },
+)
 
-test('a checkout below a directory that others cannot enter', { skip, timeout: 120_000 }, async () => {
-  const parent = mkdtempSync('/var/lib/belladonna-test.') // 0700
-  const copy = join(parent, 'checkout')
-  for (const part of ['src', 'bin', 'packaging', 'package.json', 'native/out', 'node_modules', 'tools/node']) {
-    cpSync(join(checkout, part), join(copy, part), { recursive: true, verbatimSymlinks: true, filter: (path) => !path.includes('/out/asan') })
-  }
-  const root = freshRoot()
-  await run([join(copy, 'bin/belladonna'), 'policy', 'install', '--root', root, example])
-  {
-    await using up = await startUp(root, join(copy, 'bin/belladonna'))
-    assert.match(up.said(), /ready/)
-    cpSync(join(checkout, 'native/out/bell'), join(root, 'bell'))
-    const result = await runAs([join(root, 'bell'), '-S', join(root, 'run/belladonna/run.sock'), 'host.uname'], {})
-    assert.equal(result.status, 0, result.stderr)
-  }
-  rmSync(root, { recursive: true })
-  rmSync(parent, { recursive: true })
-})
+test(
+  'a checkout below a directory that others cannot enter',
+  { skip, timeout: 120_000 },
+  async () => {
+    const parent = mkdtempSync('/var/lib/belladonna-test.') // 0700
+    const copy = join(parent, 'checkout')
+    for (const part of [
+      'src',
+      'bin',
+      'packaging',
+      'package.json',
+      'native/out',
+      'node_modules',
+      'tools/node',
+    ]) {
+      cpSync(join(checkout, part), join(copy, part), {
+        recursive: true,
+        verbatimSymlinks: true,
+        filter: (path) => !path.includes('/out/asan'),
+      })
+    }
+    const root = freshRoot()
+    await run([join(copy, 'bin/belladonna'), 'policy', 'install', '--root', root, example])
+    {
+      await using up = await startUp(root, join(copy, 'bin/belladonna'))
+      assert.match(up.said(), /ready/)
+      cpSync(join(checkout, 'native/out/bell'), join(root, 'bell'))
+      const result = await runAs(
+        [join(root, 'bell'), '-S', join(root, 'run/belladonna/run.sock'), 'host.uname'],
+        {},
+      )
+      assert.equal(result.status, 0, result.stderr)
+    }
+    rmSync(root, { recursive: true })
+    rmSync(parent, { recursive: true })
+  },
+)
 
-test('L9: npm start -- --once twice, and two at once: the same host before and after', { skip, timeout: 120_000 }, async () => {
-  const left = (): unknown => ({
-    roots: readdirSync('/tmp').filter((name) => /^belladonna\.\w{6}$/.test(name)).length,
-    processes: execFileSync('sh', ['-c', 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " " | grep -o "belladonna-launcher /tmp/[^ ]*" | wc -l'], { encoding: 'utf8' }),
-    mounts: readFileSync('/proc/self/mountinfo', 'utf8'),
-    swappiness: readFileSync('/proc/sys/vm/swappiness', 'utf8'),
-  })
-  const before = left()
-  const start = async (): Promise<void> => {
-    const { status, stdout } = await run(['/bin/sh', join(checkout, 'tools/run'), join(checkout, 'src/cli/demo.ts'), '--once'])
+test(
+  'L9: npm start -- --once twice, and two at once: the same host before and after',
+  { skip, timeout: 120_000 },
+  async () => {
+    const left = (): unknown => ({
+      roots: readdirSync('/tmp').filter((name) => /^belladonna\.\w{6}$/.test(name)).length,
+      launchers: readdirSync('/proc').filter(
+        (pid) => readProc(`${pid}/comm`) === 'belladonna-laun\n',
+      ).length,
+      cgroups: cgroupsOfOurs(),
+      mounts: readFileSync('/proc/self/mountinfo', 'utf8'),
+      swappiness: readFileSync('/proc/sys/vm/swappiness', 'utf8'),
+    })
+    const before = left()
+    const start = async (): Promise<void> => {
+      const { status, stdout } = await run([
+        '/bin/sh',
+        join(checkout, 'tools/run'),
+        join(checkout, 'src/cli/demo.ts'),
+        '--once',
+      ])
+      assert.equal(status, 0, stdout)
+      for (const want of [
+        /read back outside the sandbox/,
+        /not_granted/,
+        /parameter_invalid/,
+        /verified/,
+      ])
+        assert.match(stdout, want)
+    }
+    await start()
+    await Promise.all([start(), start()])
+    assert.deepEqual(left(), before)
+  },
+)
+
+test(
+  'an ordinary user gets what works without root, and is told the rest',
+  { skip, timeout: 60_000 },
+  async () => {
+    const demo = [process.execPath, join(checkout, 'src/cli/demo.ts'), '--once']
+    const { status, stdout } = await runAs(demo, { uid: 61_291, groups: [] })
+    if (/EACCES/.test(stdout)) return // the checkout is where that user cannot read
     assert.equal(status, 0, stdout)
-    for (const want of [/read back outside the sandbox/, /not_granted/, /parameter_invalid/, /verified/]) assert.match(stdout, want)
-  }
-  await start()
-  await Promise.all([start(), start()])
-  assert.deepEqual(left(), before)
-})
-
-test('an ordinary user gets what works without root, and is told the rest', { skip, timeout: 60_000 }, async () => {
-  const demo = [process.execPath, join(checkout, 'src/cli/demo.ts'), '--once']
-  const { status, stdout } = await runAs(demo, { uid: 61_291, groups: [] })
-  if (/EACCES/.test(stdout)) return // the checkout is where that user cannot read
-  assert.equal(status, 0, stdout)
-  assert.match(stdout, /mode: unprivileged/)
-  assert.match(stdout, /promises 4 and 5 do not hold/)
-})
+    assert.match(stdout, /mode: unprivileged/)
+    assert.match(stdout, /promises 4 and 5 do not hold/)
+  },
+)

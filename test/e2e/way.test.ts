@@ -166,19 +166,60 @@ async function settled(): ReturnType<TestBridge['verify']> {
   return report
 }
 
-const rows: readonly { name: string; args: string[]; status: number; out?: RegExp; err?: RegExp }[] = [
-  { name: 'the command runs as root for an unprivileged caller', args: ['id'], status: 0, out: /^uid=0\(root\) gid=0\(root\) groups=0\(root\)\n$/ },
+const rows: readonly {
+  name: string
+  args: string[]
+  status: number
+  out?: RegExp
+  err?: RegExp
+}[] = [
+  {
+    name: 'the command runs as root for an unprivileged caller',
+    args: ['id'],
+    status: 0,
+    out: /^uid=0\(root\) gid=0\(root\) groups=0\(root\)\n$/,
+  },
   { name: 'the exit status is the command’s', args: ['exit.seven'], status: 7 },
   { name: 'a signal n is 128+n', args: ['die'], status: 143 },
   { name: 'the time limit is 124', args: ['sleep'], status: 124, err: /time limit/ },
   { name: 'an unknown action is 127', args: ['no.such'], status: 127, err: /action_unknown/ },
-  { name: 'promise 1: without a grant nothing runs', args: ['ungranted'], status: 125, err: /not_granted/ },
-  { name: 'ask is a refusal with its own code', args: ['asked'], status: 125, err: /approval_required/ },
-  { name: 'a reason that is required and missing', args: ['reasoned'], status: 125, err: /reason_required/ },
+  {
+    name: 'promise 1: without a grant nothing runs',
+    args: ['ungranted'],
+    status: 125,
+    err: /not_granted/,
+  },
+  {
+    name: 'ask is a refusal with its own code',
+    args: ['asked'],
+    status: 125,
+    err: /approval_required/,
+  },
+  {
+    name: 'a reason that is required and missing',
+    args: ['reasoned'],
+    status: 125,
+    err: /reason_required/,
+  },
   { name: 'a reason that is given', args: ['-r', 'because', 'reasoned'], status: 0 },
-  { name: 'a parameter that is missing', args: ['probe', 'a=1'], status: 125, err: /parameter_missing/ },
-  { name: 'C03: a parameter that the action does not have', args: ['id', 'argv0=x'], status: 125, err: /parameter_unknown/ },
-  { name: 'C09: a value that begins with a dash', args: ['probe', 'a=--help', 'b='], status: 125, err: /parameter_invalid/ },
+  {
+    name: 'a parameter that is missing',
+    args: ['probe', 'a=1'],
+    status: 125,
+    err: /parameter_missing/,
+  },
+  {
+    name: 'C03: a parameter that the action does not have',
+    args: ['id', 'argv0=x'],
+    status: 125,
+    err: /parameter_unknown/,
+  },
+  {
+    name: 'C09: a value that begins with a dash',
+    args: ['probe', 'a=--help', 'b='],
+    status: 125,
+    err: /parameter_invalid/,
+  },
   { name: 'a capability that the profile keeps', args: ['syslog'], status: 0 },
   { name: 'a capability that it does not keep', args: ['dmesg'], status: 1, err: /not permitted/ },
 ]
@@ -192,33 +233,81 @@ for (const { name, args, status, out, err } of rows) {
 }
 
 test('C01: arguments reach execve byte by byte', { skip: !isRoot }, async () => {
-  const odd = ['', ' ', 'a b', '\\', 'a\\', '$(id)', '`id`', '"', "'", 'é€😀', '*', '; reboot', 'x'.repeat(200)]
-  const made = Array.from({ length: 100 }, (_, i) => String.fromCodePoint(33 + ((i * 7) % 90)).repeat(1 + (i % 5)))
+  const odd = [
+    '',
+    ' ',
+    'a b',
+    '\\',
+    'a\\',
+    '$(id)',
+    '`id`',
+    '"',
+    "'",
+    'é€😀',
+    '*',
+    '; reboot',
+    'x'.repeat(200),
+  ]
+  const made = Array.from({ length: 100 }, (_, i) =>
+    String.fromCodePoint(33 + ((i * 7) % 90)).repeat(1 + (i % 5)),
+  )
   for (const value of [...odd, ...made].filter((text) => !text.startsWith('-'))) {
     const { stdout, stderr } = await bridge.bell(['probe', `a=${value}`, 'b=end'])
-    const seen = [...stdout.matchAll(/^arg ([0-9a-f]*)$/gm)].map(([, hex = '']) => Buffer.from(hex, 'hex').toString())
+    const seen = [...stdout.matchAll(/^arg ([0-9a-f]*)$/gm)].map(([, hex = '']) =>
+      Buffer.from(hex, 'hex').toString(),
+    )
     assert.deepEqual(seen, [value, 'two words', 'end'], stderr)
   }
 })
 
-test('C20 C22 C23 C24 C30 L6: a command has the policy’s environment, three descriptors, no terminal, fresh limits', { skip: !isRoot }, async () => {
-  const nasty = ['/usr/bin/nice', '-n', '5', '/usr/bin/env', 'LD_PRELOAD=/x', 'TZ=/etc/passwd', '/bin/sh', '-c', 'trap "" PIPE CHLD XFSZ; umask 0; ulimit -f 0; exec "$@"', 'sh']
-  const { stdout } = await bridge.bell(['probe', 'a=1', 'b=2'], { before: nasty })
-  const lines = stdout.split('\n').filter((line) => !line.startsWith('arg '))
-  assert.deepEqual(lines.filter((line) => line.startsWith('env ')), ['env LANG=C.UTF-8', 'env ONLY=this'])
-  // 3 is the probe's own directory stream.
-  assert.deepEqual(lines.filter((line) => line.startsWith('fd ')), ['fd 0', 'fd 1', 'fd 2', 'fd 3'])
-  for (const want of ['cwd /', 'umask 22', 'fsize 1', 'tty 0']) assert.ok(lines.includes(want), want)
-  assert.equal(lines.some((line) => line.startsWith('ignored ')), false)
-})
+test(
+  'C20 C22 C23 C24 C30 L6: a command has the policy’s environment, three descriptors, no terminal, fresh limits',
+  { skip: !isRoot },
+  async () => {
+    const nasty = [
+      '/usr/bin/nice',
+      '-n',
+      '5',
+      '/usr/bin/env',
+      'LD_PRELOAD=/x',
+      'TZ=/etc/passwd',
+      '/bin/sh',
+      '-c',
+      'trap "" PIPE CHLD XFSZ; umask 0; ulimit -f 0; exec "$@"',
+      'sh',
+    ]
+    const { stdout } = await bridge.bell(['probe', 'a=1', 'b=2'], { before: nasty })
+    const lines = stdout.split('\n').filter((line) => !line.startsWith('arg '))
+    assert.deepEqual(
+      lines.filter((line) => line.startsWith('env ')),
+      ['env LANG=C.UTF-8', 'env ONLY=this'],
+    )
+    // 3 is the probe's own directory stream.
+    assert.deepEqual(
+      lines.filter((line) => line.startsWith('fd ')),
+      ['fd 0', 'fd 1', 'fd 2', 'fd 3'],
+    )
+    for (const want of ['cwd /', 'umask 22', 'fsize 1', 'tty 0'])
+      assert.ok(lines.includes(want), want)
+    assert.equal(
+      lines.some((line) => line.startsWith('ignored ')),
+      false,
+    )
+  },
+)
 
-test('L5: a run has no capability, no_new_privs, seccomp, its own cgroup root', { skip: !isRoot }, async () => {
-  const { stdout } = await bridge.bell(['status'])
-  for (const set of ['Inh', 'Prm', 'Eff', 'Bnd', 'Amb']) assert.match(stdout, new RegExp(`^Cap${set}:\t0{16}$`, 'm'))
-  assert.match(stdout, /^NoNewPrivs:\t1$/m)
-  assert.match(stdout, /^Seccomp:\t2$/m)
-  assert.match(stdout, /^0::\/$/m)
-})
+test(
+  'L5: a run has no capability, no_new_privs, seccomp, its own cgroup root',
+  { skip: !isRoot },
+  async () => {
+    const { stdout } = await bridge.bell(['status'])
+    for (const set of ['Inh', 'Prm', 'Eff', 'Bnd', 'Amb'])
+      assert.match(stdout, new RegExp(`^Cap${set}:\t0{16}$`, 'm'))
+    assert.match(stdout, /^NoNewPrivs:\t1$/m)
+    assert.match(stdout, /^Seccomp:\t2$/m)
+    assert.match(stdout, /^0::\/$/m)
+  },
+)
 
 test('the root of a run is read-only but for its own /tmp', { skip: !isRoot }, async () => {
   const { status, stderr } = await bridge.bell(['write'])
@@ -233,7 +322,9 @@ test('C90 L8: who is left behind ends with the command', { skip: !isRoot }, asyn
 })
 
 function processExists(word: string): boolean {
-  return execFileSync('sh', ['-c', `cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '; true`], { encoding: 'utf8' }).includes(`sleep ${word}`)
+  return execFileSync('sh', ['-c', `cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '; true`], {
+    encoding: 'utf8',
+  }).includes(`sleep ${word}`)
 }
 
 test('stdin and stdout pass through when the profile says so', { skip: !isRoot }, async () => {
@@ -243,30 +334,51 @@ test('stdin and stdout pass through when the profile says so', { skip: !isRoot }
 })
 
 test('root needs a grant like anybody, 65534 has none ever', { skip: !isRoot }, async () => {
-  assert.match((await bridge.bell(['id'], { uid: 0, groups: [] })).stderr, /action_unknown|not_granted/)
+  assert.match(
+    (await bridge.bell(['id'], { uid: 0, groups: [] })).stderr,
+    /action_unknown|not_granted/,
+  )
   assert.match((await bridge.bell(['id'], { uid: 65_534 })).stderr, /subject_unmapped/)
 })
 
 test('a caller in another user or pid namespace is refused', { skip: !isRoot }, async () => {
-  for (const own of [['--pid', '--fork'], ['--user', '--map-root-user']]) {
-    const { stderr } = await run(['/usr/bin/unshare', ...own, bridge.bellPath, '-S', bridge.socket, 'id'])
+  for (const own of [
+    ['--pid', '--fork'],
+    ['--user', '--map-root-user'],
+  ]) {
+    const { stderr } = await run([
+      '/usr/bin/unshare',
+      ...own,
+      bridge.bellPath,
+      '-S',
+      bridge.socket,
+      'id',
+    ])
     assert.match(stderr, /subject_foreign_namespace/, own.join(' '))
   }
 })
 
-test('the services are without privilege: ids, capabilities, no_new_privs, seccomp, not dumpable', { skip: !isRoot }, () => {
-  const { broker, executor, launcher } = bridge.pids()
-  const brokerStatus = readProc(`${broker}/status`)
-  assert.match(brokerStatus, /^Uid:\t(?!0\t)(\d+)\t\1\t\1\t\1$/m)
-  for (const set of ['Inh', 'Prm', 'Eff', 'Bnd', 'Amb']) assert.match(brokerStatus, new RegExp(`^Cap${set}:\t0{16}$`, 'm'))
-  const executorStatus = readProc(`${executor}/status`)
-  assert.match(executorStatus, /^Uid:\t0\t0\t0\t0$/m)
-  for (const set of ['Prm', 'Eff', 'Bnd']) assert.match(executorStatus, new RegExp(`^Cap${set}:\t0{15}4$`, 'm')) // CAP_DAC_READ_SEARCH
-  for (const status of [brokerStatus, executorStatus]) {
-    assert.match(status, /^NoNewPrivs:\t1$/m)
-    assert.match(status, /^Seccomp:\t2$/m)
-  }
-  const owner = execFileSync('stat', ['-c', '%u', `/proc/${broker}/environ`], { encoding: 'utf8' })
-  assert.equal(owner, '0\n') // of a dumpable process it would be its own uid
-  assert.ok(Number(/^VmRSS:\s+(\d+)/m.exec(readProc(`${launcher}/status`))?.[1]) <= 1024)
-})
+test(
+  'the services are without privilege: ids, capabilities, no_new_privs, seccomp, not dumpable',
+  { skip: !isRoot },
+  () => {
+    const { broker, executor, launcher } = bridge.pids()
+    const brokerStatus = readProc(`${broker}/status`)
+    assert.match(brokerStatus, /^Uid:\t(?!0\t)(\d+)\t\1\t\1\t\1$/m)
+    for (const set of ['Inh', 'Prm', 'Eff', 'Bnd', 'Amb'])
+      assert.match(brokerStatus, new RegExp(`^Cap${set}:\t0{16}$`, 'm'))
+    const executorStatus = readProc(`${executor}/status`)
+    assert.match(executorStatus, /^Uid:\t0\t0\t0\t0$/m)
+    for (const set of ['Prm', 'Eff', 'Bnd'])
+      assert.match(executorStatus, new RegExp(`^Cap${set}:\t0{15}4$`, 'm')) // CAP_DAC_READ_SEARCH
+    for (const status of [brokerStatus, executorStatus]) {
+      assert.match(status, /^NoNewPrivs:\t1$/m)
+      assert.match(status, /^Seccomp:\t2$/m)
+    }
+    const owner = execFileSync('stat', ['-c', '%u', `/proc/${broker}/environ`], {
+      encoding: 'utf8',
+    })
+    assert.equal(owner, '0\n') // of a dumpable process it would be its own uid
+    assert.ok(Number(/^VmRSS:\s+(\d+)/m.exec(readProc(`${launcher}/status`))?.[1]) <= 1024)
+  },
+)

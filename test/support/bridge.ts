@@ -139,7 +139,11 @@ async function launch(root: string, setup: BridgeSetup, coverage: string): Promi
       ? {}
       : { brokerProgram: clean(`/belladonna/test/e2e/${setup.brokerProgram}`) }),
   })
-  const stdio: StdioOptions = ['ignore', 'pipe', process.env['BELLADONNA_TEST_STDERR'] === undefined ? 'ignore' : 'inherit']
+  const stdio: StdioOptions = [
+    'ignore',
+    'pipe',
+    process.env['BELLADONNA_TEST_STDERR'] === undefined ? 'ignore' : 'inherit',
+  ]
   const launcher = spawn(prepared.launcher, [prepared.bootFile], { stdio, env: {} })
   if (setup.brokerProgram === undefined) {
     await new Promise<void>((resolve, reject) => {
@@ -185,7 +189,10 @@ export async function exitOf(child: ChildProcess): Promise<number | null> {
   return await new Promise((resolve) => child.once('exit', (code) => resolve(code)))
 }
 
-export async function until(holds: () => boolean | Promise<boolean>, limitMs: number): Promise<void> {
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  limitMs: number,
+): Promise<void> {
   const end = Date.now() + limitMs
   while (!(await holds())) {
     if (Date.now() > end) throw new Error(`not so within ${limitMs} ms: ${holds.toString()}`)
@@ -212,7 +219,9 @@ export function readProc(name: string): string {
   }
 }
 
-function pidsOf(launcher: number): Readonly<{ launcher: number; broker: number; executor: number }> {
+function pidsOf(
+  launcher: number,
+): Readonly<{ launcher: number; broker: number; executor: number }> {
   const children = childrenOf(launcher)
   const named = (part: string): number =>
     children.find((pid) => readProc(`${pid}/cmdline`).includes(part)) ?? 0

@@ -138,7 +138,11 @@ function addAll(target: StepSet, added: StepSet): void {
 }
 
 type Classification = Pick<Determinised, 'starts' | 'classes' | 'classCount'> &
-  Readonly<{ /** The classes that a step with this set reads. */ readsOf: (set: CodePointSet | null) => readonly number[] }>
+  Readonly<{
+    /** The classes that a step with this set reads. */ readsOf: (
+      set: CodePointSet | null,
+    ) => readonly number[]
+  }>
 
 /** Sorts all characters into classes that no set of the pattern tells apart. */
 function classify(steps: readonly Step[]): Classification {
