@@ -62,7 +62,7 @@ test(
       await using up = await startUp(root)
       assert.match(up.said(), /ready/)
       const status = await run([belladonna, 'status', '--json', '--root', root])
-      const answer = JSON.parse(status.stdout)
+      const answer: Readonly<{ mode: string; features: string[] }> = JSON.parse(status.stdout)
       assert.equal(answer.mode, 'privileged')
       assert.ok(answer.features.includes('seccomp'))
       assert.match(

@@ -165,9 +165,13 @@ export async function runAs(
   return await run(words, stdin)
 }
 
-export async function run(words: readonly string[], stdin?: string): Promise<BellResult> {
+export async function run(
+  words: readonly string[],
+  stdin?: string,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<BellResult> {
   const [program = '', ...args] = words
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env })
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
@@ -234,9 +238,18 @@ function collectCoverage(from: string): void {
   if (to === undefined) return
   for (const name of readdirSync(from)) {
     const text = readFileSync(join(from, name), 'utf8')
+    rmSync(join(from, name))
+    if (!isWhole(text)) continue // its writer was killed
     const here = text.replaceAll('file:///belladonna/src/', `file://${checkout}/src/`)
     writeFileSync(join(to, name), here)
-    rmSync(join(from, name))
+  }
+}
+
+function isWhole(json: string): boolean {
+  try {
+    return typeof JSON.parse(json) === 'object'
+  } catch {
+    return false
   }
 }
 

@@ -99,15 +99,17 @@ export function growthProof(
   older: TreeState,
   addedLeafHashes: readonly Uint8Array[],
 ): readonly Uint8Array[] {
-  const known = new Map<number, Uint8Array>()
   let start = 0
-  for (const node of older.nodes) {
-    known.set(start, node)
+  const starts = older.nodes.map(() => {
+    const own = start
     start += largestPower(older.size - start)
-  }
+    return own
+  })
   const added = hashesOf(addedLeafHashes)
   return growth(older.size, older.size + addedLeafHashes.length, (low, high) =>
-    high <= older.size ? (known.get(low) ?? emptyRoot) : added(low - older.size, high - older.size),
+    high <= older.size
+      ? rootHash({ size: high - low, nodes: older.nodes.filter((_, at) => starts[at] === low) })
+      : added(low - older.size, high - older.size),
   )
 }
 

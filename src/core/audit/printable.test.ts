@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { formatPrintable, formatQuoted } from './printable.ts'
+
+test('C60: what is shown holds nothing that a terminal obeys or that cannot be seen', () => {
+  const text = fc.string({ unit: 'binary' })
+  fc.assert(
+    fc.property(text, (value) => {
+      assert.doesNotMatch(formatPrintable(value), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/u)
+      assert.equal(JSON.parse(formatQuoted(value)), value)
+    }),
+  )
+})
+
+test('printable: each code unit becomes an escape of JSON', () => {
+  const cases: readonly (readonly [string, string])[] = [
+    ['plain \u00e9 \u6f22', 'plain \u00e9 \u6f22'],
+    ['\u001b[31m', '\\u001b[31m'],
+    ['a\nb', 'a\\u000ab'],
+    ['\u009b\u202e', '\\u009b\\u202e'],
+    ['\u{e0001}', '\\udb40\\udc01'],
+    ['\ud800', '\\ud800'],
+  ]
+  for (const [text, want] of cases) assert.equal(formatPrintable(text), want)
+  assert.equal(formatQuoted('a"\u001b'), '"a\\"\\u001b"')
+})
