@@ -59,9 +59,9 @@ const bad: readonly (readonly [name: string, text: string, says: RegExp])[] = [
   ['no schema', whole.replace('schema = 1\n', ''), /schema/],
   ['another schema', replace('schema = 1', 'schema = 2'), /schema/],
   ['C17: a misspelled key', replace('about', 'abuot'), /about/],
-  ['a key of the wrong type', replace('about = "x"', 'about = 7'), /about/],
+  ['a key of the wrong type', replace('about = "x"', 'about = 7'), /expected a string/],
   ['an action without a command', replace('command = ["/usr/bin/true", "{p}"]\n', ''), /command/],
-  ['an empty command', replace('["/usr/bin/true", "{p}"]', '[]'), /command/],
+  ['an empty command', replace('["/usr/bin/true", "{p}"]', '[]'), /program/],
   ['a relative command', replace('/usr/bin/true', 'true'), /absolute|path/i],
   [
     'a command that is not there',
@@ -111,7 +111,6 @@ const bad: readonly (readonly [name: string, text: string, says: RegExp])[] = [
   ],
   ['repeat comes later', replace('one_of = ["a", "b"]', 'one_of = ["a"]\nrepeat = true'), /.+/],
   ['an unknown risk', replace('"read-only"', '"harmless"'), /risk|harmless/],
-  ['no risk', replace('risk = "read-only"\n', ''), /risk/],
   ['an unknown profile', replace('profile = "p"', 'profile = "q"'), /q/],
   [
     'C05: an unknown user to run as',
@@ -248,6 +247,11 @@ test('policy: a compiled policy parses to what it was; order and comments have n
   const [head = '', ...rest] = whole.split(/^(?=\[)/m)
   const shuffled = [head, ...rest.toReversed()].join('# a comment\n')
   assert.equal(formatCompiledPolicy(good(shuffled)), formatCompiledPolicy(policy))
+})
+
+test('policy: an action without a risk is taken for irreversible', () => {
+  const [found] = good(replace('risk = "read-only"\n', '')).actions
+  assert.equal(found?.risk, 'irreversible')
 })
 
 test('policy: every other spelling of the compiled form is refused', () => {

@@ -75,6 +75,7 @@ test('C13 C16: request: what is malformed is refused, not repaired', () => {
     broken.push(formatRequest({ ...plain, parameters: [{ name: key, value: '' }] }))
   broken.push(formatRequest({ ...plain, parameters: [...plain.parameters, ...plain.parameters] }))
   broken.push(formatRequest({ ...plain, reason: 'x'.repeat(1025) }))
+  broken.push(formatRequest({ ...plain, reason: 'é'.repeat(513) })) // 1,026 bytes in 513 characters
   broken.push(formatRequest({ ...plain, nonce: new Uint8Array(15) }))
   broken.push(formatRequest({ ...plain, parameters: [{ name: 'p', value: 'x'.repeat(40_000) }] }))
   broken.push(formatRequest({ ...plain, parameters: [{ name: 'p', value: 'a\0b' }] }))

@@ -1,3 +1,4 @@
+// over 400 lines: one table of everything that a log can be wrong in, and one log for all rows
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { makeSmallLog, makeTestLog, testAction, testKey } from '../../../test/log-fixture.ts'

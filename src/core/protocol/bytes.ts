@@ -62,9 +62,11 @@ export function decodeText(bytes: Uint8Array): string {
   }
 }
 
-/** A string with a u16 byte count. */
-export function readText16(reader: Reader): string {
-  return decodeText(readBytes(reader, readU16(reader)))
+/** A string with a u16 byte count, which is refused above `maxBytes`. */
+export function readText16(reader: Reader, maxBytes = 0xffff): string {
+  const size = readU16(reader)
+  if (size > maxBytes) throw new BelladonnaError('frame_invalid', `text of ${size} bytes`)
+  return decodeText(readBytes(reader, size))
 }
 
 /** A frame has nothing behind its last field. */

@@ -57,17 +57,15 @@ export function parseRequest(body: Uint8Array): ActionRequest {
   if (count > requestLimits.parameters) throw invalid('too many parameters')
   const action = readText16(reader)
   if (!isIdentifier(action)) throw invalid('action')
-  const reason = readText16(reader)
-  if (reason.length > requestLimits.reasonBytes) throw invalid('reason')
+  const reason = readText16(reader, requestLimits.reasonBytes)
   const nonce = parseNonce(readU8(reader), (size) => readBytes(reader, size))
   const seen = new Set<string>()
   const parameters: RequestParameter[] = []
   for (let i = 0; i < count; i++) {
     const name = readText16(reader)
-    const value = readText16(reader)
+    const value = readText16(reader, requestLimits.valueBytes)
     if (!isIdentifier(name)) throw invalid('parameter name')
     if (seen.has(name)) throw invalid('a parameter given twice')
-    if (value.length > requestLimits.valueBytes) throw invalid('parameter value')
     seen.add(name)
     parameters.push({ name, value })
   }
