@@ -204,6 +204,9 @@ export async function until(
   }
 }
 
+/** Above every pid that Linux gives out (2^22), so that a signal to it reaches nobody. */
+const nobody = 2 ** 30
+
 /** Live children of a process, by /proc. */
 export function childrenOf(pid: number): readonly number[] {
   return readdirSync('/proc')
@@ -228,7 +231,8 @@ function pidsOf(
 ): Readonly<{ launcher: number; broker: number; executor: number }> {
   const children = childrenOf(launcher)
   const named = (part: string): number =>
-    children.find((pid) => readProc(`${pid}/cmdline`).includes(part)) ?? 0
+    // Never 0, which kill(2) takes for the caller's own process group, nor 1: this one is nobody's.
+    children.find((pid) => readProc(`${pid}/cmdline`).includes(part)) ?? nobody
   return { launcher, broker: named('/broker'), executor: named('/executor/') }
 }
 
