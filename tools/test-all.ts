@@ -80,6 +80,7 @@ async function runTests(): Promise<boolean> {
 function runnerOptions(): readonly string[] {
   return [
     '--test',
+    '--import=./test/fixed-seed.ts',
     `--test-concurrency=${isCheck ? 2 : 1}`,
     '--test-timeout=300000',
     '--experimental-test-coverage',
