@@ -49,7 +49,8 @@ export type Recovery = Readonly<{
 const defaultStepBytes = 1024 * 1024
 /** What is left for the ends of runs that have started when the disk is full. */
 const reserveBytes = 256 * 1024
-const smallBufferBytes = 64 * 1024
+const smallBufferBytes = 16 * 1024
+const keptBufferBytes = 256 * 1024
 const realCalls: FileCalls = { write: writeSync, datasync: fdatasyncSync }
 
 /**
@@ -67,6 +68,7 @@ export class AppendFile implements Disposable {
   readonly #calls: FileCalls
   readonly #owned: DisposableStack
   readonly #stepBytes: number
+  /** `append` grows it. */
   #buffer: Buffer = Buffer.alloc(smallBufferBytes)
   /** Where the next frame goes. `append` moves it. */
   #end: number
@@ -153,6 +155,7 @@ export class AppendFile implements Disposable {
   #appendFrame(records: readonly Uint8Array[]): void {
     const frame = formatFrame(records, this.#file, this.#end, this.#bufferFor(frameBytes(records)))
     try {
+      this.#checkSpace(frame.length)
       this.#writeAll(frame)
       this.#calls.datasync(this.#descriptor)
     } catch (cause) {
@@ -161,6 +164,13 @@ export class AppendFile implements Disposable {
     }
     this.#end += frame.length
     this.#count += records.length
+  }
+
+  /** On a full disk an append that does not fit is not even begun: it would leave a torn one behind. */
+  #checkSpace(bytes: number): void {
+    if (this.#space.isRefused() && this.#end + bytes > this.#space.preparedBytes()) {
+      throw new BelladonnaError('log_failed', 'no space is left')
+    }
   }
 
   #writeAll(frame: Buffer): void {
@@ -176,9 +186,11 @@ export class AppendFile implements Disposable {
     }
   }
 
-  /** Keeps a small buffer; a larger one lives for one append. */
+  /** Keeps what groups of a busy bridge need; a larger buffer lives for one append. */
   #bufferFor(bytes: number): Buffer {
-    return bytes <= this.#buffer.length ? this.#buffer : Buffer.alloc(bytes)
+    if (bytes > keptBufferBytes) return Buffer.alloc(bytes)
+    if (bytes > this.#buffer.length) this.#buffer = Buffer.alloc(keptBufferBytes)
+    return this.#buffer
   }
 
   #dead(): BelladonnaError {

@@ -59,9 +59,25 @@ export function readRecordFileId(descriptor: number, purpose: RecordPurpose): Re
 /**
  * Takes what a torn append left at the end of a file out of it: keeps a copy beside the file, since nothing of a log is
  * ever thrown away unseen, then fills with zeros from `end` to `tornUntil`.
+ *
+ * @throws {BelladonnaError} `log_failed` when the copy cannot be kept: the file is then as it was
  */
 export function cutTail(path: string, descriptor: number, end: number, tornUntil: number): void {
-  const copy = openSync(`${path}.cut-${end}`, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600)
+  try {
+    keepTail(`${path}.cut-${end}`, descriptor, end, tornUntil)
+  } catch (cause) {
+    const message = `keep what is cut off ${JSON.stringify(path)} at ${end}`
+    throw new BelladonnaError('log_failed', message, { cause })
+  }
+  const zeros = Buffer.alloc(chunkBytes)
+  for (let at = end; at < tornUntil; at += chunkBytes) {
+    writeFully(descriptor, zeros.subarray(0, tornUntil - at), at)
+  }
+  fdatasyncSync(descriptor)
+}
+
+function keepTail(copyPath: string, descriptor: number, end: number, tornUntil: number): void {
+  const copy = openSync(copyPath, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600)
   try {
     for (let at = end; at < tornUntil; at += chunkBytes) {
       writeFully(copy, readFully(descriptor, at, Math.min(chunkBytes, tornUntil - at)), at - end)
@@ -70,12 +86,7 @@ export function cutTail(path: string, descriptor: number, end: number, tornUntil
   } finally {
     closeSync(copy)
   }
-  syncParent(path)
-  const zeros = Buffer.alloc(chunkBytes)
-  for (let at = end; at < tornUntil; at += chunkBytes) {
-    writeFully(descriptor, zeros.subarray(0, tornUntil - at), at)
-  }
-  fdatasyncSync(descriptor)
+  syncParent(copyPath)
 }
 
 function createRecordFile(
