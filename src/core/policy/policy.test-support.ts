@@ -1,0 +1,172 @@
+/** A small made-up host for tests of the policy compiler, so that they say the same on each machine. */
+import assert from 'node:assert/strict'
+import { parseTomlTree } from '../../host/toml-tree.ts'
+import { BelladonnaError } from '../error.ts'
+import { isCleanPath, isGid, isUid } from '../identity.ts'
+import type { CleanPath, Gid, Subject, Uid } from '../identity.ts'
+import type { ActionRequest } from '../protocol/request.ts'
+import { compilePolicy } from './compile.ts'
+import type { CompileResult } from './compile.ts'
+import type { CompileFacts, PathFact } from './compile-facts.ts'
+import type { CompiledPolicy } from './compiled.ts'
+import { formatPolicyProblem } from './problem.ts'
+import type { PathKind } from './profile-source.ts'
+
+export function uidOf(value: number): Uid {
+  assert.ok(isUid(value))
+  return value
+}
+
+export function gidOf(value: number): Gid {
+  assert.ok(isGid(value))
+  return value
+}
+
+export function pathOf(value: string): CleanPath {
+  assert.ok(isCleanPath(value))
+  return value
+}
+
+const links: readonly (readonly [link: string, text: string])[] = [
+  ['/bin', 'usr/bin'],
+  ['/lib', 'usr/lib'],
+]
+
+const kinds: ReadonlyMap<string, PathKind> = new Map([
+  ...['/', '/usr', '/usr/bin', '/usr/lib', '/srv', '/srv/data', '/tmp', '/proc'].map(
+    (path) => [path, 'directory'] as const,
+  ),
+  ...['/usr/bin/true', '/usr/bin/{', '/etc/ld.so.cache', '/opt/tool', '/etc/hosts'].map(
+    (path) => [path, 'file'] as const,
+  ),
+  ...['vm/swappiness', 'net/ipv4/ip_forward', 'kernel/hostname', 'kernel/shmmax'].map(
+    (name) => [`/proc/sys/${name}`, 'file'] as const,
+  ),
+  ['/dev/kmsg', 'device'],
+])
+
+/** Merged /usr with the links /bin and /lib, a few files, and one path that others may write. */
+export function resolveTestPath(path: CleanPath): PathFact {
+  if (path.startsWith('/unsafe')) {
+    return { kind: 'refused', code: 'path_unsafe', message: '"/unsafe" is writable by others' }
+  }
+  const link = links.find(([from]) => path === from || path.startsWith(`${from}/`))
+  const real = link === undefined ? path : path.replace(link[0], `/${link[1]}`)
+  const what = kinds.get(real)
+  if (what === undefined) return { kind: 'absent' }
+  const way = link === undefined ? [] : [{ path: pathOf(link[0]), text: link[1] }]
+  return { kind: 'found', real: pathOf(real), what, links: way }
+}
+
+/** Plans are the profile's name here; the name `planless` is one that cannot be compiled. */
+export const testFacts: CompileFacts = {
+  accounts: {
+    users: new Map([
+      ['root', { uid: uidOf(0), gid: gidOf(0) }],
+      ['ci', { uid: uidOf(1000), gid: gidOf(1000) }],
+      ['nobody', { uid: uidOf(65534), gid: gidOf(65534) }],
+    ]),
+    groups: new Map([
+      ['root', gidOf(0)],
+      ['adm', gidOf(4)],
+      ['sudo', gidOf(27)],
+      ['nogroup', gidOf(65534)],
+    ]),
+  },
+  architecture: 'x86_64',
+  resolvePath: resolveTestPath,
+  compilePlan: ({ name }) => {
+    if (name === 'planless') throw new BelladonnaError('policy_invalid', 'no plan for this')
+    if (name === 'broken') throw new TypeError('a bug')
+    return new TextEncoder().encode(`plan of ${name}`)
+  },
+}
+
+/** A policy that uses every key once. */
+export const fullPolicy = `schema = 1
+
+[action."app.restart"]
+about = "Restart the app"
+command = ["/bin/true", "{{{service}}}", "--level={level}", "{tag}"]
+run_as = "ci:adm"
+env = { LANG = "C.UTF-8", __proto__ = "x" }
+cwd = "/srv"
+sha256 = ["${'b'.repeat(64)}", "${'a'.repeat(64)}"]
+profile = "app"
+approval = { need = 2, from = "oncall", within = "5m" }
+approve_unseen_input = true
+risk = "reversible"
+reason = "required"
+[action."app.restart".params]
+service = { one_of = ["web", "api"] }
+level = { integer = { min = -1, max = 9 }, leading_dash = true }
+tag = { match = "[a-z/ ]+", slash = true, space = true, max_length = 8 }
+
+[action.look]
+about = "Look"
+command = ["/usr/bin/true"]
+run_as = "root"
+profile = "plain"
+
+[profile.plain]
+
+[profile.app]
+network = "loopback"
+read = ["/usr", "/usr/lib", "/etc/hosts", "/dev/kmsg"]
+write = ["/srv/data", "/srv", "/proc/sys/vm/swappiness"]
+stdin = "stream"
+output = "pass"
+caps = ["CAP_SYSLOG", "CAP_CHOWN"]
+syscalls = "default"
+limits = { time = "1h", memory = "1G", processes = 4 }
+observe = "prefer"
+
+[[grant]]
+who = ["user:ci", "uid:1001", "group:sudo", "gid:5", "group:sudo"]
+may = ["look", "app.restart"]
+until = 2030-01-01T00:00:00Z
+
+[[grant]]
+who = ["user:root"]
+may = ["look"]
+
+[approvers.oncall]
+members = ["webauthn:x", "key:SHA256:abc"]
+`
+
+export function compileText(...texts: readonly string[]): CompileResult {
+  const trees = texts.map((text, index) => parseTomlTree(`${index}.toml`, text))
+  return compilePolicy(trees, testFacts)
+}
+
+/** The policy of a text that has no problem. */
+export function policyOf(...texts: readonly string[]): CompiledPolicy {
+  const result = compileText(...texts)
+  if (result.kind === 'compiled') return result.policy
+  assert.fail(result.problems.map(formatPolicyProblem).join('\n'))
+}
+
+/** The problems of a text as lines, without the file's name. */
+export function problemsOf(...texts: readonly string[]): readonly string[] {
+  const result = compileText(...texts)
+  assert.equal(result.kind, 'invalid')
+  return result.kind === 'invalid' ? result.problems.map(formatPolicyProblem) : []
+}
+
+export function subjectOf(
+  uid: number,
+  groups: readonly number[] = [],
+  more: Partial<Subject> = {},
+): Subject {
+  const gid = gidOf(groups[0] ?? uid)
+  return { uid: uidOf(uid), gid, groups: groups.map(gidOf), pid: 7, foreign: false, ...more }
+}
+
+export function requestOf(
+  action: string,
+  values: Readonly<Record<string, string>> = {},
+  more: Partial<ActionRequest> = {},
+): ActionRequest {
+  const parameters = Object.entries(values).map(([name, value]) => ({ name, value }))
+  return { action, reason: '', nonce: null, parameters, ...more }
+}

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import test from 'node:test'
+import { compareProblems, formatPolicyProblem, policyProblemCodes, quote } from './problem.ts'
+import type { PolicyProblem } from './problem.ts'
+import { suggestionFor } from './suggestion.ts'
+
+const problem: PolicyProblem = {
+  file: 'a.toml',
+  line: 2,
+  column: 3,
+  code: 'key_unknown',
+  message: 'unknown key "abuot"',
+}
+
+test('policy problems: a line is as compilers print it', () => {
+  assert.equal(formatPolicyProblem(problem), 'a.toml:2:3: error: unknown key "abuot" [key_unknown]')
+  assert.equal(
+    formatPolicyProblem({ ...problem, suggestion: 'about' }),
+    'a.toml:2:3: error: unknown key "abuot" (did you mean "about"?) [key_unknown]',
+  )
+})
+
+test('policy problems: the order is by file, line and column', () => {
+  const list = [
+    { ...problem, file: 'b.toml', line: 1 },
+    { ...problem, line: 10 },
+    { ...problem, column: 4 },
+    problem,
+  ]
+  assert.deepEqual(list.toSorted(compareProblems), list.toReversed())
+})
+
+test('policy problems: C60: what an author wrote cannot steer a terminal', () => {
+  assert.equal(
+    quote('a\u001b[2J\u009b\u202e\u2066\ufeff\u0085é'),
+    '"a\\u001b[2J\\u009b\\u202e\\u2066\\ufeff\\u0085é"',
+  )
+})
+
+test('policy problems: the reference has a row for each code, and no other', () => {
+  const page = readFileSync(new URL('../../../docs/reference/policy.md', import.meta.url), 'utf8')
+  const rows = [...page.matchAll(/^\| `([a-z_]+)` +\| .{10}/gm)].map(([, code]) => code)
+  for (const code of policyProblemCodes) {
+    assert.equal(rows.filter((row) => row === code).length, 1, code)
+  }
+})
+
+const suggestions: readonly (readonly [word: string, want: string | undefined])[] = [
+  ['abuot', 'about'],
+  ['comand', 'command'],
+  ['commandd', 'command'],
+  ['profle', 'profile'],
+  ['rnu_sa', 'run_as'],
+  ['cwb', 'cwd'],
+  ['xyz', undefined],
+  ['completely_else', undefined],
+  ['', undefined],
+]
+for (const [word, want] of suggestions) {
+  test(`suggestions: ${JSON.stringify(word)} was ${JSON.stringify(want)}`, () => {
+    assert.equal(suggestionFor(word, ['about', 'command', 'run_as', 'profile', 'cwd']), want)
+  })
+}
