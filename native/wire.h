@@ -231,6 +231,7 @@ enum wire_namespace {
 enum wire_plan_flag {
   WIRE_PLAN_STDIN_NULL = 1u << 0, /* the command reads /dev/null whatever the client passed */
   WIRE_PLAN_NO_EXEC = 1u << 1,    /* services: no execve after their own start, and no new process */
+  WIRE_PLAN_OWN_TMP = 1u << 2,    /* there is a tmpfs at /tmp among the mounts */
 };
 
 struct wire_rlimit {
@@ -255,6 +256,7 @@ enum wire_mount_flag {
   WIRE_MOUNT_WRITABLE = 1u << 0,
   WIRE_MOUNT_OPTIONAL = 1u << 1, /* absent on this host: leave it out */
   WIRE_MOUNT_EXEC = 1u << 2,     /* without it MOUNT_ATTR_NOEXEC */
+  WIRE_MOUNT_OWN = 1u << 3,      /* made for each run; what has it not is the same for all runs of a plan */
 };
 
 /*

@@ -147,7 +147,7 @@ void door_accept(bool available) {
   int no_fd = -1;
   slot->client = fd;
   slot->stdio[0] = slot->stdio[1] = slot->stdio[2] = no_fd;
-  slot->pidfd = slot->gate = slot->report = slot->cgroup = no_fd;
+  slot->pidfd = slot->gate = slot->cgroup = no_fd;
   slot->request_size = slot->ticket_size = 0;
   slot->timed_out = slot->client_gone = slot->failed = false;
   slot->opened_us = 0;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "../wire.h"
@@ -66,10 +67,12 @@ struct host {
   uid_t uid;         /* ours: the only one there is in unprivileged mode */
   gid_t gid;
   int cgroup;                             /* our own cgroup v2 directory, or -1 */
+  int null;                               /* /dev/null, to read */
   int network;                            /* an empty network namespace that runs may share, or -1 */
   int landlock;                           /* a ruleset with both scopes, or -1 */
   uint64_t landlock_scope;                /* which LANDLOCK_SCOPE_* bits `landlock` holds */
   uint64_t user_namespace, pid_namespace; /* inode numbers of our own */
+  struct rlimit limits[RLIM_NLIMITS];     /* ours, which a child begins with */
 };
 
 extern struct host host;
@@ -81,56 +84,62 @@ _Noreturn void die(const char *what); /* prints `what` and errno, exit 1; only b
 void note(const char *text);          /* one line on stderr */
 int write_text(int directory, const char *path, const char *text);
 
-/* ---- sandbox.c: runs in the child, between clone and exec ---- */
+/* ---- mounts.c ---- */
 
-/* Where the child's descriptors are once it has put them in order; 0 to 9 are free for others. */
-enum place {
-  GATE = 10,
-  REPORT = 11,
-  NETWORK = 12,
-  LANDLOCK = 13,
-  BOOTSTRAP = 14,
-  INHERIT = 15,
-  TEMPLATE = 16,
-  PLACES = 17
-};
+/* A namespace with the root of this plan, ready but for what each run has for itself; -1: build it from the plan. */
+int template_for(struct cursor rest, const struct wire_plan *plan);
+void templates_drop(void); /* the host's mounts have changed */
 
-struct template; /* mounts.c: a root that is ready but for what each run has for itself */
-const struct template *template_for(const struct cursor *rest, const struct wire_plan *plan);
-int template_fd(const struct template *template); /* -1: none */
+/* ---- the child, between clone and exec: sandbox.c, mounts.c, identity.c, first-process.c ---- */
+
+/* Descriptors of a child. Ours are all above these: `clean_start` keeps the places taken. */
+enum place { GATE = 3, EXECUTABLE = 4, PLACES = 6 };
 
 /* Everything a child needs. Descriptors are the parent's copies; -1 = not there. */
 struct start {
   struct cursor plan, command;
   int stdio[3];
-  int gate, report; /* a run: the byte that opens the gate; where struct report goes */
+  int template;
+  int gate; /* a run: a byte opens it, struct report comes back */
   bool service;
-  int bootstrap; /* a service: where its channels and the exec listener go */
-  int inherit;   /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
-  const struct template *template; /* NULL: none */
-  bool makes_peer;                 /* a service: makes the channel between broker and executor */
+  int bootstrap;   /* a service: where its channels and the exec listener go */
+  int inherit;     /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
+  bool makes_peer; /* a service: makes the channel between broker and executor */
 };
 
+/* The end of a run, from its first process. */
 struct report {
-  uint32_t kind; /* enum wire_end, or 0: prepared, waiting at the gate */
+  uint32_t kind; /* enum wire_end */
   uint32_t value;
   uint32_t stage;
-  uint32_t features;
   uint64_t user_us, system_us, max_rss_kib;
 };
 
+#define MAX_ARGUMENTS 1024u
+
+/* What the child's files share. */
+struct child {
+  int gate; /* GATE once it is there */
+  struct wire_command command;
+  char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
+};
+
+extern struct child child;
 _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan);
 /* Reads the fixed part. false: not a plan of this version. */
 bool plan_head(struct cursor *c, struct wire_plan *plan);
+bool may_share_network(const struct wire_plan *plan);
 
-/* Shared by the files of the child; all end the process with a report on failure. */
+/* All of these end the process with a report on failure. */
 _Noreturn void child_fail(uint32_t stage);
-extern struct report child_report;
-void child_mounts(struct cursor *c, const struct wire_plan *plan, const struct template *template);
+void child_mounts(struct cursor *c, const struct wire_plan *plan, int template);
 void child_limits(struct cursor *c, const struct wire_plan *plan);
 void child_identity(const struct wire_plan *plan, const struct wire_command *command, const gid_t *groups);
 int child_seccomp(struct cursor *c, const struct wire_plan *plan); /* the exec listener, or -1 */
 void child_user_namespace(const struct wire_command *command);
+void same_file(int fd); /* is the one that the executor hashed */
+void set_signals(int how);
+_Noreturn void run_command(int executable);
 
 /* ---- run.c: slots, from a request to its end ---- */
 
@@ -148,13 +157,14 @@ struct slot {
   uint32_t generation; /* rises when the slot is freed: an event of one epoll_wait may be for who had it before */
   int client;          /* -1: gone */
   int stdio[3];
-  int pidfd, gate, report, cgroup; /* -1: none */
+  int pidfd, gate, cgroup; /* -1: none */
   pid_t pid;
   uint64_t run;
   uint64_t deadline_ms; /* CLOCK_MONOTONIC; 0 = none. READING: request; RUNNING: time limit or hang-up */
   uint64_t opened_us;
   uint32_t time_limit_ms;
   bool timed_out, client_gone, failed;
+  uint32_t features; /* enum wire_feature: in force once the command starts */
   struct report last;
   struct wire_submit subject;
   uint32_t groups[WIRE_MAX_GROUPS];
@@ -210,7 +220,16 @@ bool services_ready(void);
 
 /* ---- main.c ---- */
 
-enum watch { WATCH_SIGNALS, WATCH_DOOR, WATCH_CHANNEL, WATCH_SERVICE, WATCH_CLIENT, WATCH_REPORT, WATCH_PROCESS };
+enum watch {
+  WATCH_SIGNALS,
+  WATCH_DOOR,
+  WATCH_CHANNEL,
+  WATCH_SERVICE,
+  WATCH_CLIENT,
+  WATCH_GATE,
+  WATCH_PROCESS,
+  WATCH_MOUNTS
+};
 void watch(int fd, enum watch kind, uint32_t index, uint32_t events);
 void services_failed(const char *why);
 bool services_send(uint16_t kind, const struct part *parts, size_t count); /* the same bytes to both */

@@ -163,8 +163,11 @@ static void dispatch(const struct epoll_event *event, int signals) {
   case WATCH_CLIENT:
     if (slot != NULL && slot->client >= 0) client_event(slot, event->events);
     return;
-  case WATCH_REPORT:
-    if (slot != NULL && slot->report >= 0) run_reported(slot);
+  case WATCH_GATE:
+    if (slot != NULL && slot->gate >= 0) run_reported(slot);
+    return;
+  case WATCH_MOUNTS:
+    templates_drop();
     return;
   case WATCH_PROCESS:
     if (slot != NULL && slot->pidfd >= 0) run_exited(slot);
@@ -239,8 +242,9 @@ static int clean_start(void) {
   for (int fd = 0; fd < 3; fd++)
     if (fstat(fd, &st) != 0 && open("/dev/null", O_RDWR) != fd) _exit(1);
   if (syscall(SYS_close_range, 3u, ~0u, 0) != 0) die("close_range");
-  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (null < 0 || dup2(null, 0) != 0 || close(null) != 0) die("/dev/null");
+  host.null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (host.null < 0 || dup2(host.null, 0) != 0) die("/dev/null");
+  while (host.null >= 0 && host.null < PLACES) host.null = fcntl(host.null, F_DUPFD_CLOEXEC, 0); /* see enum place */
   for (int number = 1; number < 65; number++) sigaction(number, &standard, NULL);
   sigemptyset(&wanted);
   sigaddset(&wanted, SIGTERM);
@@ -266,6 +270,7 @@ int main(int argc, char **argv) {
   if (signals < 0 || loop < 0) die("epoll");
   watch(signals, WATCH_SIGNALS, 0, EPOLLIN);
   read_boot(argv[1]);
+  watch(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), WATCH_MOUNTS, 0, EPOLLPRI);
   start_services();
   run_loop(signals);
   door_close();

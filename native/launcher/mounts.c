@@ -3,6 +3,9 @@
  *
  * Sources are real paths: no component may be a link (RESOLVE_NO_SYMLINKS), so a link that somebody puts in the way
  * while we work is an error and never followed (C32). Targets are resolved below the new root, links refused too.
+ *
+ * What no run changes is built once for each plan, as a template: each run gets a copy of its namespace, and in it, by
+ * the entries marked WIRE_MOUNT_OWN, a /proc and a /tmp of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -139,7 +142,6 @@ static void apply(const struct entry *entry) {
   case WIRE_MOUNT_TMPFS:
     attach(new_file_system("tmpfs", entry->source, entry->mode, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
            place_for(entry->target, true));
-    if (strcmp(entry->target, "/tmp") == 0) child_report.features |= WIRE_FEATURE_PRIVATE_TMP;
     return;
   case WIRE_MOUNT_PROC:
     attach(new_file_system("proc", NULL, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
@@ -159,16 +161,24 @@ static void apply(const struct entry *entry) {
   }
 }
 
-/* Reads the next entry of a plan. */
-static void take_entry(struct cursor *c, struct entry *entry) {
+static bool take_entry(struct cursor *c, struct entry *entry) {
   entry->op = take_u8(c);
   entry->flags = take_u8(c);
   entry->mode = take_u16(c);
   take_text(c, take_u16(c), entry->source, sizeof entry->source);
   take_text(c, take_u16(c), entry->target, sizeof entry->target);
-  if (c->bad) {
-    errno = EBADMSG;
-    child_fail(WIRE_STAGE_MOUNT);
+  return !c->bad;
+}
+
+/* The entries with the flag WIRE_MOUNT_OWN, those without it, or all (`wanted` < 0), in their order. */
+static void apply_entries(struct cursor *c, const struct wire_plan *plan, int wanted) {
+  static struct entry entry;
+  for (uint16_t i = 0; i < plan->mount_count; i++) {
+    if (!take_entry(c, &entry)) {
+      errno = EBADMSG;
+      child_fail(WIRE_STAGE_MOUNT);
+    }
+    if (wanted < 0 || (entry.flags & WIRE_MOUNT_OWN) == wanted) apply(&entry);
   }
 }
 
@@ -192,76 +202,38 @@ static void leave_old_root(void) {
     child_fail(WIRE_STAGE_MOUNT);
 }
 
-/* ---- templates: what no run changes is built once for each plan ---- */
+/* ---- templates ---- */
 
-/*
- * Each run gets an own copy of the template's namespace, and in it an own /proc, own tmpfs file systems, and files as
- * they are now: a file may have been replaced by rename since. Of a directory what is in it is always as it is now;
- * that it is still the same directory is compared (`sources`), and if not, the run builds everything for itself.
- */
+/* Of a directory what is in it is always as it is now. That each source is still the same file is compared before each
+ * run (`identity_of_sources`), and every change of our mount table drops all templates (`templates_drop`). */
 struct template {
-  int fd; /* the mount namespace, -1: it could not be made */
+  int fd; /* the mount namespace; -1: there is none, and each run builds for itself */
   uint64_t sources;
-  size_t size;
+  size_t size; /* 0: free */
   uint8_t plan[16384];
 };
 
 static struct template templates[16];
-static struct {
-  int fd; /* what this run binds out of the host; -1: the template has it */
-  bool directory;
-} trees[512];
 
-/* What lies below a file system that each run has for itself is the run's too. Parents come first in a plan. */
-static char own_target[4096];
-
-static bool is_of_each_run(const struct entry *entry, const struct stat *st) {
-  size_t size = strlen(own_target);
-  if (size > 0 && strncmp(entry->target, own_target, size) == 0 && entry->target[size] == '/') return true;
-  if (entry->op == WIRE_MOUNT_TMPFS) snprintf(own_target, sizeof own_target, "%s", entry->target);
-  if (entry->op == WIRE_MOUNT_TMPFS || entry->op == WIRE_MOUNT_PROC) return true;
-  return entry->op == WIRE_MOUNT_BIND && (is_of_new_proc(entry) || !S_ISDIR(st->st_mode));
-}
-
-/* Type and identity of an entry's source on the host; all zeros for what has none, or is not there. */
-static uint64_t look_at_source(const struct entry *entry, struct stat *st) {
-  memset(st, 0, sizeof *st);
-  if (entry->op != WIRE_MOUNT_BIND || is_of_new_proc(entry)) return 0;
-  int source = open_below(old_root, entry->source, O_PATH | O_NOFOLLOW);
-  bool known = source >= 0 && fstat(source, st) == 0;
-  if (source >= 0) close(source);
-  return known && S_ISDIR(st->st_mode) ? (st->st_dev * 1000003u ^ st->st_ino) * 0x9e3779b97f4a7c15u : 0;
-}
-
-/* In a process of its own: builds, says so with the identity of its sources, and waits to be let go. */
-static _Noreturn void build_template(struct cursor c, const struct wire_plan *plan, int channel) {
-  static struct entry entry;
-  struct stat st;
-  uint64_t sources = 0;
+/* In a process of its own: builds, says so, and waits to be let go. */
+static _Noreturn void build_template(struct cursor mounts, const struct wire_plan *plan, int channel) {
   umask(0);
   begin_root();
-  for (uint16_t i = 0; i < plan->mount_count; i++) {
-    take_entry(&c, &entry);
-    sources = sources * 31 + look_at_source(&entry, &st);
-    if (!is_of_each_run(&entry, &st))
-      apply(&entry);
-    else if (!is_of_new_proc(&entry))
-      close(place_for(entry.target, entry.op != WIRE_MOUNT_BIND));
-  }
+  apply_entries(&mounts, plan, 0);
   leave_old_root();
-  if (write(channel, &sources, sizeof sources) == (ssize_t)sizeof sources) (void)!read(channel, &sources, 1);
+  char byte = 0;
+  if (write(channel, &byte, 1) == 1) (void)!read(channel, &byte, 1);
   _exit(0);
 }
 
-static void make_template(struct template *template, struct cursor c, const struct wire_plan *plan) {
+static void make_template(struct template *template, struct cursor mounts, const struct wire_plan *plan) {
   int channel[2];
-  char path[64];
-  template->fd = -1;
+  char path[64], byte;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0) return;
   pid_t pid = fork();
-  if (pid == 0 && close(channel[0]) == 0) build_template(c, plan, channel[1]); /* our end alone lets it go */
+  if (pid == 0 && close(channel[0]) == 0) build_template(mounts, plan, channel[1]); /* our end alone lets it go */
   close(channel[1]);
-  if (pid > 0 && read(channel[0], &template->sources, sizeof template->sources) == sizeof template->sources) {
+  if (pid > 0 && read(channel[0], &byte, 1) == 1) {
     snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)pid);
     template->fd = open(path, O_RDONLY | O_CLOEXEC);
   }
@@ -269,77 +241,65 @@ static void make_template(struct template *template, struct cursor c, const stru
   if (pid > 0) waitpid(pid, NULL, 0);
 }
 
-const struct template *template_for(const struct cursor *rest, const struct wire_plan *plan) {
-  size_t size = (size_t)(rest->end - rest->at);
-  struct cursor mounts = *rest;
-  if (!host.privileged || (plan->namespaces & WIRE_NS_MOUNT) == 0 || size > sizeof templates[0].plan) return NULL;
-  for (size_t i = 0; i < sizeof templates / sizeof templates[0]; i++) {
-    struct template *template = &templates[i];
-    if (template->size == size && memcmp(template->plan, rest->at, size) == 0) return template;
-    if (template->size != 0) continue;
-    memcpy(template->plan, rest->at, size);
-    template->size = size;
-    (void)take(&mounts, plan->rlimit_count * sizeof(struct wire_rlimit));
-    make_template(template, mounts, plan);
-    return template;
-  }
-  return NULL; /* more profiles than templates: those build for themselves */
-}
-
-int template_fd(const struct template *template) { return template == NULL ? -1 : template->fd; }
-
-/* Takes from the host what is of this run. false: a directory is another one than when the template was made. */
-static bool take_sources(struct cursor c, const struct wire_plan *plan, const struct template *template) {
+/* Which files the sources are now. 0: not a plan for a template, since a run has something of the host for itself. */
+static uint64_t identity_of_sources(struct cursor mounts, const struct wire_plan *plan) {
   static struct entry entry;
-  struct stat st;
-  uint64_t sources = 0;
+  uint64_t identity = 1;
   for (uint16_t i = 0; i < plan->mount_count; i++) {
-    take_entry(&c, &entry);
-    sources = sources * 31 + look_at_source(&entry, &st);
-    bool of_host = entry.op == WIRE_MOUNT_BIND && !is_of_new_proc(&entry);
-    bool of_run = is_of_each_run(&entry, &st);
-    trees[i].fd = of_host && of_run ? clone_source(&entry, &st) : -1;
-    trees[i].directory = S_ISDIR(st.st_mode);
+    struct stat st = {0};
+    if (!take_entry(&mounts, &entry)) return 0;
+    bool of_host = (entry.op == WIRE_MOUNT_BIND || entry.op == WIRE_MOUNT_DEVICE) && !is_of_new_proc(&entry);
+    if (of_host && (entry.flags & WIRE_MOUNT_OWN) != 0) return 0;
+    if (of_host) (void)lstat(entry.source, &st);
+    identity = (identity ^ (st.st_dev * 1000003u ^ st.st_ino)) * 0x9e3779b97f4a7c15u | 1u;
   }
-  return sources == template->sources;
+  return identity;
 }
 
-static void enter_template(struct cursor *c, const struct wire_plan *plan) {
-  static struct entry entry;
-  struct stat none = {0};
-  if (setns(TEMPLATE, CLONE_NEWNS) != 0 || unshare(CLONE_NEWNS) != 0) child_fail(WIRE_STAGE_MOUNT);
-  new_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (new_root < 0) child_fail(WIRE_STAGE_MOUNT);
-  for (uint16_t i = 0; i < plan->mount_count; i++) {
-    take_entry(c, &entry);
-    bool of_run = is_of_each_run(&entry, &none);
-    if (trees[i].fd >= 0)
-      attach(trees[i].fd, place_for(entry.target, trees[i].directory));
-    else if (of_run && (entry.op != WIRE_MOUNT_BIND || is_of_new_proc(&entry)))
-      apply(&entry);
-  }
+static void drop(struct template *template) {
+  if (template->size > 0 && template->fd >= 0) close(template->fd);
+  template->size = 0;
 }
 
-void child_mounts(struct cursor *c, const struct wire_plan *plan, const struct template *template) {
-  static struct entry entry;
+void templates_drop(void) {
+  for (size_t i = 0; i < sizeof templates / sizeof templates[0]; i++) drop(&templates[i]);
+}
+
+int template_for(struct cursor rest, const struct wire_plan *plan) {
+  static size_t oldest;
+  size_t size = (size_t)(rest.end - rest.at), at = 0;
+  const uint8_t *bytes = rest.at;
+  if (!host.privileged || (plan->namespaces & WIRE_NS_MOUNT) == 0 || size > sizeof templates[0].plan) return -1;
+  (void)take(&rest, plan->rlimit_count * sizeof(struct wire_rlimit));
+  uint64_t sources = identity_of_sources(rest, plan);
+  if (sources == 0) return -1;
+  while (at < 16 && (templates[at].size != size || memcmp(templates[at].plan, bytes, size) != 0)) at++;
+  if (at < 16 && templates[at].sources == sources) return templates[at].fd;
+  struct template *template = &templates[at < 16 ? at : oldest++ % 16];
+  drop(template);
+  memcpy(template->plan, bytes, size);
+  template->size = size;
+  template->sources = sources;
+  template->fd = -1;
+  make_template(template, rest, plan);
+  return template->fd;
+}
+
+void child_mounts(struct cursor *c, const struct wire_plan *plan, int template) {
   umask(0); /* the plan says every mode; its own umask comes with the limits */
   if ((plan->namespaces & WIRE_NS_MOUNT) == 0) {
     if (plan->mount_count == 0) return;
     errno = EBADMSG;
     child_fail(WIRE_STAGE_MOUNT);
   }
-  child_report.features |= WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_ROOT_READ_ONLY;
-  old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (template != NULL && template->fd >= 0 && take_sources(*c, plan, template)) {
-    enter_template(c, plan);
+  if (template >= 0) {
+    if (setns(template, CLONE_NEWNS) != 0 || unshare(CLONE_NEWNS) != 0) child_fail(WIRE_STAGE_MOUNT);
+    new_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (new_root < 0) child_fail(WIRE_STAGE_MOUNT);
+    apply_entries(c, plan, WIRE_MOUNT_OWN);
   } else {
     begin_root();
-    for (uint16_t i = 0; i < plan->mount_count; i++) {
-      take_entry(c, &entry);
-      apply(&entry);
-    }
+    apply_entries(c, plan, -1);
     leave_old_root();
   }
-  close(old_root);
-  close(new_root);
 }

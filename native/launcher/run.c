@@ -65,16 +65,39 @@ pid_t launch(struct start *start, const struct wire_plan *plan, int cgroup, int 
   if (cgroup >= 0) {
     arguments.flags |= 0x200000000ull; /* CLONE_INTO_CGROUP, Linux 5.7 */
     arguments.cgroup = (uint64_t)cgroup;
-    if ((host.features & WIRE_FEATURE_CGROUP_KILL) != 0) child_report.features |= WIRE_FEATURE_CGROUP_KILL;
   }
   pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
   if (pid == 0) sandbox_enter(start, plan);
-  child_report.features = 0;
   return pid;
 }
 
-/* The run's own cgroup. Limits go in where this host has the controllers; the features say whether it has. */
-static int make_cgroup(uint64_t run, const struct wire_plan *plan) {
+/*
+ * What is in force for a run of this plan once its command starts: every step of sandbox.c ends the run if it fails, so
+ * each that the plan asks for and that the host has was taken (DESIGN.md promise 8).
+ */
+static uint32_t features_of(const struct wire_plan *plan, bool limited) {
+  static const struct {
+    uint32_t asked, feature;
+  } by_namespace[] = {{WIRE_NS_PID, WIRE_FEATURE_PID_NAMESPACE},
+                      {WIRE_NS_MOUNT, WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_ROOT_READ_ONLY},
+                      {WIRE_NS_IPC, WIRE_FEATURE_IPC_NAMESPACE},
+                      {WIRE_NS_UTS, WIRE_FEATURE_UTS_NAMESPACE},
+                      {WIRE_NS_NETWORK, WIRE_FEATURE_NETWORK_NAMESPACE},
+                      {WIRE_NS_CGROUP, WIRE_FEATURE_CGROUP_NAMESPACE}};
+  uint32_t features = WIRE_FEATURE_CAPABILITIES | WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP;
+  for (size_t i = 0; i < sizeof by_namespace / sizeof by_namespace[0]; i++)
+    if ((plan->namespaces & by_namespace[i].asked) != 0) features |= by_namespace[i].feature;
+  if ((plan->flags & WIRE_PLAN_OWN_TMP) != 0) features |= WIRE_FEATURE_PRIVATE_TMP;
+  if ((plan->namespaces & WIRE_NS_NETWORK) != 0 && may_share_network(plan))
+    features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
+  if (plan->landlock_scope != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_SCOPE;
+  if (plan->rlimit_count > 0) features |= WIRE_FEATURE_RLIMITS;
+  if (limited) features |= WIRE_FEATURE_CGROUP_LIMITS;
+  return features | (host.features & (WIRE_FEATURE_CGROUP_KILL | WIRE_FEATURE_USER_NAMESPACE));
+}
+
+/* The run's own cgroup. Limits go in where this host has the controllers; `limited` says whether it has. */
+static int make_cgroup(uint64_t run, const struct wire_plan *plan, bool *limited) {
   char name[32], value[32];
   if (host.cgroup < 0) return -1;
   snprintf(name, sizeof name, "run-%llu", (unsigned long long)run);
@@ -82,10 +105,9 @@ static int make_cgroup(uint64_t run, const struct wire_plan *plan) {
   int fd = openat(host.cgroup, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0 || (host.features & WIRE_FEATURE_CGROUP_LIMITS) == 0) return fd;
   snprintf(value, sizeof value, "%u", plan->pids_max);
-  bool limited = plan->pids_max == 0 || write_text(fd, "pids.max", value) == 0;
+  *limited = plan->pids_max == 0 || write_text(fd, "pids.max", value) == 0;
   snprintf(value, sizeof value, "%llu", (unsigned long long)plan->memory_max);
-  if (plan->memory_max != 0 && write_text(fd, "memory.max", value) != 0) limited = false;
-  if (limited) child_report.features |= WIRE_FEATURE_CGROUP_LIMITS;
+  if (plan->memory_max != 0 && write_text(fd, "memory.max", value) != 0) *limited = false;
   return fd;
 }
 
@@ -95,37 +117,31 @@ static void start_failed(struct slot *slot, uint32_t stage) {
 }
 
 static void prepare(struct slot *slot, struct start *start, const struct wire_plan *plan) {
-  int gate[2], report[2];
-  slot->cgroup = make_cgroup(slot->run, plan);
+  int gate[2];
+  bool limited = false;
+  slot->cgroup = make_cgroup(slot->run, plan, &limited);
   if (host.cgroup >= 0 && slot->cgroup < 0) return start_failed(slot, WIRE_STAGE_CGROUP);
-  if (pipe2(gate, O_CLOEXEC) != 0) return start_failed(slot, WIRE_STAGE_CAPACITY);
-  if (pipe2(report, O_CLOEXEC) != 0) {
-    close(gate[0]);
-    close(gate[1]);
-    return start_failed(slot, WIRE_STAGE_CAPACITY);
-  }
-  start->gate = gate[0];
-  start->report = report[1];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) != 0) return start_failed(slot, WIRE_STAGE_CAPACITY);
+  start->gate = gate[1];
   memcpy(start->stdio, slot->stdio, sizeof start->stdio);
+  slot->features = features_of(plan, limited);
   slot->pid = launch(start, plan, slot->cgroup, &slot->pidfd);
   int error = errno;
-  close(gate[0]);
-  close(report[1]);
-  slot->gate = gate[1];
-  slot->report = report[0];
+  close(gate[1]);
+  slot->gate = gate[0];
   if (slot->pid < 0) {
     slot->pidfd = -1;
     errno = error;
     return start_failed(slot, WIRE_STAGE_CLONE);
   }
-  watch(slot->report, WATCH_REPORT, slot_tag(slot), EPOLLIN);
+  watch(slot->gate, WATCH_GATE, slot_tag(slot), EPOLLIN);
   watch(slot->pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
 }
 
 bool run_prepare(struct cursor *body) {
   struct wire_prepare frame;
   struct wire_plan plan;
-  struct start start = {.bootstrap = -1, .inherit = -1};
+  struct start start = {.bootstrap = -1, .inherit = -1, .template = -1};
   const uint8_t *bytes = take(body, sizeof frame);
   if (bytes == NULL) return false;
   memcpy(&frame, bytes, sizeof frame);
@@ -138,7 +154,7 @@ bool run_prepare(struct cursor *body) {
   struct slot *slot = find_run(frame.run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
   if (slot->state != SLOT_SUBMITTED) return false;
-  start.template = template_for(&start.plan, &plan);
+  start.template = template_for(start.plan, &plan);
   slot->state = SLOT_PREPARED;
   slot->time_limit_ms = plan.time_limit_ms;
   prepare(slot, &start, &plan);
@@ -155,12 +171,12 @@ static void kill_run(struct slot *slot) {
                 0); /* the first of its pid namespace takes all along */
 }
 
-static void tell_services(uint64_t run, const struct report *end, uint32_t kind, uint64_t wall_us) {
+static void tell_services(uint64_t run, const struct report *end, uint32_t kind, uint32_t features, uint64_t wall_us) {
   struct wire_exited frame = {.run = run,
                               .kind = kind,
                               .value = end->value,
                               .stage = end->stage,
-                              .features = end->features,
+                              .features = features,
                               .user_us = end->user_us,
                               .system_us = end->system_us,
                               .max_rss_kib = end->max_rss_kib,
@@ -188,8 +204,8 @@ static void finish(struct slot *slot, uint32_t kind) {
   tell_client(slot, kind);
   slot->state = SLOT_ENDED;
   slot->deadline_ms = 0;
-  tell_services(slot->run, &slot->last, kind, wall_us);
-  kill_run(slot);
+  tell_services(slot->run, &slot->last, kind, slot->opened_us == 0 ? 0 : slot->features, wall_us);
+  if (kind != WIRE_END_EXITED && kind != WIRE_END_SIGNALLED) kill_run(slot); /* else its first process has ended */
   if (slot->pidfd < 0) slot_release(slot);
 }
 
@@ -237,7 +253,7 @@ bool run_open(struct cursor *body) {
   struct slot *slot = find_run(run);
   if (slot == NULL || slot->state == SLOT_ENDED) {
     struct report none = {0};
-    tell_services(run, &none, WIRE_END_GONE, 0);
+    tell_services(run, &none, WIRE_END_GONE, 0, 0);
     return true;
   }
   if (slot->state != SLOT_PREPARED) return false;
@@ -250,8 +266,7 @@ bool run_open(struct cursor *body) {
   slot->state = SLOT_RUNNING;
   slot->opened_us = now_us();
   slot->deadline_ms = slot->time_limit_ms == 0 ? 0 : now_ms() + slot->time_limit_ms;
-  (void)!write(slot->gate, "G", 1); /* EPIPE: the child is dead, and its pidfd says so */
-  close_fd(&slot->gate);
+  (void)!send(slot->gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* EPIPE: it is dead, and its pidfd says so */
   return true;
 }
 
@@ -290,13 +305,13 @@ void run_expired(struct slot *slot) {
 
 void run_reported(struct slot *slot) {
   struct report report;
-  ssize_t n = read(slot->report, &report, sizeof report);
+  ssize_t n = recv(slot->gate, &report, sizeof report, MSG_DONTWAIT);
   if (n != (ssize_t)sizeof report) { /* end of file: the pidfd tells the rest */
-    close_fd(&slot->report);
+    close_fd(&slot->gate);
     return;
   }
   slot->last = report;
-  if (report.kind == 0 || slot->state == SLOT_ENDED) return;
+  if (slot->state == SLOT_ENDED) return;
   if (report.kind == WIRE_END_FAILED && slot->state == SLOT_PREPARED) {
     slot->failed = true; /* told when the gate would have opened, so that it has an entry and a receipt */
   } else if (slot->state == SLOT_RUNNING) {
@@ -306,7 +321,7 @@ void run_reported(struct slot *slot) {
 
 void run_exited(struct slot *slot) {
   siginfo_t info;
-  if (slot->report >= 0) run_reported(slot); /* what it wrote last may still be in the pipe */
+  if (slot->gate >= 0) run_reported(slot); /* what it sent last may still be there */
   if (slot->state == SLOT_RUNNING) {
     slot->last.value = SIGKILL;
     finish(slot, slot->timed_out ? WIRE_END_TIMED_OUT : WIRE_END_SIGNALLED);
@@ -336,7 +351,6 @@ void slot_release(struct slot *slot) {
   char name[32];
   close_fd(&slot->client);
   close_fd(&slot->gate);
-  close_fd(&slot->report);
   close_fd(&slot->pidfd);
   for (int i = 0; i < 3; i++) close_fd(&slot->stdio[i]);
   if (slot->cgroup >= 0) {

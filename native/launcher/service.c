@@ -79,12 +79,11 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bootstrap) != 0) return false;
   struct start start = {.plan = described[name].plan,
                         .command = described[name].command,
+                        .template = -1,
                         .gate = -1,
-                        .report = -1,
                         .stdio = {0, 2, 2},
                         .service = true,
                         .bootstrap = bootstrap[1],
-
                         .inherit = name == BROKER ? bridge_listener : *peer,
                         .makes_peer = name == BROKER};
   bool known = plan_head(&start.plan, &plan) && (plan.flags & WIRE_PLAN_NO_EXEC) != 0;

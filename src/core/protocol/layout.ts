@@ -200,7 +200,7 @@ export const wireNamespace = {
 } as const
 
 /** enum wire_plan_flag. */
-export const wirePlanFlag = { stdinNull: 1, noExec: 2 } as const
+export const wirePlanFlag = { stdinNull: 1, noExec: 2, ownTmp: 4 } as const
 
 /** enum wire_mount: what a mount entry of a plan does. */
 export const wireMount = {
@@ -213,4 +213,4 @@ export const wireMount = {
 } as const
 
 /** enum wire_mount_flag. */
-export const wireMountFlag = { writable: 1, optional: 2, exec: 4 } as const
+export const wireMountFlag = { writable: 1, optional: 2, exec: 4, own: 8 } as const

@@ -61,24 +61,43 @@ export function mountProblem(mount: Mount): string | undefined {
   }
 }
 
+/**
+ * Which entries each run needs for itself: file systems of its own, what is taken from its own /proc, and what lies in
+ * one of these. Everything else is the same for all runs of a plan, and the launcher makes it once.
+ */
+export function ownMounts(mounts: readonly Mount[]): readonly boolean[] {
+  const own: string[] = []
+  return mounts.map((mount) => {
+    const { kind, target } = mount
+    const isOwn =
+      kind === 'tmpfs' ||
+      kind === 'proc' ||
+      (kind === 'bind' && mount.source.startsWith('/proc/')) ||
+      own.some((above) => target.startsWith(`${above}/`))
+    if (kind === 'tmpfs') own.push(target)
+    return isOwn
+  })
+}
+
 /** Appends u8 op, u8 flags, u16 mode, str16 source, str16 target. */
-export function writeMount(writer: ByteWriter, mount: Mount): void {
+export function writeMount(writer: ByteWriter, mount: Mount, own: boolean): void {
   writer.u8(wireMount[mount.kind])
-  writer.u8(flags(mount))
+  writer.u8(flags(mount) | (own ? wireMountFlag.own : 0))
   writer.u16('mode' in mount ? mount.mode : 0)
   writer.str16(source(mount))
   writer.str16(mount.target)
 }
 
 /** Reads what `writeMount` wrote; throws `frame_invalid` on anything that it would not have written. */
-export function readMount(reader: ByteReader): Mount {
-  const [op, bits, mode, from, target] = [
+export function readMount(reader: ByteReader): Readonly<{ mount: Mount; own: boolean }> {
+  const [op, allBits, mode, from, target] = [
     reader.u8(),
     reader.u8(),
     reader.u16(),
     reader.str16(),
     reader.str16(),
   ]
+  const bits = allBits & ~wireMountFlag.own
   if (!isCleanPath(target)) throw malformed('plan', 'target of a mount')
   const mount = assemble(op, bits, mode, from, target)
   const canonical =
@@ -87,7 +106,7 @@ export function readMount(reader: ByteReader): Mount {
     source(mount) === from &&
     ('mode' in mount ? mount.mode : 0) === mode
   if (!canonical) throw malformed('plan', `mount of operation ${op}`)
-  return mount
+  return { mount, own: bits !== allBits }
 }
 
 function assemble(

@@ -48,9 +48,11 @@ test('plan for profile: a plain one is a dozen mounts', () => {
       'bind /etc/passwd',
       'symlink /lib',
       'symlink /lib64',
+      'directory /proc',
       'proc /proc',
       'bind /proc',
       'symlink /sbin',
+      'directory /tmp',
       'tmpfs /tmp',
       'bind /usr',
     ],
@@ -123,9 +125,9 @@ test('plan for profile: a sysctl that is written lies over the read-only /proc',
   const inProc = mounts.filter(({ target }) => target.startsWith('/proc'))
   assert.deepEqual(
     inProc.map(({ kind, target }) => `${kind} ${target}`),
-    ['proc /proc', 'bind /proc', 'bind /proc/sys/vm/swappiness'],
+    ['directory /proc', 'proc /proc', 'bind /proc', 'bind /proc/sys/vm/swappiness'],
   )
-  assert.ok(inProc[2]?.kind === 'bind' && inProc[2].writable)
+  assert.ok(inProc[3]?.kind === 'bind' && inProc[3].writable)
 })
 
 test('plan for profile: devices that are named come beside the usual ones, none twice', () => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
-import { wireLayout, wireNamespace } from '../protocol/layout.ts'
+import { wireLayout, wireMountFlag, wireNamespace } from '../protocol/layout.ts'
 import { cleanPath } from './fixed-mounts.ts'
-import { maxPathBytes } from './mount.ts'
+import { maxPathBytes, ownMounts } from './mount.ts'
 import type { Mount } from './mount.ts'
 import type { Plan } from './plan.ts'
 import { formatPlan, maxPrepareBytes, parsePlan, planBounds, unlimited } from './plan.ts'
@@ -268,4 +268,23 @@ test('plan: parse takes a size only in its one decimal form', () => {
     bytes[mountAt] = 1
     assert.throws(() => parsePlan(bytes), { code: 'frame_invalid' })
   }
+})
+
+test('plan: own is what each run mounts for itself, its part of /proc, and what lies in its tmpfs', () => {
+  const mounts: readonly Mount[] = [
+    { kind: 'directory', target: cleanPath('/proc'), mode: 0o755 },
+    { kind: 'proc', target: cleanPath('/proc') },
+    { ...bind, source: '/proc/', target: cleanPath('/proc') },
+    { kind: 'tmpfs', target: cleanPath('/tmp'), mode: 0o1777, sizeBytes: 1 },
+    { ...bind, source: cleanPath('/tmp/x'), target: cleanPath('/tmp/x') },
+    { ...bind, source: cleanPath('/tmpx'), target: cleanPath('/tmpx') },
+  ]
+  assert.deepEqual(ownMounts(mounts), [false, true, true, true, true, false])
+})
+
+test('plan: an own mark that the mounts do not say is refused', () => {
+  const bytes = formatPlan({ ...small, mounts: [{ ...bind, source: cleanPath('/b') }] })
+  const at = wireLayout.plan.size + wireLayout.rlimit.size + 1
+  bytes[at] = (bytes[at] ?? 0) | wireMountFlag.own
+  assert.throws(() => parsePlan(bytes), { code: 'frame_invalid' })
 })

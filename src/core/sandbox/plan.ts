@@ -8,7 +8,7 @@ import {
 } from '../protocol/layout.ts'
 import { capabilityNames } from './capabilities.ts'
 import type { Mount } from './mount.ts'
-import { mountProblem, readMount, writeMount } from './mount.ts'
+import { mountProblem, ownMounts, readMount, writeMount } from './mount.ts'
 import { instructionBytes } from './seccomp-program.ts'
 import type { ByteReader, ByteWriter } from './wire-bytes.ts'
 import { malformed, newByteReader, newByteWriter } from './wire-bytes.ts'
@@ -34,7 +34,7 @@ export type Plan = Readonly<{
   /** 0: no limit. */
   timeLimitMs: number
   umask: number
-  /** Bits of `wirePlanFlag`. */
+  /** Bits of `wirePlanFlag`, but for `ownTmp`: that the mounts say. */
   flags: number
   rlimits: readonly Rlimit[]
   /** In the order in which they are made; needs the mount namespace. */
@@ -70,7 +70,8 @@ export function formatPlan(plan: Plan): Uint8Array {
     writer.u64(soft)
     writer.u64(hard)
   }
-  for (const mount of plan.mounts) writeMount(writer, mount)
+  const own = ownMounts(plan.mounts)
+  plan.mounts.forEach((mount, index) => writeMount(writer, mount, own[index] === true))
   writer.raw(plan.seccomp)
   const bytes = writer.bytes()
   if (bytes.length > maxPrepareBytes) {
@@ -90,10 +91,15 @@ export function parsePlan(bytes: Uint8Array): Plan {
   const reader = newByteReader('plan', bytes)
   const head = readHead(reader)
   const rlimits = times(head.rlimitCount, () => readRlimit(reader))
-  const mounts = times(head.mountCount, () => readMount(reader))
+  const entries = times(head.mountCount, () => readMount(reader))
+  const mounts = entries.map(({ mount }) => mount)
+  const own = ownMounts(mounts)
+  if (entries.some((entry, index) => entry.own !== own[index]))
+    throw malformed('plan', 'own mounts')
   const seccomp = reader.raw(head.seccompCount * instructionBytes)
   reader.end()
-  const plan = { ...head.fixed, rlimits, mounts, seccomp }
+  const flags = head.fixed.flags ^ ownTmpFlag(mounts)
+  const plan = { ...head.fixed, flags, rlimits, mounts, seccomp }
   const problem = planProblem(plan)
   if (problem !== undefined) throw malformed('plan', problem)
   return plan
@@ -108,7 +114,7 @@ function writeHead(writer: ByteWriter, plan: Plan): void {
   writer.u32(plan.pidsMax)
   writer.u32(plan.timeLimitMs)
   writer.u32(plan.umask)
-  writer.u32(plan.flags)
+  writer.u32(plan.flags | ownTmpFlag(plan.mounts))
   writer.u16(plan.rlimits.length)
   writer.u16(plan.mounts.length)
   writer.u16(plan.seccomp.length / instructionBytes)
@@ -156,7 +162,7 @@ function planProblem(plan: Plan): string | undefined {
     [plan.capabilities >> BigInt(capabilityNames.length) !== 0n, 'an unknown capability'],
     [plan.landlockScope < 0n || plan.landlockScope > maxLandlockScope, 'an unknown scope'],
     [plan.umask > maxUmask, `umask ${plan.umask}`],
-    [(plan.flags & ~bitsOf(wirePlanFlag)) !== 0, 'an unknown flag'],
+    [(plan.flags & ~(wirePlanFlag.stdinNull | wirePlanFlag.noExec)) !== 0, 'an unknown flag'],
     [rlimits.length > planBounds.rlimits, `${rlimits.length} limits`],
     [new Set(rlimits.map(({ resource }) => resource)).size !== rlimits.length, 'a limit twice'],
     [rlimits.some(({ resource }) => resource > newestResource), 'an unknown limit'],
@@ -169,6 +175,11 @@ function planProblem(plan: Plan): string | undefined {
   const found = problems.find(([applies]) => applies)
   if (found !== undefined) return found[1]
   return mounts.map(mountProblem).find((problem) => problem !== undefined)
+}
+
+function ownTmpFlag(mounts: readonly Mount[]): number {
+  const hasTmp = mounts.some(({ kind, target }) => kind === 'tmpfs' && target === '/tmp')
+  return hasTmp ? wirePlanFlag.ownTmp : 0
 }
 
 function bitsOf(flags: Readonly<Record<string, number>>): number {

@@ -53,13 +53,13 @@ const cases: readonly (readonly [
   [
     'in an own tmpfs parents are made',
     [bind('/tmp/a/b'), tmpfs('/tmp')],
-    [tmpfs('/tmp'), directory('/tmp/a'), bind('/tmp/a/b')],
+    [directory('/tmp'), tmpfs('/tmp'), directory('/tmp/a'), bind('/tmp/a/b')],
   ],
   ['a link below a link is reached through it', [link('/a'), link('/a/b')], [link('/a')]],
   [
     'entries for one target stay in their order',
     [{ kind: 'proc', target: cleanPath('/p') }, bind('/p'), bind('/o')],
-    [bind('/o'), { kind: 'proc', target: cleanPath('/p') }, bind('/p')],
+    [bind('/o'), directory('/p'), { kind: 'proc', target: cleanPath('/p') }, bind('/p')],
   ],
   [
     'a path comes before what is below it, whatever its name sorts like',

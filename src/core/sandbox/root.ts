@@ -34,6 +34,10 @@ export function orderRoot(wanted: readonly Mount[]): readonly Mount[] {
     for (const target of missingParents(covers, mount.target)) {
       make({ kind: 'directory', target, mode: 0o755 })
     }
+    // What each run mounts for itself needs its place in the root that all runs share.
+    if ((mount.kind === 'tmpfs' || mount.kind === 'proc') && !covers.has(mount.target)) {
+      if (around === 'own') ordered.push({ kind: 'directory', target: mount.target, mode: 0o755 })
+    }
     make(mount)
   }
   return ordered

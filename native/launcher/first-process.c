@@ -1,0 +1,74 @@
+/*
+ * first-process.c: step 10 of sandbox.c. The first process of a run's pid namespace: starts the command, passes signals
+ * on, reaps, reports the end. When it ends, the kernel ends whatever else the run has left.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+static volatile int exec_errno;
+
+/* vfork: the child borrows our memory until it has exec'd, so it touches nothing but `exec_errno`. */
+static pid_t start_command(int executable) {
+  pid_t pid = vfork();
+  if (pid == 0) {
+    if (setsid() < 0) _exit(125);
+    set_signals(SIG_UNBLOCK);
+    syscall(SYS_execveat, executable, "", child.argv, child.envp, AT_EMPTY_PATH);
+    exec_errno = errno;
+    _exit(125);
+  }
+  if (pid < 0) child_fail(WIRE_STAGE_CLONE);
+  return pid;
+}
+
+static _Noreturn void tell_end(int status, const struct rusage *usage) {
+  if (exec_errno != 0) {
+    errno = exec_errno;
+    child_fail(WIRE_STAGE_EXEC);
+  }
+  struct report report = {
+      .kind = WIFSIGNALED(status) ? WIRE_END_SIGNALLED : WIRE_END_EXITED,
+      .value = (uint32_t)(WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)),
+      .user_us = (uint64_t)usage->ru_utime.tv_sec * 1000000u + (uint64_t)usage->ru_utime.tv_usec,
+      .system_us = (uint64_t)usage->ru_stime.tv_sec * 1000000u + (uint64_t)usage->ru_stime.tv_usec,
+      .max_rss_kib = (uint64_t)usage->ru_maxrss,
+  };
+  (void)!send(GATE, &report, sizeof report, MSG_NOSIGNAL);
+  _exit(0);
+}
+
+/* Reaps the command's orphans too, and ends with the command itself. */
+static void reap(pid_t command) {
+  int status;
+  struct rusage usage;
+  pid_t ended;
+  while ((ended = wait4(-1, &status, WNOHANG, &usage)) > 0)
+    if (ended == command) tell_end(status, &usage);
+}
+
+_Noreturn void run_command(int executable) {
+  sigset_t all;
+  siginfo_t info;
+  same_file(executable);
+  pid_t command = start_command(executable);
+  /* Nothing of the client's stays open here, or a pipe's reader would wait for us. */
+  if (syscall(SYS_close_range, 0u, 2u, 0) != 0 || close(executable) != 0) child_fail(WIRE_STAGE_STDIO);
+  sigfillset(&all);
+  /* All are blocked, so that none is lost: for the first process of a namespace the kernel drops what has no handler.
+   */
+  for (;;) {
+    int number = sigwaitinfo(&all, &info);
+    if (number == SIGCHLD)
+      reap(command);
+    else if (number > 0 && info.si_pid == 0) /* from outside: the launcher passes a client's signal on */
+      (void)kill(command, number);
+  }
+}
