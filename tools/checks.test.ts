@@ -122,16 +122,17 @@ runCases('sizes', checkSizes, [
 runCases('launcher size', checkLauncherSize, [
   {
     name: 'comments and blank lines do not count',
-    files: { 'native/launcher/a.c': `${'int x;\n'.repeat(2000)}${'/* why\n */\n\n'.repeat(300)}` },
+    files: { 'native/launcher/a.c': `${'int x;\n'.repeat(1500)}${'/* why\n */\n\n'.repeat(300)}` },
     want: [],
   },
   {
     name: 'all files count together',
     files: {
       'native/launcher/a.c': 'int x;\n'.repeat(1000),
-      'native/launcher/b.h': 'int x;\n'.repeat(1001),
+      'native/launcher/b.h': 'int x;\n'.repeat(501),
+      'native/sandbox/a.c': 'int x;\n'.repeat(801),
     },
-    want: [/2001 lines/],
+    want: [/launcher: 1501 lines/, /sandbox: 801 lines/],
   },
   {
     name: 'other programs do not count',

@@ -21,7 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "kernel.h"
+#include "../sandbox/kernel.h"
 #include "launcher.h"
 
 #define PROBLEM(code, title)                                                                                           \
@@ -144,10 +144,9 @@ void door_accept(bool available) {
   if (fd < 0) return; /* EMFILE cannot happen: slots bound our descriptors; the rest is the client's going away */
   struct slot *slot = free_slot();
   if (slot == NULL) slot = &turned_away;
-  int no_fd = -1;
   slot->client = fd;
-  slot->stdio[0] = slot->stdio[1] = slot->stdio[2] = no_fd;
-  slot->pidfd = slot->gate = slot->cgroup = no_fd;
+  slot->stdio[0] = slot->stdio[1] = slot->stdio[2] = -1;
+  slot->process = no_process;
   slot->request_size = slot->ticket_size = 0;
   slot->timed_out = slot->client_gone = slot->failed = false;
   slot->opened_us = 0;
@@ -179,26 +178,6 @@ static int stdio_kind(int fd) {
   if (S_ISSOCK(st.st_mode) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM)
     return WIRE_STDIO_SOCKET;
   return -1;
-}
-
-/* Takes three descriptors with the first bytes; any other number, at any other time, ends the connection (C28). */
-static bool take_descriptors(struct slot *slot, struct msghdr *message) {
-  int fds[4]; /* as many as the control buffer holds; the kernel has closed what did not fit and says MSG_CTRUNC */
-  size_t count = 0;
-  const struct cmsghdr *c = CMSG_FIRSTHDR(message); /* descriptors always come in one message header */
-  if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-    count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-  if (count > 4) count = 4;
-  if (count > 0) memcpy(fds, CMSG_DATA(c), count * sizeof(int));
-  bool fits = (message->msg_flags & MSG_CTRUNC) == 0 &&
-              (count == 0 || (count == 3 && slot->stdio[0] < 0 && slot->state == SLOT_READING));
-  for (size_t i = 0; i < count; i++) {
-    if (fits)
-      slot->stdio[i] = fds[i];
-    else
-      close(fds[i]);
-  }
-  return fits;
 }
 
 static void submit(struct slot *slot, size_t size) {
@@ -246,20 +225,18 @@ static bool take_request(struct slot *slot) {
   return slot->state != SLOT_SUBMITTED || take_signals(slot, slot->request + whole, slot->request_size - whole);
 }
 
+/* Three descriptors come with the first bytes; any other number, at any other time, ends the connection (C28). */
 void door_read(struct slot *slot) {
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(sizeof(int) * 3)];
-  } control;
   uint8_t later[120];
+  int fds[3];
   bool reading = slot->state == SLOT_READING;
-  struct iovec data = {.iov_base = later, .iov_len = sizeof later};
-  if (reading) data = (struct iovec){slot->request + slot->request_size, WIRE_MAX_REQUEST - slot->request_size};
-  struct msghdr message = {
-      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-  ssize_t n = recvmsg(slot->client, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  size_t count = reading && slot->stdio[0] < 0 ? 3 : 0;
+  ssize_t n = reading ? receive_descriptors(slot->client, slot->request + slot->request_size,
+                                            WIRE_MAX_REQUEST - slot->request_size, fds, &count)
+                      : receive_descriptors(slot->client, later, sizeof later, fds, &count);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  bool good = n > 0 && take_descriptors(slot, &message);
+  for (size_t i = 0; i < count; i++) slot->stdio[i] = fds[i];
+  bool good = n > 0 && (count == 0 || count == 3);
   if (good && reading) slot->request_size += (size_t)n;
   if (good) good = reading ? take_request(slot) : take_signals(slot, later, (size_t)n);
   if (!good && slot->state != SLOT_FREE) run_client_gone(slot);

@@ -15,11 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kernel.h"
+#include "../sandbox/kernel.h"
 #include "launcher.h"
 
-struct host host = {.cgroup = -1, .network = -1, .landlock = -1};
-static const char *cgroup_path;
+struct host host;
 
 uint64_t now_us(void) {
   struct timespec now;
@@ -39,30 +38,15 @@ _Noreturn void die(const char *what) {
   char text[448];
   snprintf(text, sizeof text, "%s: %s", what, strerror(errno));
   note(text);
-  host_release();
+  cgroups_close();
   _exit(1);
 }
 
-int write_text(int directory, const char *path, const char *text) {
-  int fd = openat(directory, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return -1;
-  ssize_t n = write(fd, text, strlen(text));
-  int saved = errno;
-  close(fd);
-  errno = saved;
-  return n == (ssize_t)strlen(text) ? 0 : -1;
-}
-
-/* A cgroup of our own where the boot file says, gone again when we end. */
-static void open_cgroup(const char *path) {
-  if (path[0] == 0 || mkdir(path, 0755) != 0) return;
-  cgroup_path = path;
-  host.cgroup = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  if (host.cgroup < 0) return;
-  if (faccessat(host.cgroup, "cgroup.kill", W_OK, 0) == 0) host.features |= WIRE_FEATURE_CGROUP_KILL;
-  /* A child of ours can have limits only if our own cgroup may hand the controllers down. */
-  if (write_text(host.cgroup, "cgroup.subtree_control", "+pids +memory") == 0)
-    host.features |= WIRE_FEATURE_CGROUP_LIMITS;
+/* Moves a descriptor to its place. */
+static bool put(int fd, enum place place) {
+  bool done = fd >= 0 && dup3(fd, (int)place, O_CLOEXEC) >= 0;
+  if (fd >= 0) close(fd);
+  return done;
 }
 
 /* An empty network namespace, made once: making one for each run costs more than all other walls together. */
@@ -72,7 +56,7 @@ static void open_network(void) {
     if (home >= 0) close(home);
     return;
   }
-  host.network = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  host.has_network = put(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), NETWORK);
   if (setns(home, CLONE_NEWNET) != 0) die("leave the empty network namespace");
   close(home);
 }
@@ -81,8 +65,7 @@ static void open_landlock(void) {
   long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (abi < 6) return; /* scopes came with ABI 6, Linux 6.12 */
   struct landlock_ruleset attr = {.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL};
-  host.landlock = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
-  if (host.landlock < 0) return;
+  if (!put((int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0), LANDLOCK)) return;
   host.landlock_scope = attr.scoped;
   host.features |= WIRE_FEATURE_LANDLOCK_SCOPE;
 }
@@ -92,7 +75,7 @@ static uint64_t inode_of(const char *path) {
   return stat(path, &st) == 0 ? st.st_ino : 0;
 }
 
-void host_detect(const char *cgroup) {
+void host_detect(void) {
   host.uid = geteuid();
   host.gid = getegid();
   host.privileged = host.uid == 0;
@@ -106,10 +89,9 @@ void host_detect(const char *cgroup) {
                   WIRE_FEATURE_ROOT_READ_ONLY | WIRE_FEATURE_PRIVATE_TMP | WIRE_FEATURE_CAPABILITIES |
                   WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP | WIRE_FEATURE_RLIMITS;
   if (!host.privileged) host.features |= WIRE_FEATURE_USER_NAMESPACE;
-  open_cgroup(cgroup);
   open_landlock();
   if (host.privileged) open_network();
-  if (host.network >= 0 && host.landlock >= 0) host.features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
+  if (host.has_network && host.landlock_scope != 0) host.features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
 
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
@@ -122,10 +104,4 @@ void host_detect(const char *cgroup) {
     close(pair[0]);
     close(pair[1]);
   }
-}
-
-void host_release(void) {
-  if (host.cgroup >= 0) close(host.cgroup);
-  host.cgroup = -1;
-  if (cgroup_path != NULL) rmdir(cgroup_path);
 }

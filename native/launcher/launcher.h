@@ -8,32 +8,16 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#include "../wire.h"
+#include "../sandbox/sandbox.h"
 
 #define MAX_SLOTS 128u  /* connections and runs together: one request a connection */
 #define MAX_PER_UID 32u /* of them, one uid's */
+#define MAX_SPARES 4u
 #define MAX_TICKET 256u
 #define MAX_REFUSAL 4096u
 #define REQUEST_DEADLINE_MS 2000u /* from accept to a whole request frame */
 #define ANSWER_DEADLINE_MS 40000u /* from SUBMIT to OPEN or REFUSE; a service that takes longer hangs */
 #define HANGUP_GRACE_MS 5000u     /* between SIGHUP and cgroup.kill once a client is gone (DESIGN.md section 5) */
-
-/* ---- cursor.c: bounded reading of bytes that somebody else wrote ---- */
-
-/* `bad` is set by the first read past the end and stays; every value read after that is 0. */
-struct cursor {
-  const uint8_t *at;
-  const uint8_t *end;
-  bool bad;
-};
-
-const uint8_t *take(struct cursor *c, size_t size);
-uint8_t take_u8(struct cursor *c);
-uint16_t take_u16(struct cursor *c);
-uint32_t take_u32(struct cursor *c);
-uint64_t take_u64(struct cursor *c);
-/* Copies `size` bytes and a NUL into `out`; bad if they do not fit or hold a NUL themselves. */
-void take_text(struct cursor *c, size_t size, char *out, size_t capacity);
 
 /* ---- channel.c: frames to and from the two services ---- */
 
@@ -61,85 +45,65 @@ bool channel_receive(struct channel *channel, bool (*handle)(uint16_t kind, stru
 
 /* ---- host.c: what this kernel and this host have ---- */
 
-struct host {
-  uint32_t features; /* enum wire_feature */
-  bool privileged;   /* effective uid 0 */
-  uid_t uid;         /* ours: the only one there is in unprivileged mode */
-  gid_t gid;
-  int cgroup;                             /* our own cgroup v2 directory, or -1 */
-  int null;                               /* /dev/null, to read */
-  int network;                            /* an empty network namespace that runs may share, or -1 */
-  int landlock;                           /* a ruleset with both scopes, or -1 */
-  uint64_t landlock_scope;                /* which LANDLOCK_SCOPE_* bits `landlock` holds */
-  uint64_t user_namespace, pid_namespace; /* inode numbers of our own */
-  struct rlimit limits[RLIM_NLIMITS];     /* ours, which a child begins with */
-};
-
-extern struct host host;
-void host_detect(const char *cgroup); /* where our own cgroup is to be; empty: nowhere */
-void host_release(void);              /* removes our cgroups */
-uint64_t now_ms(void);                /* CLOCK_MONOTONIC */
+void host_detect(void);
+uint64_t now_ms(void); /* CLOCK_MONOTONIC */
 uint64_t now_us(void);
 _Noreturn void die(const char *what); /* prints `what` and errno, exit 1; only before the loop runs */
 void note(const char *text);          /* one line on stderr */
-int write_text(int directory, const char *path, const char *text);
 
-/* ---- mounts.c ---- */
+/* ---- template.c ---- */
 
 /* A namespace with the root of this plan, ready but for what each run has for itself; -1: build it from the plan. */
 int template_for(struct cursor rest, const struct wire_plan *plan);
 void templates_drop(void); /* the host's mounts have changed */
 
-/* ---- the child, between clone and exec: sandbox.c, mounts.c, identity.c, first-process.c ---- */
+/* ---- cgroup.c ---- */
 
-/* Descriptors of a child. Ours are all above these: `clean_start` keeps the places taken. */
-enum place { GATE = 3, EXECUTABLE = 4, PLACES = 6 };
+#define SEATS (MAX_SLOTS + MAX_SPARES)
 
-/* Everything a child needs. Descriptors are the parent's copies; -1 = not there. */
-struct start {
-  struct cursor plan, command;
-  int stdio[3];
-  int template;
-  int gate; /* a run: a byte opens it, struct report comes back */
-  bool service;
-  int bootstrap;   /* a service: where its channels and the exec listener go */
-  int inherit;     /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
-  bool makes_peer; /* a service: makes the channel between broker and executor */
+struct seat {
+  bool taken;
+  int socket, pidfd; /* of its process; 0: there is none */
 };
 
-/* The end of a run, from its first process. */
-struct report {
-  uint32_t kind; /* enum wire_end */
-  uint32_t value;
-  uint32_t stage;
-  uint64_t user_us, system_us, max_rss_kib;
+extern struct seat seats[SEATS];
+
+struct group {
+  int fd; /* the run's directory in v2; -1: none */
+  uint32_t serial;
+  int seat; /* its directories in v1; -1: none */
 };
 
-#define MAX_ARGUMENTS 1024u
+/* Where our own are to be; empty: nowhere. */
+void cgroups_open(const char *unified, const char *pids, const char *memory);
+void cgroups_close(void);
+bool group_make(struct group *group);
+bool seat_join(int seat); /* in the seat's process */
+bool group_limit(const struct group *group, const struct wire_plan *plan);
+bool group_kill(const struct group *group);
+void group_remove(struct group *group);
 
-/* What the child's files share. */
-struct child {
-  int gate; /* GATE once it is there */
-  struct wire_command command;
-  char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
+/* ---- spawn.c ---- */
+
+#define RUN_NAMESPACES (WIRE_NS_PID | WIRE_NS_IPC | WIRE_NS_UTS)
+
+/* A run's first process, as its parent has it; -1: none. */
+struct process {
+  pid_t pid;
+  int pidfd, gate;
+  struct group group;
 };
 
-extern struct child child;
-_Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan);
-/* Reads the fixed part. false: not a plan of this version. */
-bool plan_head(struct cursor *c, struct wire_plan *plan);
-bool may_share_network(const struct wire_plan *plan);
-
-/* All of these end the process with a report on failure. */
-_Noreturn void child_fail(uint32_t stage);
-void child_mounts(struct cursor *c, const struct wire_plan *plan, int template);
-void child_limits(struct cursor *c, const struct wire_plan *plan);
-void child_identity(const struct wire_plan *plan, const struct wire_command *command, const gid_t *groups);
-int child_seccomp(struct cursor *c, const struct wire_plan *plan); /* the exec listener, or -1 */
-void child_user_namespace(const struct wire_command *command);
-void same_file(int fd); /* is the one that the executor hashed */
-void set_signals(int how);
-_Noreturn void run_command(int executable);
+/* `namespaces`: those of enum wire_namespace that a clone makes; `flags`: CLONE_PARENT and the like. */
+pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd);
+/* Takes the body of WIRE_PREPARE apart. false: it is none. */
+bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan);
+extern const struct process no_process;
+/* Hands `body`, that of WIRE_PREPARE, to a process, with the descriptors of `start`. false: errno says why not. */
+bool process_start(struct process *process, struct cursor body, const struct start *start);
+void process_discard(struct process *process);
+void spares_refill(void); /* by one */
+void spares_release(void);
 
 /* ---- run.c: slots, from a request to its end ---- */
 
@@ -157,8 +121,7 @@ struct slot {
   uint32_t generation; /* rises when the slot is freed: an event of one epoll_wait may be for who had it before */
   int client;          /* -1: gone */
   int stdio[3];
-  int pidfd, gate, cgroup; /* -1: none */
-  pid_t pid;
+  struct process process;
   uint64_t run;
   uint64_t deadline_ms; /* CLOCK_MONOTONIC; 0 = none. READING: request; RUNNING: time limit or hang-up */
   uint64_t opened_us;
@@ -177,11 +140,9 @@ struct slot {
 extern struct slot slots[MAX_SLOTS];
 extern uint64_t next_run;                /* rises with each request, never used twice */
 extern const char problem_unavailable[]; /* an RFC 9457 problem, as JSON */
-/* clone3 into the sandbox of `plan`. Returns the child's pid, or -1 with errno. */
-pid_t launch(struct start *start, const struct wire_plan *plan, int cgroup, int *pidfd);
-bool run_prepare(struct cursor *body); /* WIRE_PREPARE */
-bool run_open(struct cursor *body);    /* WIRE_OPEN */
-bool run_refuse(struct cursor *body);  /* WIRE_REFUSE */
+bool run_prepare(struct cursor *body);   /* WIRE_PREPARE */
+bool run_open(struct cursor *body);      /* WIRE_OPEN */
+bool run_refuse(struct cursor *body);    /* WIRE_REFUSE */
 void run_signal(struct slot *slot, uint32_t signal);
 void run_reported(struct slot *slot);
 void run_exited(struct slot *slot);

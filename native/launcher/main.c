@@ -97,6 +97,7 @@ static void channel_event(uint32_t index, uint32_t events) {
   if (!channel_receive(channel, index == EXECUTOR ? from_executor : from_broker))
     services_failed(index == EXECUTOR ? "the executor is gone or out of turn" : "the broker is gone or out of turn");
   if (!listening && services_ready()) {
+    for (uint32_t i = 0; i < MAX_SPARES; i++) spares_refill();
     door_listen();
     listening = true;
     (void)!write(1, "ready\n", 6);
@@ -126,7 +127,7 @@ static void recover(void) {
 
 static bool runs_left(void) {
   for (uint32_t i = 0; i < MAX_SLOTS; i++)
-    if (slots[i].pidfd >= 0 && slots[i].state != SLOT_FREE) return true;
+    if (slots[i].process.pidfd >= 0 && slots[i].state != SLOT_FREE) return true;
   return false;
 }
 
@@ -164,13 +165,13 @@ static void dispatch(const struct epoll_event *event, int signals) {
     if (slot != NULL && slot->client >= 0) client_event(slot, event->events);
     return;
   case WATCH_GATE:
-    if (slot != NULL && slot->gate >= 0) run_reported(slot);
+    if (slot != NULL && slot->process.gate >= 0) run_reported(slot);
     return;
   case WATCH_MOUNTS:
     templates_drop();
     return;
   case WATCH_PROCESS:
-    if (slot != NULL && slot->pidfd >= 0) run_exited(slot);
+    if (slot != NULL && slot->process.pidfd >= 0) run_exited(slot);
     return;
   }
 }
@@ -202,7 +203,7 @@ static void run_loop(int signals) {
  * have started another program in our place. Still every length in it is checked. */
 static void read_boot(const char *path) {
   struct stat st;
-  static char run_path[4096], cgroup_path[4096];
+  static char run_path[4096], cgroup_paths[3][4096];
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0 || fstat(fd, &st) != 0) die(path);
   errno = EPERM;
@@ -213,7 +214,7 @@ static void read_boot(const char *path) {
   if (take_u32(&c) != BOOT_MAGIC || take_u32(&c) != WIRE_VERSION) c.bad = true;
   take_text(&c, take_u16(&c), run_path, sizeof run_path);
   take_text(&c, take_u16(&c), bridge_path, sizeof bridge_path);
-  take_text(&c, take_u16(&c), cgroup_path, sizeof cgroup_path);
+  for (int i = 0; i < 3; i++) take_text(&c, take_u16(&c), cgroup_paths[i], sizeof cgroup_paths[i]);
   for (enum service_name name = EXECUTOR; name <= BROKER; name++) {
     uint32_t plan_size = take_u32(&c);
     const uint8_t *plan = take(&c, plan_size);
@@ -225,7 +226,8 @@ static void read_boot(const char *path) {
   }
   errno = EBADMSG;
   if (c.bad || c.at != c.end) die("boot file");
-  host_detect(cgroup_path);
+  host_detect();
+  cgroups_open(cgroup_paths[0], cgroup_paths[1], cgroup_paths[2]);
   bridge = listen_at(bridge_path, 0666); /* answers questions; runs nothing */
   if (listen(bridge, 128) != 0) die("listen");
   door_open(run_path);
@@ -242,9 +244,10 @@ static int clean_start(void) {
   for (int fd = 0; fd < 3; fd++)
     if (fstat(fd, &st) != 0 && open("/dev/null", O_RDWR) != fd) _exit(1);
   if (syscall(SYS_close_range, 3u, ~0u, 0) != 0) die("close_range");
-  host.null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (host.null < 0 || dup2(host.null, 0) != 0) die("/dev/null");
-  while (host.null >= 0 && host.null < PLACES) host.null = fcntl(host.null, F_DUPFD_CLOEXEC, 0); /* see enum place */
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null < 0 || dup2(null, 0) != 0) die("/dev/null");
+  for (int place = null; place < PLACES; place++)
+    if (place > null && dup3(null, place, O_CLOEXEC) != place) die("/dev/null");
   for (int number = 1; number < 65; number++) sigaction(number, &standard, NULL);
   sigemptyset(&wanted);
   sigaddset(&wanted, SIGTERM);
@@ -263,7 +266,7 @@ int main(int argc, char **argv) {
     note("usage: belladonna-launcher BOOT-FILE (started by `belladonna up`)");
     return 2;
   }
-  for (uint32_t i = 0; i < MAX_SLOTS; i++) slots[i].client = slots[i].pidfd = -1;
+  for (uint32_t i = 0; i < MAX_SLOTS; i++) slots[i].process = no_process;
   for (int i = 0; i < 2; i++) services[i].pidfd = services[i].channel.fd = -1;
   int signals = clean_start();
   loop = epoll_create1(EPOLL_CLOEXEC);
@@ -277,6 +280,7 @@ int main(int argc, char **argv) {
   services_stop(true);
   unlink(bridge_path);
   unlink(argv[1]);
-  host_release();
+  spares_release();
+  cgroups_close();
   return 0;
 }

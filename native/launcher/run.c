@@ -28,6 +28,7 @@
 
 struct slot slots[MAX_SLOTS];
 uint64_t next_run = 1;
+const struct process no_process = {.pidfd = -1, .gate = -1, .group = {.fd = -1, .seat = -1}};
 
 uint32_t slot_tag(const struct slot *slot) { return slot->generation << 8 | (uint32_t)(slot - slots); }
 
@@ -49,33 +50,11 @@ static void close_fd(int *fd) {
 
 /* ---- starting ---- */
 
-static uint64_t clone_flags(const struct wire_plan *plan, bool service) {
-  uint64_t flags = CLONE_PIDFD;
-  if ((plan->namespaces & WIRE_NS_PID) != 0) flags |= CLONE_NEWPID;
-  if ((plan->namespaces & WIRE_NS_IPC) != 0) flags |= CLONE_NEWIPC;
-  if ((plan->namespaces & WIRE_NS_UTS) != 0) flags |= CLONE_NEWUTS;
-  if (!host.privileged && !service) flags |= CLONE_NEWUSER;
-  return flags;
-}
-
-pid_t launch(struct start *start, const struct wire_plan *plan, int cgroup, int *pidfd) {
-  struct clone_arguments {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
-  } arguments = {.flags = clone_flags(plan, start->service), .pidfd = (uintptr_t)pidfd, .exit_signal = SIGCHLD};
-  if (cgroup >= 0) {
-    arguments.flags |= 0x200000000ull; /* CLONE_INTO_CGROUP, Linux 5.7 */
-    arguments.cgroup = (uint64_t)cgroup;
-  }
-  pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
-  if (pid == 0) sandbox_enter(start, plan);
-  return pid;
-}
-
 /*
  * What is in force for a run of this plan once its command starts: every step of sandbox.c ends the run if it fails, so
  * each that the plan asks for and that the host has was taken (DESIGN.md promise 8).
  */
-static uint32_t features_of(const struct wire_plan *plan, bool limited) {
+static uint32_t features_of(const struct wire_plan *plan) {
   static const struct {
     uint32_t asked, feature;
   } by_namespace[] = {{WIRE_NS_PID, WIRE_FEATURE_PID_NAMESPACE},
@@ -92,23 +71,8 @@ static uint32_t features_of(const struct wire_plan *plan, bool limited) {
     features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
   if (plan->landlock_scope != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_SCOPE;
   if (plan->rlimit_count > 0) features |= WIRE_FEATURE_RLIMITS;
-  if (limited) features |= WIRE_FEATURE_CGROUP_LIMITS;
-  return features | (host.features & (WIRE_FEATURE_CGROUP_KILL | WIRE_FEATURE_USER_NAMESPACE));
-}
-
-/* The run's own cgroup. Limits go in where this host has the controllers; `limited` says whether it has. */
-static int make_cgroup(uint64_t run, const struct wire_plan *plan, bool *limited) {
-  char name[32], value[32];
-  if (host.cgroup < 0) return -1;
-  snprintf(name, sizeof name, "run-%llu", (unsigned long long)run);
-  if (mkdirat(host.cgroup, name, 0755) != 0) return -1;
-  int fd = openat(host.cgroup, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0 || (host.features & WIRE_FEATURE_CGROUP_LIMITS) == 0) return fd;
-  snprintf(value, sizeof value, "%u", plan->pids_max);
-  *limited = plan->pids_max == 0 || write_text(fd, "pids.max", value) == 0;
-  snprintf(value, sizeof value, "%llu", (unsigned long long)plan->memory_max);
-  if (plan->memory_max != 0 && write_text(fd, "memory.max", value) != 0) *limited = false;
-  return fd;
+  return features |
+         (host.features & (WIRE_FEATURE_CGROUP_KILL | WIRE_FEATURE_CGROUP_LIMITS | WIRE_FEATURE_USER_NAMESPACE));
 }
 
 static void start_failed(struct slot *slot, uint32_t stage) {
@@ -116,48 +80,28 @@ static void start_failed(struct slot *slot, uint32_t stage) {
   slot->last = (struct report){.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
 }
 
-static void prepare(struct slot *slot, struct start *start, const struct wire_plan *plan) {
-  int gate[2];
-  bool limited = false;
-  slot->cgroup = make_cgroup(slot->run, plan, &limited);
-  if (host.cgroup >= 0 && slot->cgroup < 0) return start_failed(slot, WIRE_STAGE_CGROUP);
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) != 0) return start_failed(slot, WIRE_STAGE_CAPACITY);
-  start->gate = gate[1];
-  memcpy(start->stdio, slot->stdio, sizeof start->stdio);
-  slot->features = features_of(plan, limited);
-  slot->pid = launch(start, plan, slot->cgroup, &slot->pidfd);
-  int error = errno;
-  close(gate[1]);
-  slot->gate = gate[0];
-  if (slot->pid < 0) {
-    slot->pidfd = -1;
-    errno = error;
-    return start_failed(slot, WIRE_STAGE_CLONE);
-  }
-  watch(slot->gate, WATCH_GATE, slot_tag(slot), EPOLLIN);
-  watch(slot->pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
-}
-
 bool run_prepare(struct cursor *body) {
   struct wire_prepare frame;
   struct wire_plan plan;
-  struct start start = {.bootstrap = -1, .inherit = -1, .template = -1};
-  const uint8_t *bytes = take(body, sizeof frame);
-  if (bytes == NULL) return false;
-  memcpy(&frame, bytes, sizeof frame);
-  const uint8_t *plan_bytes = take(body, frame.plan_size), *command_bytes = take(body, frame.command_size);
-  if (body->bad || body->at != body->end || frame.run >= next_run) return false;
-  start.plan = (struct cursor){.at = plan_bytes, .end = plan_bytes + frame.plan_size};
-  start.command = (struct cursor){.at = command_bytes, .end = command_bytes + frame.command_size};
-  if (!plan_head(&start.plan, &plan)) return false;
-
+  struct start start;
+  const struct cursor whole = *body;
+  if (!take_prepare(body, &frame, &start, &plan) || frame.run >= next_run) return false;
   struct slot *slot = find_run(frame.run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
   if (slot->state != SLOT_SUBMITTED) return false;
-  start.template = template_for(start.plan, &plan);
   slot->state = SLOT_PREPARED;
   slot->time_limit_ms = plan.time_limit_ms;
-  prepare(slot, &start, &plan);
+  slot->features = features_of(&plan);
+  start.template = template_for(start.plan, &plan);
+  memcpy(start.stdio, slot->stdio, sizeof start.stdio);
+  if (!process_start(&slot->process, whole, &start)) {
+    slot->process = no_process;
+    start_failed(slot, WIRE_STAGE_CLONE);
+  } else {
+    if (!group_limit(&slot->process.group, &plan)) start_failed(slot, WIRE_STAGE_CGROUP);
+    watch(slot->process.gate, WATCH_GATE, slot_tag(slot), EPOLLIN);
+    watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
+  }
   for (int i = 0; i < 3; i++) close_fd(&slot->stdio[i]);
   return true;
 }
@@ -165,9 +109,8 @@ bool run_prepare(struct cursor *body) {
 /* ---- ending ---- */
 
 static void kill_run(struct slot *slot) {
-  if (slot->pidfd < 0) return;
-  if (slot->cgroup >= 0 && write_text(slot->cgroup, "cgroup.kill", "1") == 0) return;
-  (void)syscall(SYS_pidfd_send_signal, slot->pidfd, SIGKILL, NULL,
+  if (slot->process.pidfd < 0 || group_kill(&slot->process.group)) return;
+  (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, SIGKILL, NULL,
                 0); /* the first of its pid namespace takes all along */
 }
 
@@ -206,7 +149,7 @@ static void finish(struct slot *slot, uint32_t kind) {
   slot->deadline_ms = 0;
   tell_services(slot->run, &slot->last, kind, slot->opened_us == 0 ? 0 : slot->features, wall_us);
   if (kind != WIRE_END_EXITED && kind != WIRE_END_SIGNALLED) kill_run(slot); /* else its first process has ended */
-  if (slot->pidfd < 0) slot_release(slot);
+  if (slot->process.pidfd < 0) slot_release(slot);
 }
 
 void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
@@ -224,11 +167,11 @@ void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
 /* A slot that never ran lets go of its client; what was prepared is killed and waited for. */
 static void abandon(struct slot *slot) {
   close_fd(&slot->client);
-  close_fd(&slot->gate);
+  close_fd(&slot->process.gate);
   slot->state = SLOT_ENDED;
   slot->deadline_ms = 0;
   kill_run(slot);
-  if (slot->pidfd < 0) slot_release(slot);
+  if (slot->process.pidfd < 0) slot_release(slot);
 }
 
 bool run_refuse(struct cursor *body) {
@@ -266,13 +209,14 @@ bool run_open(struct cursor *body) {
   slot->state = SLOT_RUNNING;
   slot->opened_us = now_us();
   slot->deadline_ms = slot->time_limit_ms == 0 ? 0 : now_ms() + slot->time_limit_ms;
-  (void)!send(slot->gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* EPIPE: it is dead, and its pidfd says so */
+  (void)!send(slot->process.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* EPIPE: it is dead, and its pidfd says so */
+  spares_refill(); /* now, while the command starts on another processor and nobody waits for us */
   return true;
 }
 
 void run_signal(struct slot *slot, uint32_t signal) {
   if (slot->state == SLOT_RUNNING) {
-    (void)syscall(SYS_pidfd_send_signal, slot->pidfd, (int)signal, NULL, 0);
+    (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, (int)signal, NULL, 0);
   } else if (signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT) {
     run_client_gone(slot);
   }
@@ -283,7 +227,7 @@ void run_client_gone(struct slot *slot) {
   if (slot->state == SLOT_READING) {
     slot_release(slot);
   } else if (slot->state == SLOT_RUNNING && !slot->client_gone) {
-    (void)syscall(SYS_pidfd_send_signal, slot->pidfd, SIGHUP, NULL, 0);
+    (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, SIGHUP, NULL, 0);
     uint64_t end_ms = now_ms() + HANGUP_GRACE_MS;
     if (slot->deadline_ms == 0 || end_ms < slot->deadline_ms) slot->deadline_ms = end_ms;
   }
@@ -305,9 +249,9 @@ void run_expired(struct slot *slot) {
 
 void run_reported(struct slot *slot) {
   struct report report;
-  ssize_t n = recv(slot->gate, &report, sizeof report, MSG_DONTWAIT);
+  ssize_t n = recv(slot->process.gate, &report, sizeof report, MSG_DONTWAIT);
   if (n != (ssize_t)sizeof report) { /* end of file: the pidfd tells the rest */
-    close_fd(&slot->gate);
+    close_fd(&slot->process.gate);
     return;
   }
   slot->last = report;
@@ -321,7 +265,7 @@ void run_reported(struct slot *slot) {
 
 void run_exited(struct slot *slot) {
   siginfo_t info;
-  if (slot->gate >= 0) run_reported(slot); /* what it sent last may still be there */
+  if (slot->process.gate >= 0) run_reported(slot); /* what it sent last may still be there */
   if (slot->state == SLOT_RUNNING) {
     slot->last.value = SIGKILL;
     finish(slot, slot->timed_out ? WIRE_END_TIMED_OUT : WIRE_END_SIGNALLED);
@@ -329,8 +273,8 @@ void run_exited(struct slot *slot) {
     errno = ECHILD;
     start_failed(slot, WIRE_STAGE_CLONE);
   }
-  waitid(P_PIDFD, (id_t)slot->pidfd, &info, WEXITED);
-  close_fd(&slot->pidfd);
+  waitid(P_PIDFD, (id_t)slot->process.pidfd, &info, WEXITED);
+  close_fd(&slot->process.pidfd);
   if (slot->state == SLOT_ENDED) slot_release(slot);
 }
 
@@ -348,16 +292,11 @@ void run_lose_all(void) {
 }
 
 void slot_release(struct slot *slot) {
-  char name[32];
   close_fd(&slot->client);
-  close_fd(&slot->gate);
-  close_fd(&slot->pidfd);
+  close_fd(&slot->process.gate);
+  close_fd(&slot->process.pidfd);
   for (int i = 0; i < 3; i++) close_fd(&slot->stdio[i]);
-  if (slot->cgroup >= 0) {
-    close_fd(&slot->cgroup);
-    snprintf(name, sizeof name, "run-%llu", (unsigned long long)slot->run);
-    if (unlinkat(host.cgroup, name, AT_REMOVEDIR) != 0) note("a run's cgroup could not be removed");
-  }
+  group_remove(&slot->process.group);
   slot->generation++;
   slot->state = SLOT_FREE;
 }

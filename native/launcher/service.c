@@ -33,24 +33,12 @@ void services_describe(enum service_name name, struct cursor plan, struct cursor
 
 bool services_ready(void) { return services[EXECUTOR].ready && services[BROKER].ready; }
 
-/* Receives what `send_up` in sandbox.c sent: the channel, the exec listener, and perhaps the peers' channel. */
+/* Receives what `start_service` in sandbox.c sent: the channel, the exec listener, and perhaps the peers' channel. */
 static size_t receive_up(int bootstrap, int *fds, size_t most) {
   char byte;
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(sizeof(int) * 4)];
-  } control;
-  struct iovec data = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr message = {
-      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   struct pollfd ready = {.fd = bootstrap, .events = POLLIN};
-  if (poll(&ready, 1, START_DEADLINE_MS) != 1 || recvmsg(bootstrap, &message, MSG_CMSG_CLOEXEC) != 1) return 0;
-  struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-  if (c == NULL || c->cmsg_type != SCM_RIGHTS) return 0;
-  size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-  if (count > most) return 0;
-  memcpy(fds, CMSG_DATA(c), count * sizeof(int));
-  return count;
+  if (poll(&ready, 1, START_DEADLINE_MS) != 1 || receive_descriptors(bootstrap, &byte, 1, fds, &most) != 1) return 0;
+  return most;
 }
 
 /*
@@ -87,7 +75,12 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
                         .inherit = name == BROKER ? bridge_listener : *peer,
                         .makes_peer = name == BROKER};
   bool known = plan_head(&start.plan, &plan) && (plan.flags & WIRE_PLAN_NO_EXEC) != 0;
-  service->pid = known ? launch(&start, &plan, -1, &service->pidfd) : -1;
+  service->pid = known ? clone_child(plan.namespaces, 0, -1, &service->pidfd) : -1;
+  if (service->pid == 0) {
+    take_stdio(&start, &plan);
+    child_begin(&start);
+    sandbox_enter(&start, &plan);
+  }
   close(bootstrap[1]);
   if (service->pid < 0) service->pidfd = -1;
   size_t count = service->pid < 0 ? 0 : receive_up(bootstrap[0], fds, 3);

@@ -12,7 +12,7 @@ import type { ServiceMount } from '../core/sandbox/plan-for-service.ts'
 import { formatPlan } from '../core/sandbox/plan.ts'
 import type { Plan } from '../core/sandbox/plan.ts'
 import { brokerIdentity } from './broker-identity.ts'
-import { newCgroupPath } from './cgroup.ts'
+import { newCgroupPaths } from './cgroup.ts'
 import { findCheckout } from './checkout.ts'
 import type { Checkout } from './checkout.ts'
 import { holdDirectory } from './directory.ts'
@@ -54,7 +54,7 @@ export function prepareBridge(options: BridgeOptions): PreparedBridge {
   const boot = formatBoot({
     runSocket: paths.runSocket,
     bridgeSocket: paths.bridgeSocket,
-    cgroup: newCgroupPath(),
+    cgroups: newCgroupPaths(),
     executor: executorService(options, checkout, own),
     broker: brokerService(options, checkout, paths, broker),
   })

@@ -1,21 +1,36 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import type { CgroupPaths } from '../core/protocol/boot.ts'
 
 /**
- * Path for a new cgroup v2 below the one that we are in, or the empty string where the host has no cgroup v2 mount.
+ * Paths for new cgroups below those that we are in; empty where the host does not have that hierarchy.
  *
- * Under systemd ours is the unit's, which `Delegate=yes` hands to us; by hand it is the caller's.
+ * Under systemd ours is the unit's, which `Delegate=yes` hands to us; by hand it is the caller's. On a hybrid host v2 has
+ * no controllers, and those of v1 stand beside it.
+ *
+ * @see cgroups(7), proc_pid_cgroup(5)
  */
-export function newCgroupPath(
+export function newCgroupPaths(
   mounts: string = readFileSync('/proc/self/mounts', 'utf8'),
   own: string = readFileSync('/proc/self/cgroup', 'utf8'),
-): string {
-  const mount = mounts
-    .split('\n')
-    .map((line) => line.split(' '))
-    .find((fields) => fields[2] === 'cgroup2')?.[1]
-  const place = own.split('\n').find((line) => line.startsWith('0::/'))
-  if (mount === undefined || place === undefined) return ''
-  const below = place.slice('0::'.length).replace(/\/$/, '')
-  return `${mount}${below}/belladonna.${randomBytes(4).toString('hex')}`
+): CgroupPaths {
+  const name = `belladonna.${randomBytes(4).toString('hex')}`
+  const mounted = mounts.split('\n').map((line) => line.split(' '))
+  const places = own.split('\n').map((line) => line.split(':'))
+  const pathIn = (type: string, controller: string): string => {
+    const mount = mounted.find(
+      ([, , kind, options = '']) =>
+        kind === type && (controller === '' || options.split(',').includes(controller)),
+    )?.[1]
+    const place = places.find(([hierarchy, controllers = '']) =>
+      controller === '' ? hierarchy === '0' : controllers.split(',').includes(controller),
+    )
+    if (mount === undefined || place === undefined) return ''
+    return `${mount}${place.slice(2).join(':').replace(/\/$/, '')}/${name}`
+  }
+  return {
+    unified: pathIn('cgroup2', ''),
+    pids: pathIn('cgroup', 'pids'),
+    memory: pathIn('cgroup', 'memory'),
+  }
 }

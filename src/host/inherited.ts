@@ -1,6 +1,6 @@
 import { otherSideEnded } from './channel.ts'
 
-/** Descriptors that the launcher gives to its services (native/launcher/sandbox.c, `start_service`). */
+/** Descriptors that the launcher gives to its services (native/sandbox/sandbox.c, `start_service`). */
 export const inherited = { launcher: 3, peer: 4, bridgeListener: 5 } as const
 
 /** Prints why a service cannot go on, and ends it. The launcher then ends its peer and all runs, and starts both anew. */

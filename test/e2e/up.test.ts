@@ -12,7 +12,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { newCgroupPath } from '../../src/host/cgroup.ts'
+import { newCgroupPaths } from '../../src/host/cgroup.ts'
 import { checkout, exitOf, readProc, run, runAs, until } from '../support/bridge.ts'
 
 const skip = process.geteuid?.() !== 0
@@ -21,10 +21,13 @@ const example = join(checkout, 'packaging/policy/example.toml')
 
 type Up = AsyncDisposable & Readonly<{ root: string; said: () => string }>
 
-/** Where the host has cgroup v2: the directories that launchers made. */
+/** The directories that launchers made, in cgroup v2 and in the hierarchies of v1. */
 function cgroupsOfOurs(): readonly string[] {
-  const below = newCgroupPath().replace(/\/[^/]*$/, '')
-  return below === '' ? [] : readdirSync(below).filter((name) => name.startsWith('belladonna.'))
+  return Object.values(newCgroupPaths())
+    .filter((path) => path !== '')
+    .map((path) => path.replace(/\/[^/]*$/, ''))
+    .flatMap((below) => readdirSync(below).map((name) => `${below}/${name}`))
+    .filter((path) => /\/belladonna\.[^/]*$/.test(path))
 }
 
 async function startUp(root: string, program = belladonna): Promise<Up> {

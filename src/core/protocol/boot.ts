@@ -4,12 +4,15 @@ import { wireVersion } from './layout.ts'
 /** What the launcher needs to know of one service: PLAN and COMMAND bytes (spec/plan.md). */
 export type BootService = Readonly<{ plan: Uint8Array; command: Uint8Array }>
 
+/** In cgroup v2, and in the v1 hierarchies of the two controllers that limit runs. */
+export type CgroupPaths = Readonly<{ unified: string; pids: string; memory: string }>
+
 /** What `belladonna up` leaves for the launcher. */
 export type Boot = Readonly<{
   runSocket: string
   bridgeSocket: string
-  /** A cgroup v2 directory that the launcher makes for itself; empty where the host has none for us. */
-  cgroup: string
+  /** Directories that the launcher makes for itself; empty where the host has none for us. */
+  cgroups: CgroupPaths
   executor: BootService
   broker: BootService
 }>
@@ -20,7 +23,7 @@ const magic = 0x3142_4442 // "BDB1"
 export function formatBoot({
   runSocket,
   bridgeSocket,
-  cgroup,
+  cgroups,
   executor,
   broker,
 }: Boot): Uint8Array {
@@ -29,7 +32,7 @@ export function formatBoot({
   writeU32(writer, wireVersion)
   writeText16(writer, runSocket)
   writeText16(writer, bridgeSocket)
-  writeText16(writer, cgroup)
+  for (const path of [cgroups.unified, cgroups.pids, cgroups.memory]) writeText16(writer, path)
   for (const { plan, command } of [executor, broker]) {
     writeU32(writer, plan.length)
     writeBytes(writer, plan)

@@ -15,7 +15,7 @@
 #include <linux/seccomp.h>
 #include <linux/securebits.h>
 
-#include "launcher.h"
+#include "sandbox.h"
 
 /* Unprivileged mode: whoever the action runs as inside is the caller outside, and nobody else exists. */
 void child_user_namespace(const struct wire_command *command) {

@@ -1,7 +1,7 @@
 /*
  * sandbox.c: the child's way from clone to exec. Its order is its meaning:
  *
- *   1. its own session, all signals blocked, its own 0, 1, 2
+ *   1. its own 0, 1, 2, and no descriptor but the places; its own session. A spare waits here
  *   2. user namespace map (unprivileged mode only), network, cgroup namespace
  *   3. the new root, then pivot_root: from here on no path of the host can be named
  *   4. limits
@@ -32,18 +32,18 @@
 #include <linux/if.h>
 
 #include "kernel.h"
-#include "launcher.h"
+#include "sandbox.h"
 
 #define MAX_TEXT WIRE_MAX_FRAME
 
-struct child child = {.gate = -1};
+struct child child;
 static gid_t groups[WIRE_MAX_GROUPS];
 static char executable_path[4096], working_directory[4096];
 static char text[MAX_TEXT]; /* argv and environment, each ending in NUL */
 
 _Noreturn void child_fail(uint32_t stage) {
   struct report report = {.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
-  if (child.gate >= 0) (void)!send(child.gate, &report, sizeof report, MSG_NOSIGNAL);
+  if (child.reports) (void)!send(GATE, &report, sizeof report, MSG_NOSIGNAL);
   _exit(125);
 }
 
@@ -83,13 +83,24 @@ static void read_command(struct cursor *c) {
   }
 }
 
-/* Step 1. The launcher's own descriptors are all above PLACES (`clean_start`), so nothing is overwritten here. */
-static void take_stdio(struct start *start, const struct wire_plan *plan) {
-  if ((plan->flags & WIRE_PLAN_STDIN_NULL) != 0) start->stdio[0] = host.null;
+void take_stdio(struct start *start, const struct wire_plan *plan) {
+  if ((plan->flags & WIRE_PLAN_STDIN_NULL) != 0) start->stdio[0] = NULL_DEVICE;
   for (int i = 0; i < 3; i++)
     if (dup2(start->stdio[i], i) < 0) child_fail(WIRE_STAGE_STDIO);
-  if (start->gate >= 0 && dup3(start->gate, GATE, O_CLOEXEC) < 0) child_fail(WIRE_STAGE_STDIO);
-  if (start->gate >= 0) child.gate = GATE;
+}
+
+/* Step 1. All of these come from above the places, so nothing is overwritten. */
+void child_begin(const struct start *start) {
+  const struct {
+    int from, to;
+  } wanted[] = {
+      {start->gate, GATE}, {start->template, TEMPLATE}, {start->bootstrap, BOOTSTRAP}, {start->inherit, INHERIT}};
+  set_signals(SIG_BLOCK);
+  for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+    if (wanted[i].from >= 0 && dup3(wanted[i].from, wanted[i].to, O_CLOEXEC) < 0) _exit(125);
+  child.reports = start->gate >= 0;
+  if (syscall(SYS_close_range, PLACES, ~0u, 0) != 0) child_fail(WIRE_STAGE_STDIO);
+  if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) child_fail(WIRE_STAGE_CLONE);
 }
 
 static void raise_loopback(void) {
@@ -102,13 +113,13 @@ static void raise_loopback(void) {
 /* Step 2. */
 static void enter_network(const struct wire_plan *plan) {
   if ((plan->namespaces & WIRE_NS_NETWORK) == 0) return;
-  int entered = may_share_network(plan) ? setns(host.network, CLONE_NEWNET) : unshare(CLONE_NEWNET);
+  int entered = may_share_network(plan) ? setns(NETWORK, CLONE_NEWNET) : unshare(CLONE_NEWNET);
   if (entered != 0) child_fail(WIRE_STAGE_NETWORK);
   if ((plan->namespaces & WIRE_NS_LOOPBACK) != 0) raise_loopback();
 }
 
 bool may_share_network(const struct wire_plan *plan) {
-  return host.network >= 0 && (plan->namespaces & WIRE_NS_NETWORK_OWN) == 0 &&
+  return host.has_network && (plan->namespaces & WIRE_NS_NETWORK_OWN) == 0 &&
          (host.landlock_scope & plan->landlock_scope & LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET) != 0;
 }
 
@@ -145,8 +156,8 @@ static int keep_descriptors(int executable) {
 
 /* Step 7, first half. */
 static void enter_landlock(const struct wire_plan *plan) {
-  if (plan->landlock_scope == 0 || host.landlock < 0) return;
-  if (syscall(SYS_landlock_restrict_self, host.landlock, 0) != 0) child_fail(WIRE_STAGE_LANDLOCK);
+  if ((plan->landlock_scope & host.landlock_scope) == 0) return;
+  if (syscall(SYS_landlock_restrict_self, LANDLOCK, 0) != 0) child_fail(WIRE_STAGE_LANDLOCK);
 }
 
 void set_signals(int how) {
@@ -166,46 +177,22 @@ static void wait_at_gate(void) {
 
 /* ---- services ---- */
 
-/* Sends descriptors to the launcher over the bootstrap socket. */
-static void send_up(int bootstrap, const int *fds, size_t count) {
-  char byte = (char)count;
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(sizeof(int) * 4)];
-  } control = {0};
-  struct iovec data = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr message = {.msg_iov = &data,
-                           .msg_iovlen = 1,
-                           .msg_control = &control,
-                           .msg_controllen = (socklen_t)CMSG_SPACE(sizeof(int) * count)};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = (socklen_t)CMSG_LEN(sizeof(int) * count);
-  memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
-  if (sendmsg(bootstrap, &message, MSG_NOSIGNAL) != 1) child_fail(WIRE_STAGE_STDIO);
-}
-
 /*
  * Steps 7, 8 and 10 of a service. Its channels are made here, after the drop: who passes one of them to a stranger who
  * asks SO_PEERCRED shows the service's ids, never root's. The exec below waits for the launcher's answer on the
  * listener; the launcher then closes it, and every later execve in this process ends with ENOSYS.
  */
 static _Noreturn void start_service(struct start *start, const struct wire_plan *plan, int executable) {
-  int up[2] = {-1, -1}, peer[2] = {-1, -1}, fds[4];
-  size_t count = 0;
+  int up[2] = {-1, -1}, peer[2] = {-1, -1};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, up) != 0) child_fail(WIRE_STAGE_STDIO);
   if (start->makes_peer && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, peer) != 0) child_fail(WIRE_STAGE_STDIO);
-  int listener = child_seccomp(&start->plan, plan);
-  fds[count++] = up[0];
-  if (listener >= 0) fds[count++] = listener;
-  if (start->makes_peer) fds[count++] = peer[0];
-  send_up(start->bootstrap, fds, count);
+  const int fds[3] = {up[0], child_seccomp(&start->plan, plan), peer[0]};
+  if (!send_descriptors(BOOTSTRAP, "U", 1, fds, start->makes_peer ? 3 : 2)) child_fail(WIRE_STAGE_STDIO);
   /* To where Node finds them: 3 launcher, 4 the other service, 5 the broker's listener. */
-  if (dup2(up[1], 3) < 0 || dup2(start->makes_peer ? peer[1] : start->inherit, 4) < 0) _exit(125);
-  if (start->makes_peer ? dup2(start->inherit, 5) < 0 : close(5) != 0) _exit(125);
-  executable = dup3(executable, PLACES, O_CLOEXEC);
-  if (executable < 0 || syscall(SYS_close_range, PLACES + 1, ~0u, 0) != 0) _exit(125);
+  if (dup2(up[1], 3) < 0 || dup2(start->makes_peer ? peer[1] : INHERIT, 4) < 0) _exit(125);
+  if (start->makes_peer ? dup2(INHERIT, 5) < 0 : close(5) != 0) _exit(125);
+  executable = dup3(executable, 6, O_CLOEXEC);
+  if (executable < 0 || syscall(SYS_close_range, 7u, ~0u, 0) != 0) _exit(125);
   set_signals(SIG_UNBLOCK);
   same_file(executable);
   syscall(SYS_execveat, executable, "", child.argv, child.envp, AT_EMPTY_PATH);
@@ -213,11 +200,7 @@ static _Noreturn void start_service(struct start *start, const struct wire_plan 
 }
 
 _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) {
-  child.gate = start->gate;
-  set_signals(SIG_BLOCK);
   read_command(&start->command);
-  if (setsid() < 0) child_fail(WIRE_STAGE_CLONE);
-  take_stdio(start, plan);
   if (!host.privileged && !start->service) child_user_namespace(&child.command);
   enter_network(plan);
   if ((plan->namespaces & WIRE_NS_CGROUP) != 0 && unshare(CLONE_NEWCGROUP) != 0) child_fail(WIRE_STAGE_CGROUP);

@@ -23,17 +23,11 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 
-#include "launcher.h"
-
-struct entry {
-  uint8_t op, flags;
-  uint16_t mode;
-  char source[4096], target[4096];
-};
+#include "sandbox.h"
 
 static int old_root, new_root;
 
-static bool is_of_new_proc(const struct entry *entry) {
+bool is_of_new_proc(const struct entry *entry) {
   return entry->op == WIRE_MOUNT_BIND && strncmp(entry->source, "/proc/", 6) == 0;
 }
 
@@ -161,7 +155,7 @@ static void apply(const struct entry *entry) {
   }
 }
 
-static bool take_entry(struct cursor *c, struct entry *entry) {
+bool take_entry(struct cursor *c, struct entry *entry) {
   entry->op = take_u8(c);
   entry->flags = take_u8(c);
   entry->mode = take_u16(c);
@@ -202,89 +196,6 @@ static void leave_old_root(void) {
     child_fail(WIRE_STAGE_MOUNT);
 }
 
-/* ---- templates ---- */
-
-/* Of a directory what is in it is always as it is now. That each source is still the same file is compared before each
- * run (`identity_of_sources`), and every change of our mount table drops all templates (`templates_drop`). */
-struct template {
-  int fd; /* the mount namespace; -1: there is none, and each run builds for itself */
-  uint64_t sources;
-  size_t size; /* 0: free */
-  uint8_t plan[16384];
-};
-
-static struct template templates[16];
-
-/* In a process of its own: builds, says so, and waits to be let go. */
-static _Noreturn void build_template(struct cursor mounts, const struct wire_plan *plan, int channel) {
-  umask(0);
-  begin_root();
-  apply_entries(&mounts, plan, 0);
-  leave_old_root();
-  char byte = 0;
-  if (write(channel, &byte, 1) == 1) (void)!read(channel, &byte, 1);
-  _exit(0);
-}
-
-static void make_template(struct template *template, struct cursor mounts, const struct wire_plan *plan) {
-  int channel[2];
-  char path[64], byte;
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0) return;
-  pid_t pid = fork();
-  if (pid == 0 && close(channel[0]) == 0) build_template(mounts, plan, channel[1]); /* our end alone lets it go */
-  close(channel[1]);
-  if (pid > 0 && read(channel[0], &byte, 1) == 1) {
-    snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)pid);
-    template->fd = open(path, O_RDONLY | O_CLOEXEC);
-  }
-  close(channel[0]);
-  if (pid > 0) waitpid(pid, NULL, 0);
-}
-
-/* Which files the sources are now. 0: not a plan for a template, since a run has something of the host for itself. */
-static uint64_t identity_of_sources(struct cursor mounts, const struct wire_plan *plan) {
-  static struct entry entry;
-  uint64_t identity = 1;
-  for (uint16_t i = 0; i < plan->mount_count; i++) {
-    struct stat st = {0};
-    if (!take_entry(&mounts, &entry)) return 0;
-    bool of_host = (entry.op == WIRE_MOUNT_BIND || entry.op == WIRE_MOUNT_DEVICE) && !is_of_new_proc(&entry);
-    if (of_host && (entry.flags & WIRE_MOUNT_OWN) != 0) return 0;
-    if (of_host) (void)lstat(entry.source, &st);
-    identity = (identity ^ (st.st_dev * 1000003u ^ st.st_ino)) * 0x9e3779b97f4a7c15u | 1u;
-  }
-  return identity;
-}
-
-static void drop(struct template *template) {
-  if (template->size > 0 && template->fd >= 0) close(template->fd);
-  template->size = 0;
-}
-
-void templates_drop(void) {
-  for (size_t i = 0; i < sizeof templates / sizeof templates[0]; i++) drop(&templates[i]);
-}
-
-int template_for(struct cursor rest, const struct wire_plan *plan) {
-  static size_t oldest;
-  size_t size = (size_t)(rest.end - rest.at), at = 0;
-  const uint8_t *bytes = rest.at;
-  if (!host.privileged || (plan->namespaces & WIRE_NS_MOUNT) == 0 || size > sizeof templates[0].plan) return -1;
-  (void)take(&rest, plan->rlimit_count * sizeof(struct wire_rlimit));
-  uint64_t sources = identity_of_sources(rest, plan);
-  if (sources == 0) return -1;
-  while (at < 16 && (templates[at].size != size || memcmp(templates[at].plan, bytes, size) != 0)) at++;
-  if (at < 16 && templates[at].sources == sources) return templates[at].fd;
-  struct template *template = &templates[at < 16 ? at : oldest++ % 16];
-  drop(template);
-  memcpy(template->plan, bytes, size);
-  template->size = size;
-  template->sources = sources;
-  template->fd = -1;
-  make_template(template, rest, plan);
-  return template->fd;
-}
-
 void child_mounts(struct cursor *c, const struct wire_plan *plan, int template) {
   umask(0); /* the plan says every mode; its own umask comes with the limits */
   if ((plan->namespaces & WIRE_NS_MOUNT) == 0) {
@@ -302,4 +213,15 @@ void child_mounts(struct cursor *c, const struct wire_plan *plan, int template) 
     apply_entries(c, plan, -1);
     leave_old_root();
   }
+}
+
+/* In a process of its own: builds, says so, and waits to be let go. */
+_Noreturn void child_template(struct cursor mounts, const struct wire_plan *plan, int channel) {
+  umask(0);
+  begin_root();
+  apply_entries(&mounts, plan, 0);
+  leave_old_root();
+  char byte = 0;
+  if (write(channel, &byte, 1) == 1) (void)!read(channel, &byte, 1);
+  _exit(0);
 }

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher.h"
+#include "sandbox.h"
 
 static volatile int exec_errno;
 

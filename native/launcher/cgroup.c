@@ -1,0 +1,132 @@
+/*
+ * cgroup.c: the cgroups of runs. Each run has a cgroup v2 directory of its own, to be ended by; its limits stand there
+ * if this host hands out controllers, and otherwise in the v1 hierarchies for pids and memory.
+ *
+ * In v1 a process can be put into a cgroup by moving it only, which holds the kernel's lock on all cgroups until every
+ * processor has passed by (4 ms seen). So that is done once for a pair of v1 directories, a "seat": a process of ours
+ * sits in it and clones the first processes of the runs, one at a time (spawn.c).
+ *
+ * Trusted: cgroupfs as the kernel shows it. Only directories that we made are written to or removed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+static const char *paths[3]; /* unified, pids, memory; NULL: not ours */
+static uint32_t next_serial = 1;
+struct seat seats[SEATS];
+static struct {
+  bool made;
+  uint32_t pids;
+  uint64_t memory;
+} limits[SEATS]; /* what stands in a seat's directories now */
+
+/* A directory of our own, at `place`. */
+static bool open_own(const char *path, int which, int place) {
+  if (path[0] == 0 || mkdir(path, 0755) != 0) return false;
+  paths[which] = path;
+  int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  bool placed = fd >= 0 && dup3(fd, place, O_CLOEXEC) == place;
+  if (fd >= 0) close(fd);
+  return placed;
+}
+
+void cgroups_open(const char *unified, const char *pids, const char *memory) {
+  if (open_own(unified, 0, CGROUP)) {
+    host.has_cgroup = true;
+    if (faccessat(CGROUP, "cgroup.kill", W_OK, 0) == 0) host.features |= WIRE_FEATURE_CGROUP_KILL;
+    /* A child of ours can have limits only if our own cgroup may hand the controllers down. */
+    if (write_text(CGROUP, "cgroup.subtree_control", "+pids +memory") == 0) host.features |= WIRE_FEATURE_CGROUP_LIMITS;
+  }
+  if ((host.features & WIRE_FEATURE_CGROUP_LIMITS) != 0) return;
+  host.has_v1 = open_own(pids, 1, PIDS) && open_own(memory, 2, MEMORY);
+  if (host.has_v1) host.features |= WIRE_FEATURE_CGROUP_LIMITS;
+}
+
+void cgroups_close(void) {
+  char name[32];
+  for (int seat = 0; seat < (int)SEATS; seat++) {
+    if (!limits[seat].made) continue;
+    snprintf(name, sizeof name, "seat-%d", seat);
+    (void)unlinkat(PIDS, name, AT_REMOVEDIR);
+    (void)unlinkat(MEMORY, name, AT_REMOVEDIR);
+  }
+  for (int i = 0; i < 3; i++)
+    if (paths[i] != NULL) (void)rmdir(paths[i]);
+}
+
+static bool take_seat(struct group *group) {
+  char name[32];
+  int seat = 0;
+  while (seat < (int)SEATS && seats[seat].taken) seat++;
+  if (seat == (int)SEATS) return false;
+  snprintf(name, sizeof name, "seat-%d", seat);
+  if (!limits[seat].made && (mkdirat(PIDS, name, 0755) != 0 || mkdirat(MEMORY, name, 0755) != 0)) return false;
+  limits[seat].made = seats[seat].taken = true;
+  group->seat = seat;
+  return true;
+}
+
+bool group_make(struct group *group) {
+  char name[32];
+  *group = (struct group){.fd = -1, .seat = -1, .serial = next_serial++};
+  if (host.has_v1 && !take_seat(group)) return false;
+  if (!host.has_cgroup) return true;
+  snprintf(name, sizeof name, "run-%u", group->serial);
+  if (mkdirat(CGROUP, name, 0755) == 0)
+    group->fd = openat(CGROUP, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (group->fd < 0) group_remove(group);
+  return group->fd >= 0;
+}
+
+/* In the seat's process. 0 means the process that writes. */
+bool seat_join(int seat) {
+  char path[48];
+  snprintf(path, sizeof path, "seat-%d/cgroup.procs", seat);
+  return write_text(PIDS, path, "0") == 0 && write_text(MEMORY, path, "0") == 0;
+}
+
+/* 0: no limit. */
+static bool write_limit(int directory, const char *name, uint64_t value, const char *none) {
+  char text[32];
+  snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+  return write_text(directory, name, value == 0 ? none : text) == 0;
+}
+
+static bool limit_seat(int seat, uint32_t pids, uint64_t memory) {
+  char name[64];
+  if (limits[seat].pids == pids && limits[seat].memory == memory) return true;
+  snprintf(name, sizeof name, "seat-%d/pids.max", seat);
+  bool limited = write_limit(PIDS, name, pids, "max");
+  snprintf(name, sizeof name, "seat-%d/memory.limit_in_bytes", seat);
+  limited = limited && write_limit(MEMORY, name, memory, "-1");
+  limits[seat].pids = limited ? pids : 0;
+  limits[seat].memory = limited ? memory : 0;
+  return limited;
+}
+
+bool group_limit(const struct group *group, const struct wire_plan *plan) {
+  if ((host.features & WIRE_FEATURE_CGROUP_LIMITS) == 0) return true;
+  uint32_t pids = plan->pids_max == 0 ? 0 : plan->pids_max + 1; /* a run's first process is ours */
+  if (group->seat >= 0) return limit_seat(group->seat, pids == 0 ? 0 : pids + 1, plan->memory_max);
+  return write_limit(group->fd, "pids.max", pids, "max") &&
+         write_limit(group->fd, "memory.max", plan->memory_max, "max");
+}
+
+bool group_kill(const struct group *group) { return group->fd >= 0 && write_text(group->fd, "cgroup.kill", "1") == 0; }
+
+void group_remove(struct group *group) {
+  char name[32];
+  if (group->seat >= 0) seats[group->seat].taken = false;
+  group->seat = -1;
+  if (group->fd < 0) return;
+  close(group->fd);
+  group->fd = -1;
+  snprintf(name, sizeof name, "run-%u", group->serial);
+  if (unlinkat(CGROUP, name, AT_REMOVEDIR) != 0) note("a run's cgroup could not be removed");
+}

@@ -1,0 +1,197 @@
+/*
+ * spawn.c: how a process of ours comes into being.
+ *
+ * A run is built in a spare: a process that was cloned ahead, into namespaces and a cgroup of its own, and that knows
+ * nothing yet of who will ask for what. So the clone, a third of a start, is done while nobody waits. There are
+ * MAX_SPARES, whoever asks. Each is used once, by one run.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+static struct process spares[MAX_SPARES]; /* oldest first */
+static size_t spare_count;
+
+pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd) {
+  struct clone_arguments {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+  } arguments = {.flags = CLONE_PIDFD | flags, .pidfd = (uintptr_t)pidfd, .exit_signal = SIGCHLD};
+  if ((flags & CLONE_PARENT) != 0) arguments.exit_signal = 0; /* then it is the one of who clones */
+  if ((namespaces & WIRE_NS_PID) != 0) arguments.flags |= CLONE_NEWPID;
+  if ((namespaces & WIRE_NS_IPC) != 0) arguments.flags |= CLONE_NEWIPC;
+  if ((namespaces & WIRE_NS_UTS) != 0) arguments.flags |= CLONE_NEWUTS;
+  if (cgroup >= 0) {
+    arguments.flags |= 0x200000000ull; /* CLONE_INTO_CGROUP, Linux 5.7 */
+    arguments.cgroup = (uint64_t)cgroup;
+  }
+  return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+}
+
+bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan) {
+  *start = (struct start){.bootstrap = -1, .inherit = -1, .template = -1, .gate = -1};
+  const uint8_t *bytes = take(body, sizeof *frame);
+  if (bytes == NULL) return false;
+  memcpy(frame, bytes, sizeof *frame);
+  const uint8_t *plan_bytes = take(body, frame->plan_size), *command_bytes = take(body, frame->command_size);
+  if (body->bad || body->at != body->end) return false;
+  start->plan = (struct cursor){.at = plan_bytes, .end = plan_bytes + frame->plan_size};
+  start->command = (struct cursor){.at = command_bytes, .end = command_bytes + frame->command_size};
+  return plan_head(&start->plan, plan) && (plan->namespaces & RUN_NAMESPACES) == RUN_NAMESPACES;
+}
+
+/* A spare: waits until there is something to run. End of file: the launcher is gone, or has no use for it. */
+static _Noreturn void wait_for_start(int gate) {
+  static uint8_t bytes[WIRE_MAX_FRAME];
+  int fds[4];
+  size_t count = 4;
+  struct wire_prepare frame;
+  struct wire_plan plan;
+  struct start start = {.gate = gate, .template = -1, .bootstrap = -1, .inherit = -1};
+  child_begin(&start);
+  ssize_t size = receive_descriptors(GATE, bytes, sizeof bytes, fds, &count);
+  struct cursor body = {.at = bytes, .end = bytes + (size < 0 ? 0 : size)};
+  if (count < 3 || !take_prepare(&body, &frame, &start, &plan)) _exit(125);
+  memcpy(start.stdio, fds, sizeof start.stdio);
+  if (count == 4) start.template = fds[3];
+  take_stdio(&start, &plan);
+  sandbox_enter(&start, &plan);
+}
+
+/* ---- seats: on hosts with v1 controllers, see cgroup.c ---- */
+
+/* For each message a child that is the launcher's, not ours, and that stays in our cgroups of v1. */
+static _Noreturn void serve_seat(int seat, int socket) {
+  struct start start = {.gate = socket, .template = -1, .bootstrap = -1, .inherit = -1};
+  child_begin(&start);
+  if (!seat_join(seat)) _exit(1);
+  for (;;) {
+    char byte;
+    int fds[2], pidfd;
+    size_t count = 2;
+    if (receive_descriptors(GATE, &byte, 1, fds, &count) != 1 || count == 0) _exit(0);
+    pid_t pid = clone_child(RUN_NAMESPACES, CLONE_PARENT | (host.privileged ? 0 : CLONE_NEWUSER),
+                            count == 2 ? fds[1] : -1, &pidfd);
+    if (pid == 0) wait_for_start(fds[0]);
+    if (pid < 0 || !send_descriptors(GATE, &pid, sizeof pid, &pidfd, 1)) _exit(1);
+    close(pidfd);
+    for (size_t i = 0; i < count; i++) close(fds[i]);
+  }
+}
+
+static bool open_seat(int number) {
+  int pair[2];
+  const struct timeval patience = {.tv_sec = 5};
+  struct seat *seat = &seats[number];
+  if (seat->socket > 0) return true;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
+  pid_t pid = clone_child(0, 0, -1, &seat->pidfd);
+  if (pid == 0) serve_seat(number, pair[1]);
+  close(pair[1]);
+  seat->socket = pair[0];
+  (void)setsockopt(seat->socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  if (pid > 0) return true;
+  close(seat->socket);
+  seat->socket = 0;
+  return false;
+}
+
+static void close_seat(struct seat *seat) {
+  siginfo_t info;
+  if (seat->socket <= 0) return;
+  close(seat->socket);
+  seat->socket = 0;
+  (void)syscall(SYS_pidfd_send_signal, seat->pidfd, SIGKILL, NULL, 0);
+  (void)waitid(P_PIDFD, (id_t)seat->pidfd, &info, WEXITED);
+  close(seat->pidfd);
+}
+
+static bool clone_in_seat(struct process *process, int gate) {
+  struct seat *seat = &seats[process->group.seat];
+  const int fds[2] = {gate, process->group.fd};
+  size_t count = 1;
+  if (!open_seat(process->group.seat)) return false;
+  if (send_descriptors(seat->socket, "C", 1, fds, process->group.fd < 0 ? 1 : 2) &&
+      receive_descriptors(seat->socket, &process->pid, sizeof process->pid, &process->pidfd, &count) ==
+          (ssize_t)sizeof process->pid &&
+      count == 1)
+    return true;
+  process->pid = -1;
+  close_seat(seat); /* somebody ended it; the next run that sits here gets another */
+  errno = EAGAIN;
+  return false;
+}
+
+/* ---- spares ---- */
+
+/* false: errno says why, and nothing is left. */
+static bool spawn(struct process *process) {
+  int gate[2];
+  const int largest = 2 * WIRE_MAX_FRAME; /* a plan and a command come in one message */
+  *process = no_process;
+  if (!group_make(&process->group)) return false;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) != 0) {
+    group_remove(&process->group);
+    return false;
+  }
+  (void)setsockopt(gate[0], SOL_SOCKET, SO_SNDBUF, &largest, sizeof largest);
+  process->gate = gate[0];
+  if (host.has_v1) {
+    (void)clone_in_seat(process, gate[1]);
+  } else {
+    process->pid = clone_child(RUN_NAMESPACES, host.privileged ? 0 : CLONE_NEWUSER, process->group.fd, &process->pidfd);
+    if (process->pid == 0) wait_for_start(gate[1]);
+  }
+  int error = errno;
+  close(gate[1]);
+  if (process->pid < 0) process_discard(process);
+  errno = error;
+  return process->pid > 0;
+}
+
+/* It has not begun with anything: ends it, waits for that, and leaves nothing. */
+void process_discard(struct process *process) {
+  siginfo_t info;
+  close(process->gate);
+  if (process->pid > 0) {
+    (void)syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
+    (void)waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED);
+    close(process->pidfd);
+  }
+  process->gate = process->pidfd = -1;
+  group_remove(&process->group);
+}
+
+/* A spare may have been ended by somebody while it waited: then the next, and at last a new one. */
+bool process_start(struct process *process, struct cursor body, const struct start *start) {
+  const int fds[4] = {start->stdio[0], start->stdio[1], start->stdio[2], start->template};
+  for (;;) {
+    bool fresh = spare_count == 0;
+    if (fresh && !spawn(process)) return false;
+    if (!fresh) {
+      *process = spares[0];
+      memmove(spares, spares + 1, --spare_count * sizeof spares[0]);
+    }
+    if (send_descriptors(process->gate, body.at, (size_t)(body.end - body.at), fds, start->template <0 ? 3 : 4))
+      return true;
+    int error = errno;
+    process_discard(process);
+    errno = error;
+    if (fresh) return false;
+  }
+}
+
+void spares_refill(void) {
+  if (spare_count < MAX_SPARES && spawn(&spares[spare_count])) spare_count++;
+}
+
+void spares_release(void) {
+  while (spare_count > 0) process_discard(&spares[--spare_count]);
+  for (size_t seat = 0; seat < SEATS; seat++) close_seat(&seats[seat]);
+}

@@ -1,0 +1,141 @@
+/*
+ * sandbox.h: what the files of a child share, from clone to exec. sandbox.c has the order of the steps. Everything in
+ * this folder runs in a process that was cloned for one run (or one service), and ends in exec or in its end.
+ */
+#ifndef BELLADONNA_SANDBOX_H
+#define BELLADONNA_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "../wire.h"
+
+/* ---- cursor.c: bounded reading of bytes that somebody else wrote ---- */
+
+/* `bad` is set by the first read past the end and stays; every value read after that is 0. */
+struct cursor {
+  const uint8_t *at;
+  const uint8_t *end;
+  bool bad;
+};
+
+const uint8_t *take(struct cursor *c, size_t size);
+uint8_t take_u8(struct cursor *c);
+uint16_t take_u16(struct cursor *c);
+uint32_t take_u32(struct cursor *c);
+uint64_t take_u64(struct cursor *c);
+/* Copies `size` bytes and a NUL into `out`; bad if they do not fit or hold a NUL themselves. */
+void take_text(struct cursor *c, size_t size, char *out, size_t capacity);
+
+/* ---- descriptors.c ---- */
+
+/* One message with descriptors. false: errno says why. */
+bool send_descriptors(int socket, const void *bytes, size_t size, const int *fds, size_t count);
+/* `count`: in, how many are acceptable; out, how many came. More than that is EPROTO, and all are closed (C28). */
+ssize_t receive_descriptors(int socket, void *bytes, size_t capacity, int *fds, size_t *count);
+
+/* ---- what this kernel and this host have; found out by the launcher (host.c) ---- */
+
+/*
+ * Descriptors that every child has at the same number. Those from NULL_DEVICE on are the launcher's own and permanent;
+ * it keeps all of these numbers taken, so that its other descriptors are above them (`clean_start`).
+ */
+enum place {
+  GATE = 3,       /* a run: a byte opens it, struct report comes back */
+  EXECUTABLE = 4, /* a run, last */
+  THIRD = 5,      /* a service: what it inherits */
+  TEMPLATE = 6,
+  BOOTSTRAP = 7, /* a service: where its channels and the exec listener go */
+  INHERIT = 8,
+  NULL_DEVICE = 9,
+  NETWORK = 10,  /* an empty network namespace that runs may share */
+  LANDLOCK = 11, /* a ruleset with both scopes */
+  CGROUP = 12,   /* our own cgroup v2 directory, and those of v1 */
+  PIDS = 13,
+  MEMORY = 14,
+  PLACES = 15
+};
+
+struct host {
+  uint32_t features; /* enum wire_feature */
+  bool privileged;   /* effective uid 0 */
+  uid_t uid;         /* ours: the only one there is in unprivileged mode */
+  gid_t gid;
+  bool has_network, has_cgroup, has_v1;   /* the places above are what they say */
+  uint64_t landlock_scope;                /* which LANDLOCK_SCOPE_* bits LANDLOCK holds; 0: there is none */
+  uint64_t user_namespace, pid_namespace; /* inode numbers of our own */
+  struct rlimit limits[RLIM_NLIMITS];     /* ours, which a child begins with */
+};
+
+extern struct host host;
+int write_text(int directory, const char *path, const char *text);
+
+/* ---- what is started ---- */
+
+/* Everything a child needs. Descriptors are the parent's copies; -1 = not there. */
+struct start {
+  struct cursor plan, command;
+  int stdio[3];
+  int template;
+  int gate; /* a run: a byte opens it, struct report comes back */
+  bool service;
+  int bootstrap;   /* a service: where its channels and the exec listener go */
+  int inherit;     /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
+  bool makes_peer; /* a service: makes the channel between broker and executor */
+};
+
+/* The end of a run, from its first process. */
+struct report {
+  uint32_t kind; /* enum wire_end */
+  uint32_t value;
+  uint32_t stage;
+  uint64_t user_us, system_us, max_rss_kib;
+};
+
+#define MAX_ARGUMENTS 1024u
+
+/* What the child's files share. */
+struct child {
+  bool reports; /* over GATE */
+  struct wire_command command;
+  char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
+};
+
+extern struct child child;
+/* First of all: its own session, signals blocked, no descriptor but the places. */
+void child_begin(const struct start *start);
+void take_stdio(struct start *start, const struct wire_plan *plan);
+_Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan);
+/* Reads the fixed part. false: not a plan of this version. */
+bool plan_head(struct cursor *c, struct wire_plan *plan);
+bool may_share_network(const struct wire_plan *plan);
+
+/* All of these end the process with a report on failure. */
+_Noreturn void child_fail(uint32_t stage);
+void child_mounts(struct cursor *c, const struct wire_plan *plan, int template);
+void child_limits(struct cursor *c, const struct wire_plan *plan);
+void child_identity(const struct wire_plan *plan, const struct wire_command *command, const gid_t *groups);
+int child_seccomp(struct cursor *c, const struct wire_plan *plan); /* the exec listener, or -1 */
+void child_user_namespace(const struct wire_command *command);
+void same_file(int fd); /* is the one that the executor hashed */
+void set_signals(int how);
+_Noreturn void run_command(int executable);
+
+/* ---- mounts.c ---- */
+
+/* An entry of a plan: op, flags, mode, source, target. */
+struct entry {
+  uint8_t op, flags;
+  uint16_t mode;
+  char source[4096], target[4096];
+};
+
+bool take_entry(struct cursor *c, struct entry *entry); /* false: not one */
+bool is_of_new_proc(const struct entry *entry);         /* its source is in the run's own /proc */
+/* Builds what no run changes, says so over `channel`, and waits to be let go. */
+_Noreturn void child_template(struct cursor mounts, const struct wire_plan *plan, int channel);
+
+#endif
