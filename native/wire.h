@@ -150,6 +150,8 @@ enum wire_feature {
   WIRE_FEATURE_RLIMITS = 1u << 15,
   WIRE_FEATURE_USER_NAMESPACE = 1u << 16, /* unprivileged mode: root inside is the caller outside */
   WIRE_FEATURE_PEER_PIDFD = 1u << 17,     /* host only: SO_PEERPIDFD */
+  WIRE_FEATURE_LANDLOCK_FILES = 1u << 18, /* a second wall around files */
+  WIRE_FEATURE_LANDLOCK_TCP = 1u << 19,   /* only the TCP ports that the profile names */
 };
 
 /* Which sandbox, before which command. The executor sends it once its own decision is a permit. */
@@ -199,13 +201,16 @@ struct wire_sign {
 /*
  * PLAN: what a profile allows, as bytes. The launcher applies it in the order of the fields and reads nothing else.
  * struct wire_plan, struct wire_rlimit[rlimit_count], then mount_count times (u8 op, u8 flags, u16 mode, str16 source,
- * str16 target), then seccomp_count times the kernel's 8-byte struct sock_filter.
+ * str16 target), landlock_path_count times (u64 access, str16 path in the new root), landlock_port_count times (u64
+ * access, u16 port), seccomp_count times the kernel's 8-byte struct sock_filter.
  */
 struct wire_plan {
   uint32_t version;
   uint32_t namespaces;     /* enum wire_namespace */
   uint64_t capabilities;   /* bit n = capability n stays, in all five sets */
-  uint64_t landlock_scope; /* LANDLOCK_SCOPE_* bits that must be in force where the ABI has them */
+  uint64_t landlock_scope; /* LANDLOCK_SCOPE_* bits, in force where the ABI has them; so with the next two */
+  uint64_t landlock_fs;    /* LANDLOCK_ACCESS_FS_* bits that are refused unless a rule allows them */
+  uint64_t landlock_net;   /* LANDLOCK_ACCESS_NET_* bits, likewise */
   uint64_t memory_max;     /* bytes, 0 = none; cgroup memory.max where the controller is there */
   uint32_t pids_max;       /* 0 = none; cgroup pids.max where the controller is there */
   uint32_t time_limit_ms;  /* 0 = none */
@@ -213,8 +218,11 @@ struct wire_plan {
   uint32_t flags; /* enum wire_plan_flag */
   uint16_t rlimit_count;
   uint16_t mount_count;
+  uint16_t landlock_path_count;
+  uint16_t landlock_port_count;
   uint16_t seccomp_count;
   uint16_t zero;
+  uint32_t zero32;
 };
 
 enum wire_namespace {
@@ -259,9 +267,19 @@ enum wire_mount_flag {
   WIRE_MOUNT_OWN = 1u << 3,      /* made for each run; what has it not is the same for all runs of a plan */
 };
 
+/* Which file somebody looked at: st_dev, st_ino, st_size, st_mtim, st_ctim. Of a directory the first two count. */
+struct wire_stamp {
+  uint64_t device;
+  uint64_t inode;
+  uint64_t size;
+  uint64_t mtime_ns;
+  uint64_t ctime_ns;
+};
+
 /*
- * COMMAND: struct wire_command, then u32 groups[group_count], str16 executable, str16 cwd, argc times blob32,
- * envc times blob32 ("NAME=value").
+ * COMMAND: struct wire_command, struct wire_stamp of the executable that was hashed, then u32 groups[group_count],
+ * str16 executable, str16 cwd, argc times blob32, envc times blob32 ("NAME=value"), and bind_count times what this run
+ * alone sees of the host: u8 flags (enum wire_mount_flag), struct wire_stamp, str16 source, str16 target.
  */
 struct wire_command {
   uint32_t uid;
@@ -269,12 +287,7 @@ struct wire_command {
   uint16_t group_count;
   uint16_t argc;
   uint16_t envc;
-  uint16_t zero;
-  uint64_t device; /* of the executable that was hashed: st_dev, st_ino, st_size, st_mtim, st_ctim */
-  uint64_t inode;
-  uint64_t size;
-  uint64_t mtime_ns;
-  uint64_t ctime_ns;
+  uint16_t bind_count;
 };
 
 /*

@@ -61,13 +61,16 @@ static void open_network(void) {
   close(home);
 }
 
-static void open_landlock(void) {
+/* What each version of Landlock brought (landlock(7)). Files need truncation under control: so from ABI 3, Linux 6.2.
+ */
+static void detect_landlock(void) {
   long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-  if (abi < 6) return; /* scopes came with ABI 6, Linux 6.12 */
-  struct landlock_ruleset attr = {.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL};
-  if (!put((int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0), LANDLOCK)) return;
-  host.landlock_scope = attr.scoped;
-  host.features |= WIRE_FEATURE_LANDLOCK_SCOPE;
+  if (abi >= 3) host.landlock.handled_access_fs = abi >= 5 ? 0xffff : 0x7fff;
+  if (abi >= 4) host.landlock.handled_access_net = 3;
+  if (abi >= 6) host.landlock.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
+  if (abi >= 3) host.features |= WIRE_FEATURE_LANDLOCK_FILES;
+  if (abi >= 4) host.features |= WIRE_FEATURE_LANDLOCK_TCP;
+  if (abi >= 6) host.features |= WIRE_FEATURE_LANDLOCK_SCOPE;
 }
 
 static uint64_t inode_of(const char *path) {
@@ -89,9 +92,9 @@ void host_detect(void) {
                   WIRE_FEATURE_ROOT_READ_ONLY | WIRE_FEATURE_PRIVATE_TMP | WIRE_FEATURE_CAPABILITIES |
                   WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP | WIRE_FEATURE_RLIMITS;
   if (!host.privileged) host.features |= WIRE_FEATURE_USER_NAMESPACE;
-  open_landlock();
+  detect_landlock();
   if (host.privileged) open_network();
-  if (host.has_network && host.landlock_scope != 0) host.features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
+  if (host.has_network && host.landlock.scoped != 0) host.features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
 
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {

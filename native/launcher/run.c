@@ -70,6 +70,8 @@ static uint32_t features_of(const struct wire_plan *plan) {
   if ((plan->namespaces & WIRE_NS_NETWORK) != 0 && may_share_network(plan))
     features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
   if (plan->landlock_scope != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_SCOPE;
+  if (plan->landlock_fs != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_FILES;
+  if (plan->landlock_net != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_TCP;
   if (plan->rlimit_count > 0) features |= WIRE_FEATURE_RLIMITS;
   return features |
          (host.features & (WIRE_FEATURE_CGROUP_KILL | WIRE_FEATURE_CGROUP_LIMITS | WIRE_FEATURE_USER_NAMESPACE));

@@ -24,6 +24,16 @@ struct landlock_ruleset {
   uint64_t handled_access_net;
   uint64_t scoped;
 };
+struct landlock_path_rule {
+  uint64_t allowed_access;
+  int32_t parent_fd;
+} __attribute__((packed));
+struct landlock_port_rule {
+  uint64_t allowed_access;
+  uint64_t port;
+};
+#define LANDLOCK_RULE_PATH 1
+#define LANDLOCK_RULE_PORT 2
 #define LANDLOCK_CREATE_RULESET_VERSION 1u
 #define LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET (1u << 0)
 #define LANDLOCK_SCOPE_SIGNAL (1u << 1)

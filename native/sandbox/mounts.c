@@ -92,11 +92,12 @@ static int place_for(const char *target, bool directory) {
  * A detached copy of an entry's source, with the entry's rights. -1: an optional source that is not there.
  * A source in /proc means the new /proc: the host's would show other processes.
  */
-static int clone_source(const struct entry *entry, struct stat *st) {
+static int clone_source(const struct entry *entry, struct stat *st, const struct wire_stamp *stamp) {
   bool of_new_proc = is_of_new_proc(entry);
   int source = open_below(of_new_proc ? new_root : old_root, entry->source, O_PATH | O_NOFOLLOW);
   if (source < 0 && errno == ENOENT && (entry->flags & WIRE_MOUNT_OPTIONAL) != 0) return -1;
   if (source < 0 || fstat(source, st) != 0) child_fail(WIRE_STAGE_MOUNT);
+  if (stamp != NULL) same_file(source, stamp);
   if (entry->op == WIRE_MOUNT_DEVICE && !S_ISCHR(st->st_mode)) {
     errno = ENODEV;
     child_fail(WIRE_STAGE_MOUNT);
@@ -117,7 +118,7 @@ static int clone_source(const struct entry *entry, struct stat *st) {
 
 static void bind_source(const struct entry *entry) {
   struct stat st;
-  int tree = clone_source(entry, &st);
+  int tree = clone_source(entry, &st, NULL);
   if (tree >= 0) attach(tree, place_for(entry->target, S_ISDIR(st.st_mode)));
 }
 
@@ -196,6 +197,40 @@ static void leave_old_root(void) {
     child_fail(WIRE_STAGE_MOUNT);
 }
 
+/* ---- what one run alone sees of the host: a script, a file that a parameter names ---- */
+
+static struct {
+  int tree;
+  bool directory;
+  char target[4096];
+} binds[MAX_BINDS];
+
+/* While the old root is still there: each source must be the file that the executor looked at. */
+static void open_binds(struct cursor c) {
+  static struct entry entry;
+  for (uint16_t i = 0; i < child.command.bind_count; i++) {
+    struct wire_stamp stamp;
+    struct stat st;
+    entry.op = WIRE_MOUNT_BIND;
+    entry.flags = take_u8(&c);
+    const uint8_t *bytes = take(&c, sizeof stamp);
+    if (bytes != NULL) memcpy(&stamp, bytes, sizeof stamp);
+    take_text(&c, take_u16(&c), entry.source, sizeof entry.source);
+    take_text(&c, take_u16(&c), binds[i].target, sizeof binds[i].target);
+    errno = EBADMSG;
+    if (c.bad || is_of_new_proc(&entry)) child_fail(WIRE_STAGE_MOUNT);
+    binds[i].tree = clone_source(&entry, &st, &stamp);
+    binds[i].directory = S_ISDIR(st.st_mode);
+  }
+  errno = EBADMSG;
+  if (c.at != c.end) child_fail(WIRE_STAGE_MOUNT);
+}
+
+static void attach_binds(void) {
+  for (uint16_t i = 0; i < child.command.bind_count; i++)
+    attach(binds[i].tree, place_for(binds[i].target, binds[i].directory));
+}
+
 void child_mounts(struct cursor *c, const struct wire_plan *plan, int template) {
   umask(0); /* the plan says every mode; its own umask comes with the limits */
   if ((plan->namespaces & WIRE_NS_MOUNT) == 0) {
@@ -204,13 +239,18 @@ void child_mounts(struct cursor *c, const struct wire_plan *plan, int template) 
     child_fail(WIRE_STAGE_MOUNT);
   }
   if (template >= 0) {
+    old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    open_binds(child.binds);
     if (setns(template, CLONE_NEWNS) != 0 || unshare(CLONE_NEWNS) != 0) child_fail(WIRE_STAGE_MOUNT);
     new_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (new_root < 0) child_fail(WIRE_STAGE_MOUNT);
     apply_entries(c, plan, WIRE_MOUNT_OWN);
+    attach_binds();
   } else {
     begin_root();
+    open_binds(child.binds);
     apply_entries(c, plan, -1);
+    attach_binds();
     leave_old_root();
   }
 }

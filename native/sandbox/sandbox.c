@@ -51,7 +51,8 @@ bool plan_head(struct cursor *c, struct wire_plan *plan) {
   const uint8_t *bytes = take(c, sizeof *plan);
   if (bytes == NULL) return false;
   memcpy(plan, bytes, sizeof *plan);
-  return plan->version == WIRE_VERSION && plan->zero == 0 && plan->rlimit_count <= 32 && plan->mount_count <= 512 &&
+  return plan->version == WIRE_VERSION && plan->zero == 0 && plan->zero32 == 0 && plan->rlimit_count <= 32 &&
+         plan->mount_count <= 512 && plan->landlock_path_count <= 512 && plan->landlock_port_count <= 128 &&
          plan->seccomp_count <= 4096;
 }
 
@@ -70,14 +71,17 @@ static void read_command(struct cursor *c) {
   struct wire_command *command = &child.command;
   const uint8_t *bytes = take(c, sizeof *command);
   if (bytes != NULL) memcpy(command, bytes, sizeof *command);
-  if (command->zero != 0 || command->group_count > WIRE_MAX_GROUPS || command->argc == 0) c->bad = true;
+  bytes = take(c, sizeof child.stamp);
+  if (bytes != NULL) memcpy(&child.stamp, bytes, sizeof child.stamp);
+  if (command->bind_count > MAX_BINDS || command->group_count > WIRE_MAX_GROUPS || command->argc == 0) c->bad = true;
   for (uint16_t i = 0; i < command->group_count && !c->bad; i++) groups[i] = take_u32(c);
   take_text(c, take_u16(c), executable_path, sizeof executable_path);
   take_text(c, take_u16(c), working_directory, sizeof working_directory);
   size_t used = 0;
   take_vector(c, command->argc, child.argv, &used);
   take_vector(c, command->envc, child.envp, &used);
-  if (c->bad || c->at != c->end) {
+  child.binds = *c; /* read when the mounts are made */
+  if (c->bad || (command->bind_count == 0 && c->at != c->end)) {
     errno = EBADMSG;
     child_fail(WIRE_STAGE_CLONE);
   }
@@ -120,18 +124,23 @@ static void enter_network(const struct wire_plan *plan) {
 
 bool may_share_network(const struct wire_plan *plan) {
   return host.has_network && (plan->namespaces & WIRE_NS_NETWORK_OWN) == 0 &&
-         (host.landlock_scope & plan->landlock_scope & LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET) != 0;
+         (host.landlock.scoped & plan->landlock_scope & LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET) != 0;
 }
 
-/* Steps 5 and 10. `mtime` and `ctime` change with content, mode and owner: nobody can put another file in its place. */
-void same_file(int fd) {
-  const struct wire_command *command = &child.command;
+/* Steps 3, 5 and 10. `mtime` and `ctime` change with content, mode and owner: nobody can put another file in its place.
+ */
+void same_file(int fd, const struct wire_stamp *stamp) {
   struct stat st;
   if (fstat(fd, &st) != 0) child_fail(WIRE_STAGE_EXECUTABLE);
-  uint64_t mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
-  uint64_t ctime_ns = (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec;
-  if (!S_ISREG(st.st_mode) || st.st_dev != command->device || st.st_ino != command->inode ||
-      (uint64_t)st.st_size != command->size || mtime_ns != command->mtime_ns || ctime_ns != command->ctime_ns) {
+  const struct wire_stamp now = {
+      .device = st.st_dev,
+      .inode = st.st_ino,
+      .size = (uint64_t)st.st_size,
+      .mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec,
+      .ctime_ns = (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec,
+  };
+  size_t counted = S_ISDIR(st.st_mode) ? offsetof(struct wire_stamp, size) : sizeof now;
+  if ((!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) || memcmp(&now, stamp, counted) != 0) {
     errno = ESTALE;
     child_fail(WIRE_STAGE_EXECUTABLE);
   }
@@ -143,7 +152,7 @@ static int open_executable(void) {
   } how = {.flags = O_PATH | O_CLOEXEC, .resolve = 0x04 | 0x02}; /* RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS */
   int fd = (int)syscall(SYS_openat2, AT_FDCWD, executable_path, &how, sizeof how);
   if (fd < 0) child_fail(WIRE_STAGE_EXECUTABLE);
-  same_file(fd);
+  same_file(fd, &child.stamp);
   return fd;
 }
 
@@ -154,10 +163,40 @@ static int keep_descriptors(int executable) {
   return EXECUTABLE;
 }
 
-/* Step 7, first half. */
-static void enter_landlock(const struct wire_plan *plan) {
-  if ((plan->landlock_scope & host.landlock_scope) == 0) return;
-  if (syscall(SYS_landlock_restrict_self, LANDLOCK, 0) != 0) child_fail(WIRE_STAGE_LANDLOCK);
+/* Rights that this kernel does not know are left out; `features_of` says what is in force. A path that an optional
+ * mount would have brought may be missing. */
+static void add_path_rule(int ruleset, uint64_t access, const char *path) {
+  struct landlock_path_rule rule = {.allowed_access = access & host.landlock.handled_access_fs};
+  if (rule.allowed_access == 0) return;
+  rule.parent_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (rule.parent_fd < 0 && errno == ENOENT) return;
+  if (rule.parent_fd < 0 || syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH, &rule, 0) != 0)
+    child_fail(WIRE_STAGE_LANDLOCK);
+  close(rule.parent_fd);
+}
+
+/* Step 7, first half. Rules name paths of the new root. */
+static void enter_landlock(struct cursor *c, const struct wire_plan *plan) {
+  static char path[4096];
+  struct landlock_ruleset attr = {.handled_access_fs = plan->landlock_fs & host.landlock.handled_access_fs,
+                                  .handled_access_net = plan->landlock_net & host.landlock.handled_access_net,
+                                  .scoped = plan->landlock_scope & host.landlock.scoped};
+  bool any = attr.handled_access_fs != 0 || attr.handled_access_net != 0 || attr.scoped != 0;
+  int ruleset = any ? (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0) : -1;
+  if (any && ruleset < 0) child_fail(WIRE_STAGE_LANDLOCK);
+  for (uint16_t i = 0; i < plan->landlock_path_count; i++) {
+    uint64_t access = take_u64(c);
+    take_text(c, take_u16(c), path, sizeof path);
+    if (any && !c->bad) add_path_rule(ruleset, access, path);
+  }
+  for (uint16_t i = 0; i < plan->landlock_port_count; i++) {
+    struct landlock_port_rule rule = {.allowed_access = take_u64(c) & attr.handled_access_net, .port = take_u16(c)};
+    if (rule.allowed_access != 0 && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PORT, &rule, 0) != 0)
+      child_fail(WIRE_STAGE_LANDLOCK);
+  }
+  errno = EBADMSG;
+  if (c->bad || (any && syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)) child_fail(WIRE_STAGE_LANDLOCK);
+  if (any) close(ruleset);
 }
 
 void set_signals(int how) {
@@ -194,7 +233,7 @@ static _Noreturn void start_service(struct start *start, const struct wire_plan 
   executable = dup3(executable, 6, O_CLOEXEC);
   if (executable < 0 || syscall(SYS_close_range, 7u, ~0u, 0) != 0) _exit(125);
   set_signals(SIG_UNBLOCK);
-  same_file(executable);
+  same_file(executable, &child.stamp);
   syscall(SYS_execveat, executable, "", child.argv, child.envp, AT_EMPTY_PATH);
   _exit(126);
 }
@@ -214,7 +253,7 @@ _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) 
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY); /* ids are set: it stays */
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY);
   if (chdir(working_directory) != 0) child_fail(WIRE_STAGE_MOUNT);
-  enter_landlock(plan);
+  enter_landlock(&start->plan, plan);
   if (start->service) start_service(start, plan, executable);
   executable = keep_descriptors(executable);
   (void)child_seccomp(&start->plan, plan);

@@ -11,31 +11,9 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "../frame/frame.h"
 #include "../wire.h"
-
-/* ---- cursor.c: bounded reading of bytes that somebody else wrote ---- */
-
-/* `bad` is set by the first read past the end and stays; every value read after that is 0. */
-struct cursor {
-  const uint8_t *at;
-  const uint8_t *end;
-  bool bad;
-};
-
-const uint8_t *take(struct cursor *c, size_t size);
-uint8_t take_u8(struct cursor *c);
-uint16_t take_u16(struct cursor *c);
-uint32_t take_u32(struct cursor *c);
-uint64_t take_u64(struct cursor *c);
-/* Copies `size` bytes and a NUL into `out`; bad if they do not fit or hold a NUL themselves. */
-void take_text(struct cursor *c, size_t size, char *out, size_t capacity);
-
-/* ---- descriptors.c ---- */
-
-/* One message with descriptors. false: errno says why. */
-bool send_descriptors(int socket, const void *bytes, size_t size, const int *fds, size_t count);
-/* `count`: in, how many are acceptable; out, how many came. More than that is EPROTO, and all are closed (C28). */
-ssize_t receive_descriptors(int socket, void *bytes, size_t capacity, int *fds, size_t *count);
+#include "kernel.h"
 
 /* ---- what this kernel and this host have; found out by the launcher (host.c) ---- */
 
@@ -51,12 +29,11 @@ enum place {
   BOOTSTRAP = 7, /* a service: where its channels and the exec listener go */
   INHERIT = 8,
   NULL_DEVICE = 9,
-  NETWORK = 10,  /* an empty network namespace that runs may share */
-  LANDLOCK = 11, /* a ruleset with both scopes */
-  CGROUP = 12,   /* our own cgroup v2 directory, and those of v1 */
-  PIDS = 13,
-  MEMORY = 14,
-  PLACES = 15
+  NETWORK = 10, /* an empty network namespace that runs may share */
+  CGROUP = 11,  /* our own cgroup v2 directory, and those of v1 */
+  PIDS = 12,
+  MEMORY = 13,
+  PLACES = 14
 };
 
 struct host {
@@ -65,13 +42,12 @@ struct host {
   uid_t uid;         /* ours: the only one there is in unprivileged mode */
   gid_t gid;
   bool has_network, has_cgroup, has_v1;   /* the places above are what they say */
-  uint64_t landlock_scope;                /* which LANDLOCK_SCOPE_* bits LANDLOCK holds; 0: there is none */
+  struct landlock_ruleset landlock;       /* what this kernel knows of; all 0: no Landlock */
   uint64_t user_namespace, pid_namespace; /* inode numbers of our own */
   struct rlimit limits[RLIM_NLIMITS];     /* ours, which a child begins with */
 };
 
 extern struct host host;
-int write_text(int directory, const char *path, const char *text);
 
 /* ---- what is started ---- */
 
@@ -96,11 +72,14 @@ struct report {
 };
 
 #define MAX_ARGUMENTS 1024u
+#define MAX_BINDS 16u
 
 /* What the child's files share. */
 struct child {
   bool reports; /* over GATE */
   struct wire_command command;
+  struct wire_stamp stamp; /* of the executable */
+  struct cursor binds;
   char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
 };
 
@@ -120,7 +99,7 @@ void child_limits(struct cursor *c, const struct wire_plan *plan);
 void child_identity(const struct wire_plan *plan, const struct wire_command *command, const gid_t *groups);
 int child_seccomp(struct cursor *c, const struct wire_plan *plan); /* the exec listener, or -1 */
 void child_user_namespace(const struct wire_command *command);
-void same_file(int fd); /* is the one that the executor hashed */
+void same_file(int fd, const struct wire_stamp *stamp); /* is the one that the executor looked at */
 void set_signals(int how);
 _Noreturn void run_command(int executable);
 

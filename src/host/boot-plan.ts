@@ -180,6 +180,7 @@ function service(
     executable,
     stamp,
     cwd: cleanPath('/'),
+    binds: [],
     argv,
     env,
   })

@@ -99,8 +99,25 @@ export function commandVectors(): unknown {
     cwd: cleanPath('/'),
     argv: ['/usr/bin/systemctl', 'restart', 'näme with space.service', ''],
     env: ['LANG=C.UTF-8'],
+    binds: [],
   }
-  return [{ name: 'systemctl', command: snakeCased(command), bytes: hex(formatCommand(command)) }]
+  const script: Command = {
+    ...command,
+    executable: cleanPath('/usr/bin/dash'),
+    argv: ['/bin/sh', '/usr/local/sbin/backup'],
+    binds: [
+      {
+        source: cleanPath('/usr/local/sbin/backup'),
+        target: cleanPath('/usr/local/sbin/backup'),
+        stamp: { ...command.stamp, inode: 7_654_321n, size: 120n },
+        writable: false,
+        executable: true,
+      },
+    ],
+  }
+  return Object.entries({ systemctl: command, script }).map(([name, value]) => {
+    return { name, command: snakeCased(value), bytes: hex(formatCommand(value)) }
+  })
 }
 
 export function seccompVectors(): unknown {

@@ -85,21 +85,10 @@ export const wireLayout = {
     },
   },
   rlimit: { size: 24, offsets: { resource: 0, zero: 4, soft: 8, hard: 16 } },
+  stamp: { size: 40, offsets: { device: 0, inode: 8, size: 16, mtimeNs: 24, ctimeNs: 32 } },
   command: {
-    size: 56,
-    offsets: {
-      uid: 0,
-      gid: 4,
-      groupCount: 8,
-      argc: 10,
-      envc: 12,
-      zero: 14,
-      device: 16,
-      inode: 24,
-      size: 32,
-      mtimeNs: 40,
-      ctimeNs: 48,
-    },
+    size: 16,
+    offsets: { uid: 0, gid: 4, groupCount: 8, argc: 10, envc: 12, bindCount: 14 },
   },
 } as const
 

@@ -5,7 +5,7 @@ import { commandVectors, readVectors } from '../../../test/native/sandbox-vector
 import type { Gid, Uid } from '../identity.ts'
 import { isGid, isUid } from '../identity.ts'
 import { wireLayout } from '../protocol/layout.ts'
-import type { Command } from './command.ts'
+import type { Bind, Command } from './command.ts'
 import { commandBounds, formatCommand, parseCommand } from './command.ts'
 import { cleanPath } from './fixed-mounts.ts'
 import { maxPrepareBytes } from './plan.ts'
@@ -23,12 +23,13 @@ const id = fc.nat(0xffff_fffe)
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
 const text = fc.string({ unit: 'grapheme' }).map((value) => value.replaceAll('\0', '_'))
 const path = fc.constantFrom('/', '/usr/bin/true', '/ä/ b').map(cleanPath)
+const stamp = fc.record({ device: u64, inode: u64, size: u64, mtimeNs: u64, ctimeNs: u64 })
 const commands: fc.Arbitrary<Command> = fc.record({
   uid: id.map(uid),
   gid: id.map(gid),
   groups: fc.array(id.map(gid), { maxLength: 5 }),
   executable: fc.constantFrom('/usr/bin/true', '/x').map(cleanPath),
-  stamp: fc.record({ device: u64, inode: u64, size: u64, mtimeNs: u64, ctimeNs: u64 }),
+  stamp,
   cwd: path,
   argv: fc.array(text, { minLength: 1, maxLength: 5 }),
   env: fc
@@ -37,6 +38,16 @@ const commands: fc.Arbitrary<Command> = fc.record({
       selector: ([name]) => name,
     })
     .map((pairs) => pairs.map(([name, value]) => `${name}=${value}`)),
+  binds: fc.array(
+    fc.record({
+      source: fc.constantFrom('/usr/local/bin/x', '/ä').map(cleanPath),
+      target: fc.constantFrom('/usr/local/bin/x', '/proc/x').map(cleanPath),
+      stamp,
+      writable: fc.boolean(),
+      executable: fc.boolean(),
+    }),
+    { maxLength: 3 },
+  ),
 })
 
 const small: Command = {
@@ -48,6 +59,7 @@ const small: Command = {
   cwd: cleanPath('/'),
   argv: ['true'],
   env: ['LANG=C.UTF-8'],
+  binds: [],
 }
 
 test('command: parse undoes format', () => {
@@ -89,13 +101,14 @@ test('command: the head is struct wire_command', () => {
   assert.equal(view.getUint16(offsets.groupCount, true), 1)
   assert.equal(view.getUint16(offsets.argc, true), 1)
   assert.equal(view.getUint16(offsets.envc, true), 1)
-  assert.equal(view.getUint16(offsets.zero, true), 0)
-  assert.equal(view.getBigUint64(offsets.device, true), 1n)
-  assert.equal(view.getBigUint64(offsets.inode, true), 2n)
-  assert.equal(view.getBigUint64(offsets.size, true), 3n)
-  assert.equal(view.getBigUint64(offsets.mtimeNs, true), 4n)
-  assert.equal(view.getBigUint64(offsets.ctimeNs, true), 5n)
-  assert.equal(view.getUint32(size, true), 9)
+  assert.equal(view.getUint16(offsets.bindCount, true), 0)
+  const stampOffsets = wireLayout.stamp.offsets
+  assert.equal(view.getBigUint64(size + stampOffsets.device, true), 1n)
+  assert.equal(view.getBigUint64(size + stampOffsets.inode, true), 2n)
+  assert.equal(view.getBigUint64(size + stampOffsets.size, true), 3n)
+  assert.equal(view.getBigUint64(size + stampOffsets.mtimeNs, true), 4n)
+  assert.equal(view.getBigUint64(size + stampOffsets.ctimeNs, true), 5n)
+  assert.equal(view.getUint32(size + wireLayout.stamp.size, true), 9)
 })
 
 test('command: promise 1: an argument stays one argument, whatever is in it', () => {
@@ -103,6 +116,13 @@ test('command: promise 1: an argument stays one argument, whatever is in it', ()
   assert.deepEqual(parseCommand(formatCommand({ ...small, argv })).argv, argv)
 })
 
+const bind: Bind = {
+  source: cleanPath('/usr/local/sbin/x'),
+  target: cleanPath('/usr/local/sbin/x'),
+  stamp: small.stamp,
+  writable: false,
+  executable: true,
+}
 const longest = 'x'.repeat(commandBounds.textBytes)
 const unfit: readonly (readonly [string, Partial<Command>])[] = [
   ['an empty argv', { argv: [] }],
@@ -119,6 +139,11 @@ const unfit: readonly (readonly [string, Partial<Command>])[] = [
   ['a lone surrogate', { argv: ['\ud800'] }],
   ['a negative stamp', { stamp: { ...small.stamp, mtimeNs: -1n } }],
   ['more than a frame holds', { argv: [longest, longest] }],
+  ['too many binds', { binds: Array.from({ length: 17 }, () => bind) }],
+  ['the host as a bind', { binds: [{ ...bind, source: cleanPath('/') }] }],
+  ['another process as a bind', { binds: [{ ...bind, source: cleanPath('/proc/1/root') }] }],
+  ['a bind over the root', { binds: [{ ...bind, target: cleanPath('/') }] }],
+  ['a bind too long', { binds: [{ ...bind, target: cleanPath(`/${'x'.repeat(4095)}`) }] }],
 ]
 
 for (const [name, change] of unfit) {
@@ -132,18 +157,27 @@ test('command: the longest argument fits', () => {
   assert.deepEqual(parseCommand(formatCommand(command)), command)
 })
 
+function withBindFlags(flags: number): Uint8Array {
+  const bytes = formatCommand({ ...small, binds: [bind] })
+  const texts = 2 * (2 + bind.source.length)
+  bytes[bytes.length - texts - wireLayout.stamp.size - 1] = flags
+  return bytes
+}
+
 function patched(at: number, ...values: readonly number[]): Uint8Array {
   const bytes = formatCommand({ ...small, groups: [gid(1)] })
   bytes.set(values, at)
   return bytes
 }
 
-const { offsets, size: headBytes } = wireLayout.command
+const { offsets } = wireLayout.command
+const headBytes = wireLayout.command.size + wireLayout.stamp.size
 const broken: readonly (readonly [string, Uint8Array])[] = [
   ['uid -1', patched(offsets.uid, 255, 255, 255, 255)],
   ['gid -1', patched(offsets.gid, 255, 255, 255, 255)],
   ['group -1', patched(headBytes, 255, 255, 255, 255)],
-  ['padding', patched(offsets.zero, 1)],
+  ['a bind that is not there', patched(offsets.bindCount, 1)],
+  ['an unknown flag of a bind', withBindFlags(0x10)],
   ['no argument', patched(offsets.argc, 0, 0)],
   ['a relative executable', patched(headBytes + 4 + 2, 0x2e)],
   ['more than a frame', new Uint8Array(maxPrepareBytes + 1)],

@@ -1,10 +1,10 @@
 import { BelladonnaError } from '../error.ts'
 import type { CleanPath, Gid, Uid } from '../identity.ts'
 import { isCleanPath, isGid, isUid } from '../identity.ts'
-import { maxGroups } from '../protocol/layout.ts'
+import { maxGroups, wireMountFlag } from '../protocol/layout.ts'
 import { maxPathBytes } from './mount.ts'
 import { maxPrepareBytes } from './plan.ts'
-import type { ByteReader } from './wire-bytes.ts'
+import type { ByteReader, ByteWriter } from './wire-bytes.ts'
 import { malformed, newByteReader, newByteWriter } from './wire-bytes.ts'
 
 /** Which file was hashed: stat(2)'s words for it. A change of content, mode or owner changes `ctimeNs`. */
@@ -30,13 +30,24 @@ export type Command = Readonly<{
   argv: readonly string[]
   /** Whole: nothing is added. `NAME=value`, each name once. */
   env: readonly string[]
+  /** What this run alone sees of the host, beside what its plan brings. */
+  binds: readonly Bind[]
+}>
+
+/** A file or directory of the host; the launcher opens `source` without following a link and compares its stamp. */
+export type Bind = Readonly<{
+  source: CleanPath
+  target: CleanPath
+  stamp: FileStamp
+  writable: boolean
+  executable: boolean
 }>
 
 /**
  * Bounds of a command. The launcher has places for 1,024 texts of each kind; one text of 128 KiB, its NUL included,
  * is the longest that execve(2) takes (MAX_ARG_STRLEN).
  */
-export const commandBounds = { argv: 1024, env: 1024, textBytes: 131_071 } as const
+export const commandBounds = { argv: 1024, env: 1024, binds: 16, textBytes: 131_071 } as const
 
 const encoder = new TextEncoder()
 
@@ -57,14 +68,14 @@ export function formatCommand(command: Command): Uint8Array {
   writer.u16(command.groups.length)
   writer.u16(command.argv.length)
   writer.u16(command.env.length)
-  writer.u16(0)
-  const { device, inode, size, mtimeNs, ctimeNs } = command.stamp
-  for (const value of [device, inode, size, mtimeNs, ctimeNs]) writer.u64(value)
+  writer.u16(command.binds.length)
+  writeStamp(writer, command.stamp)
   for (const group of command.groups) writer.u32(group)
   writer.str16(command.executable)
   writer.str16(command.cwd)
   for (const text of command.argv) writer.blob32(text)
   for (const text of command.env) writer.blob32(text)
+  for (const bind of command.binds) writeBind(writer, bind)
   const bytes = writer.bytes()
   if (bytes.length > maxPrepareBytes) {
     throw new BelladonnaError('input_invalid', `format command: ${bytes.length} bytes`)
@@ -84,17 +95,42 @@ export function parseCommand(bytes: Uint8Array): Command {
   const [uid, gid] = [reader.u32(), reader.u32()]
   if (!isUid(uid) || !isGid(gid)) throw malformed('command', 'uid or gid')
   const [groupCount, argc, envc] = [reader.u16(), reader.u16(), reader.u16()]
-  if (reader.u16() !== 0) throw malformed('command', 'a padding that is not 0')
+  const bindCount = reader.u16()
   const stamp = readStamp(reader)
   const groups = Array.from({ length: groupCount }, () => readGroup(reader))
   const [executable, cwd] = [readPath(reader), readPath(reader)]
   const argv = Array.from({ length: argc }, reader.blob32)
   const env = Array.from({ length: envc }, reader.blob32)
+  const binds = Array.from({ length: bindCount }, () => readBind(reader))
   reader.end()
-  const command = { uid, gid, groups, executable, stamp, cwd, argv, env }
+  const command = { uid, gid, groups, executable, stamp, cwd, argv, env, binds }
   const problem = commandProblem(command)
   if (problem !== undefined) throw malformed('command', problem)
   return command
+}
+
+function writeStamp(writer: ByteWriter, stamp: FileStamp): void {
+  const { device, inode, size, mtimeNs, ctimeNs } = stamp
+  for (const value of [device, inode, size, mtimeNs, ctimeNs]) writer.u64(value)
+}
+
+function writeBind(writer: ByteWriter, bind: Bind): void {
+  const writable = bind.writable ? wireMountFlag.writable : 0
+  writer.u8(writable | (bind.executable ? wireMountFlag.exec : 0))
+  writeStamp(writer, bind.stamp)
+  writer.str16(bind.source)
+  writer.str16(bind.target)
+}
+
+function readBind(reader: ByteReader): Bind {
+  const flags = reader.u8()
+  if ((flags & ~(wireMountFlag.writable | wireMountFlag.exec)) !== 0) {
+    throw malformed('command', 'an unknown flag of a bind')
+  }
+  const stamp = readStamp(reader)
+  const [source, target] = [readPath(reader), readPath(reader)]
+  const writable = (flags & wireMountFlag.writable) !== 0
+  return { source, target, stamp, writable, executable: (flags & wireMountFlag.exec) !== 0 }
 }
 
 function readStamp(reader: ByteReader): FileStamp {
@@ -120,7 +156,8 @@ function readPath(reader: ByteReader): CleanPath {
 }
 
 /** Why this command could not be run as it stands, or undefined. */
-function commandProblem({ groups, executable, cwd, argv, env }: Command): string | undefined {
+function commandProblem(command: Command): string | undefined {
+  const { groups, executable, cwd, argv, env, binds } = command
   const names = env.map((text) => text.slice(0, Math.max(text.indexOf('='), 0)))
   const problems: readonly (readonly [boolean, string])[] = [
     [groups.length > maxGroups, `${groups.length} groups`],
@@ -128,12 +165,20 @@ function commandProblem({ groups, executable, cwd, argv, env }: Command): string
     [argv.length > commandBounds.argv, `${argv.length} arguments`],
     [env.length > commandBounds.env, `${env.length} variables`],
     [executable === '/', 'no executable'],
-    [[executable, cwd].some((path) => byteLength(path) > maxPathBytes), 'a path too long'],
+    [binds.length > commandBounds.binds, `${binds.length} binds`],
+    [binds.some(({ source }) => /^\/(?:proc(?:\/|$)|$)/.test(source)), 'a source of a bind'],
+    [binds.some(({ target }) => target === '/'), 'a target of a bind'],
+    [binds.some(({ source, target }) => isTooLong(source) || isTooLong(target)), 'a path too long'],
+    [[executable, cwd].some(isTooLong), 'a path too long'],
     [[...argv, ...env].some((text) => byteLength(text) > commandBounds.textBytes), 'a long text'],
     [names.includes(''), 'a variable without a name'],
     [new Set(names).size !== names.length, 'a variable twice'],
   ]
   return problems.find(([applies]) => applies)?.[1]
+}
+
+function isTooLong(path: string): boolean {
+  return byteLength(path) > maxPathBytes
 }
 
 function byteLength(text: string): number {

@@ -211,6 +211,7 @@ function commandOf(permit: Permit, measured: Measured): Uint8Array {
     stamp: measured.stamp,
     argv: permit.argv,
     env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    binds: [],
   })
 }
 

@@ -1,7 +1,7 @@
 /* cursor.c: bounded reading. Nothing here trusts a length that it did not compare with what is left. */
 #include <string.h>
 
-#include "sandbox.h"
+#include "frame.h"
 
 const uint8_t *take(struct cursor *c, size_t size) {
   if (c->bad || size > (size_t)(c->end - c->at)) {

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "sandbox.h"
+#include "frame.h"
 
 #define MAX_DESCRIPTORS 4u
 
