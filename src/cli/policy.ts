@@ -1,7 +1,7 @@
 import { compilePolicy } from '../core/policy/compile.ts'
+import type { CompileResult } from '../core/policy/compile.ts'
 import { formatCompiledPolicy, policyDigest } from '../core/policy/compiled.ts'
-import type { CompiledPolicy } from '../core/policy/compiled.ts'
-import { formatPolicyProblem } from '../core/policy/problem.ts'
+import { formatPolicyProblem, formatPolicyWarning } from '../core/policy/problem.ts'
 import type { PolicyProblem } from '../core/policy/problem.ts'
 import { architecture } from '../host/boot-plan.ts'
 import { holdDirectory } from '../host/directory.ts'
@@ -26,10 +26,6 @@ export type PolicyOutput = Readonly<{
   complain: (line: string) => void
 }>
 
-type Outcome =
-  | Readonly<{ kind: 'compiled'; policy: CompiledPolicy }>
-  | Readonly<{ kind: 'invalid'; problems: readonly PolicyProblem[] }>
-
 /**
  * `belladonna policy check`: compiles and installs nothing, as an ordinary user too. Whose files they are does not
  * count here, unlike for `install`. Returns the exit status.
@@ -39,7 +35,7 @@ export function policyCheck(options: PolicyOptions, output: PolicyOutput): numbe
     const outcome = compileSource(sourceOf(options), null)
     return outcome.kind === 'invalid'
       ? showProblems(options, output, outcome.problems)
-      : showPolicy(options, output, outcome.policy, 'valid')
+      : showPolicy(options, output, outcome, 'valid')
   })
 }
 
@@ -53,12 +49,12 @@ export function policyInstall(options: PolicyOptions, output: PolicyOutput): num
     const outcome = compileSource(sourceOf(options), uid)
     if (outcome.kind === 'invalid') return showProblems(options, output, outcome.problems)
     installPolicy(holdPolicyDirectory(options.root, uid), formatCompiledPolicy(outcome.policy), uid)
-    return showPolicy(options, output, outcome.policy, 'installed')
+    return showPolicy(options, output, outcome, 'installed')
   })
 }
 
 /** Reads all files before any is compiled: a syntax error in one is shown together with those of the others. */
-function compileSource(source: string, uid: number | null): Outcome {
+function compileSource(source: string, uid: number | null): CompileResult {
   const readings = readPolicySource(source, uid).map(({ file, text }) => readTomlTree(file, text))
   const problems = readings.flatMap((reading) =>
     reading.kind === 'invalid' ? reading.problem : [],
@@ -92,7 +88,7 @@ function showProblems(
 function showPolicy(
   options: PolicyOptions,
   output: PolicyOutput,
-  policy: CompiledPolicy,
+  { policy, warnings }: Extract<CompileResult, { kind: 'compiled' }>,
   kind: 'valid' | 'installed',
 ): number {
   const digest = policyDigest(policy)
@@ -101,10 +97,14 @@ function showPolicy(
     profiles: policy.profiles.length,
     grants: policy.grants.length,
   }
-  if (options.json) output.print(JSON.stringify({ kind, digest, ...counts }))
-  else {
+  const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
+  if (options.json) {
+    output.print(JSON.stringify({ kind, digest, ...counts, escapable, warnings }))
+  } else {
+    for (const warning of warnings) output.complain(formatPolicyWarning(warning))
     const sizes = Object.entries(counts).map(([name, count]) => `${count} ${name}`)
     output.print(`${kind}: ${sizes.join(', ')}, digest ${digest}`)
+    if (escapable.length > 0) output.print(`escapable profiles: ${escapable.join(', ')}`)
   }
   return 0
 }

@@ -4,6 +4,7 @@ import { planForProfile } from '../core/sandbox/plan-for-profile.ts'
 import type { Architecture } from '../core/sandbox/syscalls.ts'
 import { readAccounts } from './accounts.ts'
 import { resolvePolicyPath } from './policy-paths.ts'
+import { openSocketSearch } from './socket-search.ts'
 
 /**
  * What the policy compiler needs to know of this host.
@@ -16,6 +17,7 @@ export function readPolicyFacts(uid: number, architecture: Architecture): Compil
     accounts: readAccounts(uid),
     architecture,
     resolvePath: (path, use) => resolvePolicyPath(path, use, { uid, architecture }),
+    findSockets: openSocketSearch(),
     compilePlan: (profile) => formatPlan(planForProfile(profile, { architecture })),
   }
 }

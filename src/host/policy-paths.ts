@@ -41,7 +41,9 @@ export function resolvePolicyPath(path: CleanPath, use: PathUse, host: PathHost)
     if (part === undefined) return finish(at, links, use, host.architecture)
     if (!at.stat.isDirectory()) return { kind: 'absent' }
     const next = reach(at, part)
-    if (next === undefined) return { kind: 'absent' }
+    if (next === undefined) {
+      return use === 'socket' ? awaitBelow(at, rest, links) : { kind: 'absent' }
+    }
     rest = more
     if (!next.stat.isSymbolicLink()) {
       at = next
@@ -72,13 +74,28 @@ function checkReached(
   uid: number,
 ): Refused | undefined {
   // What a sandbox shows may be anybody's, as long as nobody else can exchange the thing itself.
-  if (use === 'profile' && !belowSticky) return undefined
+  const isShown = use === 'profile' || use === 'socket'
+  if (isShown && !belowSticky) return undefined
   if (stat.uid !== 0 && stat.uid !== uid) {
     return refused('path_unsafe', `${quote(path)} belongs to uid ${stat.uid}`)
   }
   const isSticky = stat.isDirectory() && (stat.mode & 0o1000) !== 0
-  if (use === 'profile' || !isOpenToAll(stat) || (use === 'directory' && isSticky)) return undefined
+  if (isShown || !isOpenToAll(stat) || (use === 'directory' && isSticky)) return undefined
   return refused('path_unsafe', `${quote(path)} is writable by group or others`)
+}
+
+/** A socket that a server makes when it starts: in a directory where nobody else could make one before it. */
+function awaitBelow(
+  at: Reached,
+  rest: readonly string[],
+  links: readonly (PathLink & { kind?: unknown })[],
+): PathFact {
+  const real = `${at.path === '/' ? '' : at.path}/${rest.join('/')}`
+  if (!isCleanPath(real)) return { kind: 'absent' }
+  if (isOpenToAll(at.stat)) {
+    return refused('path_unsafe', `others could make a socket in ${quote(at.path)}`)
+  }
+  return { kind: 'awaited', real, links: links.map(({ path, text }) => ({ path, text })) }
 }
 
 function readLink(
@@ -109,7 +126,7 @@ function finish(
   if (!isCleanPath(path)) return refused('path_invalid', 'not a clean path')
   const what = kindOf(stat)
   if (what === undefined) {
-    return refused('path_invalid', 'neither a directory, a regular file nor a character device')
+    return refused('path_invalid', 'neither a directory, a file, a character device nor a socket')
   }
   const fault = use === 'command' ? checkCommand(path, stat, architecture) : undefined
   if (fault !== undefined) return fault
@@ -124,6 +141,7 @@ function finish(
 function kindOf(stat: Stats): PathKind | undefined {
   if (stat.isDirectory()) return 'directory'
   if (stat.isFile()) return 'file'
+  if (stat.isSocket()) return 'socket'
   return stat.isCharacterDevice() ? 'device' : undefined
 }
 

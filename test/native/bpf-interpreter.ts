@@ -41,6 +41,10 @@ export function runSeccomp(program: Uint8Array, data: SeccompData): Outcome {
         loads.push(k)
         at += 1
         break
+      case 0x54:
+        accumulator = (accumulator & k) >>> 0
+        at += 1
+        break
       case 0x05:
         at += 1 + k
         break

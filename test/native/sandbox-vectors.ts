@@ -15,6 +15,7 @@ import { planForProfile } from '../../src/core/sandbox/plan-for-profile.ts'
 import { planForBroker, planForExecutor } from '../../src/core/sandbox/plan-for-service.ts'
 import { formatPlan } from '../../src/core/sandbox/plan.ts'
 import type { Plan } from '../../src/core/sandbox/plan.ts'
+import type { SeccompPolicy } from '../../src/core/sandbox/seccomp-policy.ts'
 import { compileSeccomp } from '../../src/core/sandbox/seccomp.ts'
 
 const usr = { path: cleanPath('/usr'), kind: 'directory' } as const
@@ -28,6 +29,8 @@ export const plainProfile: ProfileSource = {
   network: 'none',
   read: [{ path: cleanPath('/etc/ld.so.cache'), kind: 'file' }, usr],
   write: [],
+  sockets: [],
+  escapable: false,
   links,
   stdin: 'none',
   output: 'pass',
@@ -47,9 +50,22 @@ export const richProfile: ProfileSource = {
     { path: cleanPath('/usr/local/state'), kind: 'directory' },
     { path: cleanPath('/var/lib/app'), kind: 'directory' },
   ],
+  sockets: [{ path: cleanPath('/run/dbus/system_bus_socket') }],
+  escapable: true,
   stdin: 'stream',
   caps: [{ name: 'CAP_NET_BIND_SERVICE', number: 10 }],
 }
+
+/** Every program there is, by the name that vectors and tests have for it. */
+export const seccompPolicies: Readonly<Record<SeccompName, SeccompPolicy>> = {
+  default: { kind: 'run', unixSockets: false, network: false },
+  default_network: { kind: 'run', unixSockets: false, network: true },
+  default_unix: { kind: 'run', unixSockets: true, network: false },
+  service: { kind: 'service' },
+}
+
+export type SeccompName = (typeof seccompNames)[number]
+export const seccompNames = ['default', 'default_network', 'default_unix', 'service'] as const
 
 const broker = planForBroker({
   architecture: 'x86_64',
@@ -122,8 +138,9 @@ export function commandVectors(): unknown {
 
 export function seccompVectors(): unknown {
   return (['x86_64', 'aarch64'] as const).flatMap((architecture) =>
-    (['default', 'service'] as const).map((policy) => {
-      const instructions = instructionsOf(compileSeccomp(architecture, policy))
+    seccompNames.map((policy) => {
+      const program = compileSeccomp(architecture, seccompPolicies[policy])
+      const instructions = instructionsOf(program)
       return { architecture, policy, instructions }
     }),
   )

@@ -206,11 +206,16 @@ static long make_call(int index, char *name) {
   CALL("personality query", syscall(SYS_personality, 0xffffffff) < 0 ? -1 : 0);
   CALL("personality", syscall(SYS_personality, 0x0040000) < 0 ? -1 : 0);
   CALL("socket unix", socket(AF_UNIX, SOCK_STREAM, 0));
+  CALL("socket unix dgram", socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  CALL("connect", connect(-1, NULL, 0));
   CALL("socket inet", socket(AF_INET, SOCK_STREAM, 0));
   CALL("socket netlink", socket(AF_NETLINK, SOCK_RAW, 0));
   CALL("socket vsock", socket(AF_VSOCK, SOCK_STREAM, 0));
   CALL("socket alg", socket(AF_ALG, SOCK_SEQPACKET, 0));
   CALL("socketpair unix", socketpair(AF_UNIX, SOCK_STREAM, 0, (int[2]){0}));
+  CALL("socketpair seqpacket", socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, (int[2]){0}));
+  CALL("socketpair dgram", socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, (int[2]){0}));
+  CALL("socketpair raw", socketpair(AF_UNIX, SOCK_RAW, 0, (int[2]){0}));
   CALL("socketpair vsock", socketpair(AF_VSOCK, SOCK_STREAM, 0, (int[2]){0}));
   CALL("kill", kill(getpid(), 0));
   CALL("tkill", syscall(SYS_tkill, syscall(SYS_gettid), 0));

@@ -7,17 +7,17 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
-import type { SeccompPolicy } from '../../src/core/sandbox/seccomp-policy.ts'
 import { compileSeccomp } from '../../src/core/sandbox/seccomp.ts'
 import { compile, openScratch } from './compile.ts'
+import { seccompNames, seccompPolicies } from './sandbox-vectors.ts'
+import type { SeccompName } from './sandbox-vectors.ts'
 
-const policies = ['default', 'service'] as const
 const isRoot = process.getuid?.() === 0
 
-const [EPERM, ENOSYS, EAFNOSUPPORT] = ['1', '38', '97']
+const [EPERM, ENOSYS, EAFNOSUPPORT, ENETUNREACH] = ['1', '38', '97', '101']
 const KILLED = 'signal 31' // SIGSYS
 
-/** Calls of seccomp-probe.c and what both policies make of them. */
+/** Calls of seccomp-probe.c and what all policies make of them. */
 const refused: Readonly<Record<string, string>> = {
   ...refusals(EPERM, [
     ...['io_uring_setup', 'io_uring_enter', 'io_uring_register'],
@@ -48,6 +48,17 @@ const refusedToServices: Readonly<Record<string, string>> = {
   ...refusals(ENOSYS, ['execve']),
 }
 
+const refusedWithoutUnix: Readonly<Record<string, string>> = refusals(EAFNOSUPPORT, [
+  ...['socket unix', 'socket unix dgram', 'socketpair dgram', 'socketpair raw'],
+])
+
+const refusedOf: Readonly<Record<SeccompName, Readonly<Record<string, string>>>> = {
+  default: { ...refused, ...refusedWithoutUnix, ...refusals(ENETUNREACH, ['connect']) },
+  default_network: { ...refused, ...refusedWithoutUnix },
+  default_unix: refused,
+  service: { ...refused, ...refusedWithoutUnix, ...refusedToServices },
+}
+
 /** Refused on this kernel without us as well, in the same words. */
 const alsoWithoutUs = new Map([
   ['socket alg', EAFNOSUPPORT],
@@ -56,8 +67,8 @@ const alsoWithoutUs = new Map([
 ])
 
 const allowedToAll = [
-  ...['thread', 'TIOCGWINSZ', 'personality query', 'socket unix', 'socket inet', 'socket netlink'],
-  ...['socketpair unix', 'tgkill', 'openat', 'getpid'],
+  ...['thread', 'TIOCGWINSZ', 'personality query', 'socket inet', 'socket netlink'],
+  ...['socketpair unix', 'socketpair seqpacket', 'tgkill', 'openat', 'getpid'],
 ]
 
 function refusals(result: string, names: readonly string[]): Readonly<Record<string, string>> {
@@ -70,10 +81,11 @@ after(() => {
 })
 const probe = compile(scratch.path, 'seccomp-probe.c')
 
-function filterFile(policy: SeccompPolicy): string {
+function filterFile(policy: SeccompName): string {
   const file = join(scratch.path, `${policy}.filter`)
   assert.ok(process.arch === 'x64' || process.arch === 'arm64')
-  writeFileSync(file, compileSeccomp(process.arch === 'x64' ? 'x86_64' : 'aarch64', policy))
+  const architecture = process.arch === 'x64' ? 'x86_64' : 'aarch64'
+  writeFileSync(file, compileSeccomp(architecture, seccompPolicies[policy]))
   return file
 }
 
@@ -91,10 +103,10 @@ function calls(filter: string): ReadonlyMap<string, string> {
 }
 
 const without = calls('-')
-const results = new Map(policies.map((policy) => [policy, calls(filterFile(policy))]))
+const results = new Map(seccompNames.map((policy) => [policy, calls(filterFile(policy))]))
 
-for (const policy of policies) {
-  const wanted = policy === 'default' ? refused : { ...refused, ...refusedToServices }
+for (const policy of seccompNames) {
+  const wanted = refusedOf[policy]
   const found = results.get(policy) ?? new Map<string, string>()
   for (const name of found.keys()) {
     const expected = wanted[name]
@@ -161,15 +173,13 @@ createHash('sha256').update(data).digest()
 await promisify(scrypt)('a', 'b', 16)
 gzipSync(data)
 
-for (const address of [{ path: directory + '/socket' }, { port: 0, host: '127.0.0.1' }]) {
-  const server = net.createServer((peer) => peer.end('answer'))
-  await new Promise((resolve) => server.listen(address, resolve))
-  const socket = net.connect(address.path === undefined ? server.address() : address)
-  let text = ''
-  for await (const chunk of socket) text += chunk
-  assert.equal(text, 'answer')
-  await new Promise((resolve) => server.close(resolve))
-}
+const server = net.createServer((peer) => peer.end('answer'))
+await new Promise((resolve) => server.listen({ port: 0, host: '127.0.0.1' }, resolve))
+const socket = net.connect(server.address())
+let text = ''
+for await (const chunk of socket) text += chunk
+assert.equal(text, 'answer')
+await new Promise((resolve) => server.close(resolve))
 
 const worker = new Worker('postMessage', { eval: true })
 worker.terminate()
@@ -180,6 +190,8 @@ for (let i = 0; i < 200000; i++) Math.sqrt(i) // long enough for V8's compiler t
 process.on('SIGTERM', () => {})
 process.memoryUsage(); process.cpuUsage(); process.resourceUsage(); process.report?.getReport?.()
 
+const refusedSocket = net.connect({ path: directory + '/socket' })
+assert.equal(await new Promise((resolve) => refusedSocket.on('error', (error) => resolve(error.code))), 'EAFNOSUPPORT')
 assert.equal(spawnSync('/bin/true').error?.code, 'EPERM')
 assert.throws(() => process.kill(process.pid, 0), { code: 'EPERM' })
 assert.throws(() => process.setuid(process.getuid()), { code: 'EPERM' })
@@ -204,7 +216,7 @@ test('seccomp service: Node runs threads, files, sockets and crypto under it, an
 })
 
 test('seccomp: installing a program costs less than half a millisecond', (t) => {
-  for (const policy of policies) {
+  for (const policy of seccompNames) {
     const us = Number(
       execFileSync(probe, ['load', filterFile(policy), '50'], { encoding: 'utf8' }).trim(),
     )

@@ -4,13 +4,8 @@ import { isWithin, valueAlphabet } from './code-points.ts'
 import type { CompileFacts } from './compile-facts.ts'
 import { readParameter } from './compile-parameter.ts'
 import { readRunAs } from './compile-principal.ts'
-import {
-  checkCleanPath,
-  isAlwaysThere,
-  isInProfile,
-  readCleanPath,
-  resolveAt,
-} from './compile-profile.ts'
+import { checkCleanPath, readCleanPath, resolveAt } from './compile-path.ts'
+import { isAlwaysThere, isInProfile } from './compile-profile.ts'
 import type { ProfileDraft } from './compile-profile.ts'
 import { requestLimits } from '../protocol/request.ts'
 import { risks } from './compiled.ts'

@@ -13,16 +13,30 @@ export type Accounts = Readonly<{
 export type PathFact =
   | Readonly<{ kind: 'found'; real: CleanPath; what: PathKind; links: readonly PathLink[] }>
   | Readonly<{ kind: 'absent' }>
+  /** A socket that is not there, where only root (or the caller) can make one. */
+  | Readonly<{ kind: 'awaited'; real: CleanPath; links: readonly PathLink[] }>
   | Readonly<{ kind: 'refused'; code: PolicyProblemCode; message: string }>
 
-/** Whether a path is to be run, or to be seen in a sandbox: what is run must be a program that only root may change. */
-export type PathUse = 'command' | 'profile'
+/**
+ * Whether a path is to be run, to be seen in a sandbox, or to be connected to: what is run must be a program that only
+ * root may change, and a socket may be absent.
+ */
+export type PathUse = 'command' | 'profile' | 'socket'
+
+/** Which Unix sockets a path of a profile holds, or may come to hold. */
+export type SocketFinding = Readonly<{
+  /** Sorted; the first few of them. */
+  found: readonly string[]
+  /** Why there may be others, or null: a place where servers put theirs, or a tree too large to be searched. */
+  mayHold: string | null
+}>
 
 /** All that the compiler knows of the host. */
 export type CompileFacts = Readonly<{
   accounts: Accounts
   architecture: Architecture
   resolvePath: (path: CleanPath, use: PathUse) => PathFact
+  findSockets: (path: CleanPath) => SocketFinding
   /** PLAN bytes; a BelladonnaError that it throws becomes a problem at the profile. */
   compilePlan: (profile: ProfileSource) => Uint8Array
 }>

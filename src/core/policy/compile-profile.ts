@@ -4,12 +4,21 @@ import type { CleanPath } from '../identity.ts'
 import { formatBase64 } from '../json/base64.ts'
 import { capabilityNames, capabilityNumber } from '../sandbox/capabilities.ts'
 import { profilePathProblem } from '../sandbox/plan-for-profile.ts'
-import type { CompileFacts, PathUse } from './compile-facts.ts'
+import type { CompileFacts } from './compile-facts.ts'
+import { readCleanPath, resolveAt } from './compile-path.ts'
+import type { ResolvedPath } from './compile-path.ts'
+import { checkSockets, readSocket } from './compile-socket.ts'
 import { sealProfile } from './compiled.ts'
 import type { CompiledProfile } from './compiled.ts'
 import { quote } from './problem.ts'
 import type { Place } from './problem.ts'
-import type { PathLink, ProfileCapability, ProfilePath, ProfileSource } from './profile-source.ts'
+import type {
+  PathLink,
+  ProfileCapability,
+  ProfilePath,
+  ProfileSocket,
+  ProfileSource,
+} from './profile-source.ts'
 import { parseByteSize, parseDurationMs } from './quantity.ts'
 import {
   addNotYet,
@@ -19,6 +28,7 @@ import {
   readList,
   readParsed,
   readText,
+  readTruth,
   readWithin,
   readWord,
 } from './reader.ts'
@@ -27,9 +37,6 @@ import { suggestionFor } from './suggestion.ts'
 
 /** A profile as it was read, with the place for problems that show only when its actions are known. */
 export type ProfileDraft = Readonly<{ place: Place; source: ProfileSource }>
-
-/** A path with the links on the way to it. */
-export type ResolvedPath = Readonly<{ path: ProfilePath; links: readonly PathLink[] }>
 
 /** What profiles have unless they say otherwise. */
 export const profileDefaults: Readonly<{
@@ -44,6 +51,7 @@ export const profileDefaults: Readonly<{
 const loaderPaths = ['/bin', '/sbin', '/lib', '/lib64', '/etc/ld.so.cache']
 
 const maxPaths = 64
+const maxSockets = 16
 const maxCaps = 64
 const maxTimeMs = 86_400_000
 const minMemoryBytes = 1024 ** 2
@@ -56,6 +64,8 @@ const keys = {
     'network',
     'read',
     'write',
+    'sockets',
+    'escapable',
     'stdin',
     'output',
     'caps',
@@ -63,7 +73,6 @@ const keys = {
     'limits',
     'observe',
   ],
-  later: ['sockets', 'escapable'],
 }
 
 /** Reads a profile and resolves its paths. */
@@ -80,12 +89,15 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
     const read = [...fields.read('read', paths, []), ...defaultRead]
     const loader = resolveAll(report, node, facts, loaderPaths)
     const write = fields.read('write', paths, [])
+    const sockets = fields.read('sockets', readList(readSocket(facts), maxSockets), [])
     const source: ProfileSource = {
       name,
       network: fields.read('network', readWord(['none', 'loopback', 'host']), 'none'),
       read: outermost([...read, ...loader]),
       write: outermost(write),
-      links: [...read, ...loader, ...write].flatMap(({ links }) => links),
+      sockets: onceByPath(sockets),
+      escapable: fields.read('escapable', readTruth, false),
+      links: [...read, ...loader, ...write, ...sockets].flatMap(({ links }) => links),
       stdin: fields.read('stdin', readWord(['none', 'stream'], ['bound']), 'none'),
       output: fields.read('output', readWord(['pass'], ['capped', 'recorded']), 'pass'),
       caps: readCaps(report, fields),
@@ -94,6 +106,7 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
       observe: fields.read('observe', readWord(['off', 'prefer'], ['require']), 'off'),
     }
     checkNamespaces(report, fields, source)
+    checkSockets(report, fields, facts, source, sockets)
     return { place: node, source }
   }
 }
@@ -127,38 +140,6 @@ export function isInProfile({ read, write }: ProfileSource, path: CleanPath): bo
   return [...read, ...write].some((entry) => isAtOrBelow(path, entry.path))
 }
 
-/** Asks the host about a path; a problem is reported at `place`. */
-export function resolveAt(
-  report: Report,
-  place: Place,
-  facts: CompileFacts,
-  path: CleanPath,
-  use: PathUse,
-): ResolvedPath | null {
-  const fact = facts.resolvePath(path, use)
-  switch (fact.kind) {
-    case 'found':
-      return { path: { path: fact.real, kind: fact.what }, links: fact.links }
-    case 'absent':
-      return report.add(place, 'path_missing', `${quote(path)} does not exist`)
-    case 'refused':
-      return report.add(place, fact.code, `${quote(path)}: ${fact.message}`)
-  }
-}
-
-/** Reads a string that is a clean absolute path. */
-export const readCleanPath: Read<CleanPath> = (report, node) => {
-  const text = readText(report, node)
-  return text === null ? null : checkCleanPath(report, node, text)
-}
-
-/** The text as a clean absolute path, or a problem. */
-export function checkCleanPath(report: Report, place: Place, text: string): CleanPath | null {
-  if (isCleanPath(text)) return text
-  const rule = 'an absolute path without empty, "." or ".." parts'
-  return report.add(place, 'path_invalid', `expected ${rule}, not ${quote(text)}`)
-}
-
 function readPath(facts: CompileFacts): Read<ResolvedPath> {
   return (report, node) => {
     const path = readCleanPath(report, node)
@@ -178,6 +159,11 @@ function resolveAll(
     .filter(isCleanPath)
     .filter((path) => facts.resolvePath(path, 'profile').kind !== 'absent')
     .flatMap((path) => resolveAt(report, place, facts, path, 'profile') ?? [])
+}
+
+function onceByPath(sockets: readonly ProfileSocket[]): readonly ProfileSocket[] {
+  const once = new Map(sockets.map(({ path }) => [path, { path }]))
+  return [...once.values()].sort((a, b) => compareText(a.path, b.path))
 }
 
 function readCaps(report: Report, fields: Fields): readonly ProfileCapability[] {

@@ -7,7 +7,7 @@ import type { ProfileDraft } from './compile-profile.ts'
 import type { CompiledGrant, CompiledPolicy, CompiledProfile } from './compiled.ts'
 import { isName } from './names.ts'
 import { quote } from './problem.ts'
-import type { PolicyProblem } from './problem.ts'
+import type { PolicyProblem, PolicyWarning } from './problem.ts'
 import type { PathLink } from './profile-source.ts'
 import { compareText, openFields, openReport, readInteger, readList, readTable } from './reader.ts'
 import type { Read, Report } from './reader.ts'
@@ -15,7 +15,7 @@ import type { TomlEntry, TomlNode } from './tree.ts'
 
 /** A compiled policy, or everything that is wrong with it. */
 export type CompileResult =
-  | Readonly<{ kind: 'compiled'; policy: CompiledPolicy }>
+  | Readonly<{ kind: 'compiled'; policy: CompiledPolicy; warnings: readonly PolicyWarning[] }>
   | Readonly<{ kind: 'invalid'; problems: readonly PolicyProblem[] }>
 
 const maxGrants = 100_000
@@ -51,7 +51,7 @@ export function compilePolicy(trees: readonly TomlNode[], facts: CompileFacts): 
     grants: onceAndSorted(grants),
     approvers: sorted(approvers),
   }
-  return { kind: 'compiled', policy }
+  return { kind: 'compiled', policy, warnings: report.warnings() }
 }
 
 /** The named tables of all files, and the grants. */

@@ -29,7 +29,7 @@ import type {
   CompiledProfile,
   RunAs,
 } from './compiled.ts'
-import type { PathLink, ProfileCapability, ProfilePath } from './profile-source.ts'
+import type { PathLink, ProfileCapability, ProfilePath, ProfileSocket } from './profile-source.ts'
 import { isParameterName } from './template.ts'
 import type { TemplateElement } from './template.ts'
 
@@ -148,6 +148,8 @@ const profilePath: Shape<ProfilePath> = recordOf((members) => ({
   kind: members.take('kind', oneOf(['directory', 'file', 'device'])),
 }))
 
+const socket: Shape<ProfileSocket> = recordOf((members) => ({ path: members.take('path', path) }))
+
 const link: Shape<PathLink> = recordOf((members) => ({
   path: members.take('path', path),
   text: members.take('text', anyString),
@@ -176,6 +178,8 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
     network: members.take('network', oneOf(['none', 'loopback', 'host'])),
     read: members.take('read', listOf(profilePath)),
     write: members.take('write', listOf(profilePath)),
+    sockets: members.take('sockets', listOf(socket)),
+    escapable: members.take('escapable', anyBoolean),
     links: members.take('links', listOf(link)),
     stdin: members.take('stdin', oneOf(['none', 'stream'])),
     output: members.take('output', oneOf(['pass'])),

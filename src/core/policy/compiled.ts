@@ -3,7 +3,7 @@ import { formatCanonicalJson } from '../json/canonical.ts'
 import { digestOfJson, sha256Hex } from '../json/digest.ts'
 import type { Architecture } from '../sandbox/syscalls.ts'
 import type { Automaton } from './automaton.ts'
-import type { PathLink, ProfilePath } from './profile-source.ts'
+import type { PathLink, ProfilePath, ProfileSocket } from './profile-source.ts'
 import type { TemplateElement } from './template.ts'
 
 // The members below are those of the installed JSON, hence their spelling. Every list is sorted unless its order has a
@@ -55,6 +55,9 @@ export type CompiledProfile = Readonly<{
   network: 'none' | 'loopback' | 'host'
   read: readonly ProfilePath[]
   write: readonly ProfilePath[]
+  sockets: readonly ProfileSocket[]
+  /** The run may open Unix sockets: it can do what their servers do for it (DESIGN.md section 6). */
+  escapable: boolean
   links: readonly PathLink[]
   stdin: 'none' | 'stream'
   output: 'pass'

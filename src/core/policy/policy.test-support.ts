@@ -7,7 +7,7 @@ import type { CleanPath, Gid, Subject, Uid } from '../identity.ts'
 import type { ActionRequest } from '../protocol/request.ts'
 import { compilePolicy } from './compile.ts'
 import type { CompileResult } from './compile.ts'
-import type { CompileFacts, PathFact } from './compile-facts.ts'
+import type { CompileFacts, PathFact, PathUse, SocketFinding } from './compile-facts.ts'
 import type { CompiledPolicy } from './compiled.ts'
 import { formatPolicyProblem } from './problem.ts'
 import type { PathKind } from './profile-source.ts'
@@ -43,19 +43,29 @@ const kinds: ReadonlyMap<string, PathKind> = new Map([
     (name) => [`/proc/sys/${name}`, 'file'] as const,
   ),
   ['/dev/kmsg', 'device'],
+  ['/run/app/app.sock', 'socket'],
 ])
 
 /** Merged /usr with the links /bin and /lib, a few files, and one path that others may write. */
-export function resolveTestPath(path: CleanPath): PathFact {
+export function resolveTestPath(path: CleanPath, use: PathUse): PathFact {
   if (path.startsWith('/unsafe')) {
     return { kind: 'refused', code: 'path_unsafe', message: '"/unsafe" is writable by others' }
   }
   const link = links.find(([from]) => path === from || path.startsWith(`${from}/`))
   const real = link === undefined ? path : path.replace(link[0], `/${link[1]}`)
   const what = kinds.get(real)
+  if (what === undefined && real.endsWith('.sock') && use === 'socket') {
+    return { kind: 'awaited', real: pathOf(real), links: [] }
+  }
   if (what === undefined) return { kind: 'absent' }
   const way = link === undefined ? [] : [{ path: pathOf(link[0]), text: link[1] }]
   return { kind: 'found', real: pathOf(real), what, links: way }
+}
+
+/** /srv holds a socket that is not named, /srv/data is in memory. */
+function findTestSockets(path: CleanPath): SocketFinding {
+  if (path === '/srv') return { found: ['/srv/data/db.sock', '/srv/own.sock'], mayHold: null }
+  return { found: [], mayHold: path === '/srv/data' ? '/srv/data is a tmpfs' : null }
 }
 
 /** Plans are the profile's name here; the name `planless` is one that cannot be compiled. */
@@ -75,6 +85,7 @@ export const testFacts: CompileFacts = {
   },
   architecture: 'x86_64',
   resolvePath: resolveTestPath,
+  findSockets: findTestSockets,
   compilePlan: ({ name }) => {
     if (name === 'planless') throw new BelladonnaError('policy_invalid', 'no plan for this')
     if (name === 'broken') throw new TypeError('a bug')
@@ -83,7 +94,7 @@ export const testFacts: CompileFacts = {
 }
 
 /** A policy that uses every key once. */
-export const fullPolicy = `schema = 1
+export const fullPolicy: string = `schema = 1
 
 [action."app.restart"]
 about = "Restart the app"
@@ -114,6 +125,8 @@ profile = "plain"
 network = "loopback"
 read = ["/usr", "/usr/lib", "/etc/hosts", "/dev/kmsg"]
 write = ["/srv/data", "/srv", "/proc/sys/vm/swappiness"]
+sockets = [{ path = "/run/app/app.sock" }]
+escapable = true
 stdin = "stream"
 output = "pass"
 caps = ["CAP_SYSLOG", "CAP_CHOWN"]

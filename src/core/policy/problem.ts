@@ -28,6 +28,9 @@ export const policyProblemCodes = [
   'command_invalid', // a script, not executable, or of another machine
   'command_outside_profile', // the sandbox would not hold the command
   'directory_outside_profile', // the sandbox would not hold the working directory
+  'socket_reachable', // a directory of the profile holds, or may hold, sockets besides the named ones
+  'escapable_required', // a socket without a filter, and the profile does not say `escapable = true`
+  'dbus_filter_unsupported', // a socket with a filter of D-Bus calls, which this version does not have
   'network_required', // it writes to the host's net.* from an empty network namespace
   'namespace_own', // it writes what a sandbox has of its own, so the host would not change
   'unseen_input', // approvers would sign for input that they cannot see
@@ -35,6 +38,23 @@ export const policyProblemCodes = [
 ] as const
 
 export type PolicyProblemCode = (typeof policyProblemCodes)[number]
+
+/** What a valid policy may still be told. Each code has a row in docs/reference/policy.md as well. */
+export const policyWarningCodes = [
+  'socket_absent', // it is not there now, and a run cannot connect to it until it is
+  'sockets_reachable', // an escapable profile reaches these besides those that it names
+] as const
+
+export type PolicyWarningCode = (typeof policyWarningCodes)[number]
+
+/** Something that the author of a valid policy should know. */
+export type PolicyWarning = Readonly<{
+  file: string
+  line: number
+  column: number
+  code: PolicyWarningCode
+  message: string
+}>
 
 /** Something that is wrong with a policy, and where. `suggestion` is what was probably meant. */
 export type PolicyProblem = Readonly<{
@@ -48,6 +68,12 @@ export type PolicyProblem = Readonly<{
 
 /** Where a problem is: any located value. */
 export type Place = Pick<Located<unknown>, 'file' | 'line' | 'column'>
+
+/** One line as compilers print it: `file:line:column: warning: message [code]`. */
+export function formatPolicyWarning(warning: PolicyWarning): string {
+  const place = `${warning.file}:${String(warning.line)}:${String(warning.column)}`
+  return `${place}: warning: ${warning.message} [${warning.code}]`
+}
 
 /** One line as compilers print it: `file:line:column: error: message [code]`. */
 export function formatPolicyProblem(problem: PolicyProblem): string {
@@ -66,7 +92,7 @@ export function quote(text: string): string {
 }
 
 /** The order in which problems are shown: by file, then from top to bottom. */
-export function compareProblems(a: PolicyProblem, b: PolicyProblem): number {
+export function compareProblems(a: Place, b: Place): number {
   if (a.file !== b.file) return a.file < b.file ? -1 : 1
   return a.line - b.line || a.column - b.column
 }

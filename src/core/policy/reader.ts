@@ -1,5 +1,11 @@
 import { compareProblems, quote } from './problem.ts'
-import type { Place, PolicyProblem, PolicyProblemCode } from './problem.ts'
+import type {
+  Place,
+  PolicyProblem,
+  PolicyProblemCode,
+  PolicyWarning,
+  PolicyWarningCode,
+} from './problem.ts'
 import { suggestionFor } from './suggestion.ts'
 import type { TomlEntry, TomlNode } from './tree.ts'
 
@@ -7,8 +13,11 @@ import type { TomlEntry, TomlNode } from './tree.ts'
 export type Report = Readonly<{
   /** Returns null, which is what a reader returns in place of the value. */
   add: (place: Place, code: PolicyProblemCode, message: string, suggestion?: string) => null
+  /** Says what the author should know of a policy that is valid all the same. */
+  warn: (place: Place, code: PolicyWarningCode, message: string) => void
   /** All problems so far, in the order of the files. */
   list: () => readonly PolicyProblem[]
+  warnings: () => readonly PolicyWarning[]
 }>
 
 /** Reads a value; when it cannot, says so in the report and returns null. */
@@ -32,13 +41,18 @@ export type Fields = Readonly<{
 /** A report without problems. */
 export function openReport(): Report {
   const problems: PolicyProblem[] = []
+  const warnings: PolicyWarning[] = []
   return {
     add: ({ file, line, column }, code, message, suggestion) => {
       const hint = suggestion === undefined ? {} : { suggestion }
       problems.push({ file, line, column, code, message, ...hint })
       return null
     },
+    warn: ({ file, line, column }, code, message) => {
+      warnings.push({ file, line, column, code, message })
+    },
     list: () => problems.toSorted(compareProblems),
+    warnings: () => warnings.toSorted(compareProblems),
   }
 }
 

@@ -47,6 +47,7 @@ export function resolveAction(
     env: action.env,
     cwd: action.cwd,
     profile: profile.digest,
+    escapable: profile.escapable,
     subject: { uid: subject.uid, gid: subject.gid, groups: subject.groups, unit: null },
     host: facts.hostId,
     nonce: facts.nonce,

@@ -26,6 +26,9 @@ export const featureNames: readonly (readonly [bit: number, name: string])[] = [
   [wireFeature.peerPidfd, 'peer_pidfd'],
 ]
 
+/** Stands among the features of a run, and says that something does not hold: its profile is `escapable = true`. */
+export const escapableMark = 'escapable'
+
 /**
  * The names of a feature mask, in the order of the bits.
  *

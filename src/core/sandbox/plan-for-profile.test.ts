@@ -6,7 +6,7 @@ import {
   readVectors,
   richProfile,
 } from '../../../test/native/sandbox-vectors.ts'
-import type { PathKind, ProfilePath, ProfileSource } from '../policy/profile-source.ts'
+import type { ProfilePath, ProfileSource } from '../policy/profile-source.ts'
 import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { cleanPath } from './fixed-mounts.ts'
 import type { Mount } from './mount.ts'
@@ -15,7 +15,7 @@ import { formatPlan, parsePlan } from './plan.ts'
 import { compileSeccomp } from './seccomp.ts'
 
 const facts = { architecture: 'x86_64' } as const
-const at = (path: string, kind: PathKind = 'directory'): ProfilePath => ({
+const at = (path: string, kind: ProfilePath['kind'] = 'directory'): ProfilePath => ({
   path: cleanPath(path),
   kind,
 })
@@ -71,9 +71,36 @@ test('plan for profile: limits, identity of the process and stdin are the profil
   assert.equal(plan.flags, wirePlanFlag.stdinNull)
   assert.equal(planForProfile({ ...plain, stdin: 'stream' }, facts).flags, 0)
   assert.equal(plan.rlimits.length, 16)
-  assert.deepEqual(plan.seccomp, compileSeccomp('x86_64', 'default'))
-  const arm = planForProfile(plain, { architecture: 'aarch64' })
-  assert.deepEqual(arm.seccomp, compileSeccomp('aarch64', 'default'))
+})
+
+test('plan for profile: Unix sockets are for escapable ones, and without a network nothing connects', () => {
+  for (const architecture of ['x86_64', 'aarch64'] as const) {
+    for (const [change, unixSockets, network] of [
+      [{}, false, false],
+      [{ network: 'loopback' }, false, true],
+      [{ network: 'host' }, false, true],
+      [{ escapable: true }, true, false],
+      [{ escapable: true, network: 'host' }, true, true],
+    ] as const) {
+      const { seccomp } = planForProfile({ ...plain, ...change }, { architecture })
+      const wanted = compileSeccomp(architecture, { kind: 'run', unixSockets, network })
+      assert.deepEqual(seccomp, wanted)
+    }
+  }
+})
+
+test('plan for profile: a socket is bound if it is there, unless a directory brings it', () => {
+  const sockets = ['/run/x/a.sock', '/var/lib/app/b.sock'].map((path) => ({
+    path: cleanPath(path),
+  }))
+  const mounts = mountsOf({ escapable: true, sockets, write: [at('/var/lib/app')] })
+  const rights = { writable: false, executable: false, optional: true }
+  const path = cleanPath('/run/x/a.sock')
+  assert.deepEqual(of(mounts, path), [{ kind: 'bind', source: path, target: path, ...rights }])
+  assert.deepEqual(of(mounts, '/var/lib/app/b.sock'), [])
+  assert.deepEqual(of(mounts, '/run/x'), [
+    { kind: 'directory', target: cleanPath('/run/x'), mode: 0o755 },
+  ])
 })
 
 test('plan for profile: what is read may be run, what is written may not', () => {

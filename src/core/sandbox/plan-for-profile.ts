@@ -30,7 +30,7 @@ const accountFiles = ['/etc/passwd', '/etc/group'].map(cleanPath)
  * The sandbox of a profile. Equal profiles give equal plans, so the same profile always has the same bytes.
  *
  * The root holds nothing but: what `read` and `write` name (`write` is never executable), the links on the way there,
- * /etc/passwd and /etc/group, five devices, the run's own /proc, read-only, and an own empty /tmp.
+ * the sockets of an escapable profile, /etc/passwd and /etc/group, five devices, the run's own /proc, read-only, and an own empty /tmp.
  *
  * @throws {BelladonnaError} `policy_invalid` on a path that `profilePathProblem` refuses
  */
@@ -53,7 +53,11 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
     flags: profile.stdin === 'none' ? wirePlanFlag.stdinNull : 0,
     rlimits: freshRlimits({ soft: 1024, hard: 4096 }),
     mounts: mounts(profile),
-    seccomp: compileSeccomp(facts.architecture, profile.syscalls),
+    seccomp: compileSeccomp(facts.architecture, {
+      kind: 'run',
+      unixSockets: profile.escapable,
+      network: profile.network !== 'none',
+    }),
   }
 }
 
@@ -106,12 +110,16 @@ function mounts(profile: ProfileSource): readonly Mount[] {
   const accounts = accountFiles
     .filter((file) => !named.some(({ target }) => isWithin(file, target)))
     .map((file) => readOnly(file, { executable: false, optional: true }))
+  // A socket is reached whatever the mount's rights are. It may come later than the policy: its server was not up.
+  const sockets = profile.sockets
+    .filter(({ path }) => !named.some(({ target }) => isWithin(path, target)))
+    .map(({ path }) => readOnly(path, { executable: false, optional: true }))
   const links = profile.links.map(({ path, text }): Mount => ({
     kind: 'symlink',
     target: path,
     text,
   }))
-  return orderRoot([...fixed, ...accounts, ...named, ...links])
+  return orderRoot([...fixed, ...accounts, ...named, ...sockets, ...links])
 }
 
 /** `write` wins over `read`. What already lies in a path of the same kind, or can be read in /proc, needs no mount. */

@@ -80,7 +80,7 @@ test('plan for service: neither starts programs, reaches signals outside, or has
     [executor, 'aarch64'],
   ] as const) {
     assert.equal(plan.flags, wirePlanFlag.noExec | wirePlanFlag.stdinNull)
-    assert.deepEqual(plan.seccomp, compileSeccomp(architecture, 'service'))
+    assert.deepEqual(plan.seccomp, compileSeccomp(architecture, { kind: 'service' }))
     assert.equal(plan.landlockScope, 3n)
     assert.equal(plan.timeLimitMs, 0)
     assert.equal(plan.umask, 0o077)

@@ -61,7 +61,7 @@ export function planForBroker({ architecture, mounts, links }: BrokerFacts): Pla
       ...mounts.map((mount): Mount => ({ kind: 'bind', ...mount, optional: false })),
       ...links.map(({ path, text }): Mount => ({ kind: 'symlink', target: path, text })),
     ]),
-    seccomp: compileSeccomp(architecture, 'service'),
+    seccomp: compileSeccomp(architecture, { kind: 'service' }),
   }
 }
 
@@ -78,6 +78,6 @@ export function planForExecutor({ architecture }: Pick<BrokerFacts, 'architectur
       wireNamespace.ipc | wireNamespace.uts | wireNamespace.network | wireNamespace.networkOwn,
     capabilities: capabilityMask(capabilityNumbers('CAP_DAC_READ_SEARCH')),
     mounts: [],
-    seccomp: compileSeccomp(architecture, 'service'),
+    seccomp: compileSeccomp(architecture, { kind: 'service' }),
   }
 }

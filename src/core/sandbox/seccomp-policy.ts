@@ -5,15 +5,23 @@
  * only what the profile names. They remove what reaches past those walls, or what has broken them before.
  */
 
-/** `default` is for runs, `service` for our own Node processes. */
-export type SeccompPolicy = 'default' | 'service'
+/** For whom a program is: a run, or our own Node processes. */
+export type SeccompPolicy =
+  | Readonly<{
+      kind: 'run'
+      /** Whether it may open Unix sockets, and so reach every server whose socket it sees. */
+      unixSockets: boolean
+      /** Whether there is any network that connect(2) could lead into. */
+      network: boolean
+    }>
+  | Readonly<{ kind: 'service' }>
 
 /** A test on the low 32 bits of an argument; the high ones count for nothing, as in the kernel's own switch (C22). */
 export type ArgumentTest = Readonly<{
   kind: 'equals' | 'any_bit'
   value: number
-  /** What the program returns if the test holds. */
-  action: number
+  /** What becomes of the call if the test holds. */
+  then: Verdict
 }>
 
 /** What becomes of one system call: a fixed answer, or the first test on one argument that holds. */
@@ -23,8 +31,10 @@ export type Verdict =
       kind: 'argument'
       /** 0 to 5. */
       argument: number
+      /** Which of the argument's low 32 bits are looked at. */
+      mask: number
       tests: readonly ArgumentTest[]
-      otherwise: number
+      otherwise: Verdict
     }>
 
 /** SECCOMP_RET_* of seccomp(2); the low 16 bits of an errno answer are the errno. */
@@ -38,6 +48,7 @@ export const seccompAction = {
 const EPERM = 1
 const ENOSYS = 38
 const EAFNOSUPPORT = 97
+const ENETUNREACH = 101
 
 /** The call goes on as if there were no filter. */
 export const allow: Verdict = { kind: 'return', action: seccompAction.allow }
@@ -70,30 +81,35 @@ const refusedToServices = `
   setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups capset
   chown fchown lchown fchownat mknod mknodat`
 
+/** "Address family not supported": a kernel's answer that was built without it, so callers have a way on. */
+const noFamily: Verdict = { kind: 'return', action: seccompAction.errno + EAFNOSUPPORT }
+/** What connect(2) says in a network without interfaces anyway. */
+const unreachable: Verdict = { kind: 'return', action: seccompAction.errno + ENETUNREACH }
+
+const wholeArgument = 0xffff_ffff
+
 // CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. NEWTIME is clone3's and unshare's only: in clone(2)
 // its bit belongs to the exit signal.
 const namespaceFlags = 0x7e02_0000
 const threadFlag = 0x0001_0000
 
-const newNamespace: ArgumentTest = {
-  kind: 'any_bit',
-  value: namespaceFlags,
-  action: seccompAction.errno + EPERM,
-}
+const newNamespace: ArgumentTest = { kind: 'any_bit', value: namespaceFlags, then: refuse }
 
 /** The flags are the first argument of clone(2) on both architectures. */
 const cloneIntoNoNamespace: Verdict = {
   kind: 'argument',
   argument: 0,
+  mask: wholeArgument,
   tests: [newNamespace],
-  otherwise: seccompAction.allow,
+  otherwise: allow,
 }
 
 const cloneThreadsOnly: Verdict = {
   kind: 'argument',
   argument: 0,
-  tests: [newNamespace, { kind: 'any_bit', value: threadFlag, action: seccompAction.allow }],
-  otherwise: seccompAction.errno + EPERM,
+  mask: wholeArgument,
+  tests: [newNamespace, { kind: 'any_bit', value: threadFlag, then: allow }],
+  otherwise: refuse,
 }
 
 /**
@@ -103,55 +119,96 @@ const cloneThreadsOnly: Verdict = {
 const ioctlOffTheTerminal: Verdict = {
   kind: 'argument',
   argument: 1,
-  tests: [0x5412, 0x541c, 0x5423].map((value) => ({
-    kind: 'equals',
-    value,
-    action: seccompAction.errno + EPERM,
-  })),
-  otherwise: seccompAction.allow,
+  mask: wholeArgument,
+  tests: [0x5412, 0x541c, 0x5423].map((value) => ({ kind: 'equals', value, then: refuse })),
+  otherwise: allow,
 }
 
 /** PER_LINUX, and the query. Other personalities switch off address randomisation or the zero page's protection. */
 const personalityUnchanged: Verdict = {
   kind: 'argument',
   argument: 0,
-  tests: [0, 0xffff_ffff].map((value) => ({
-    kind: 'equals',
-    value,
-    action: seccompAction.allow,
-  })),
-  otherwise: seccompAction.errno + EPERM,
+  mask: wholeArgument,
+  tests: [0, 0xffff_ffff].map((value) => ({ kind: 'equals', value, then: allow })),
+  otherwise: refuse,
 }
+
+const unixFamily = 1
+/**
+ * INET, INET6, NETLINK and PACKET: those that an empty network namespace holds, PACKET being CAP_NET_RAW's. VSOCK and
+ * BLUETOOTH leave the machine past any namespace, ALG and the rarer ones are kernel code that needs no privilege to
+ * reach.
+ */
+const networkFamilies = [2, 10, 16, 17]
+
+const socketOfNetwork = firstArgumentIn(networkFamilies)
+const socketOfAnyKnown = firstArgumentIn([unixFamily, ...networkFamilies])
 
 /**
- * AF_UNIX, INET, INET6, NETLINK and PACKET: those that an empty network namespace holds, PACKET being CAP_NET_RAW's.
- * VSOCK and BLUETOOTH leave the machine past any namespace, ALG and the rarer ones are kernel code that needs no
- * privilege to reach. The answer is a kernel's that was built without them, so callers have a way on.
+ * A pair of connected Unix sockets reaches nobody, but for a datagram one: whoever holds it may name another receiver
+ * in each sendto(2) or sendmsg(2), and connect(2) it anew. SOCK_RAW is SOCK_DGRAM by another name there. A stream's
+ * end refuses both (EISCONN); a SEQPACKET's ignores the name and refuses connect(2) (EISCONN).
+ *
+ * @see unix_dgram_sendmsg, unix_seqpacket_sendmsg and unix_stream_sendmsg in net/unix/af_unix.c
  */
-const socketOfKnownFamily: Verdict = {
+const pairThatStaysConnected: Verdict = {
   kind: 'argument',
   argument: 0,
-  tests: [1, 2, 10, 16, 17].map((value) => ({
-    kind: 'equals',
-    value,
-    action: seccompAction.allow,
-  })),
-  otherwise: seccompAction.errno + EAFNOSUPPORT,
+  mask: wholeArgument,
+  tests: [
+    {
+      kind: 'equals',
+      value: unixFamily,
+      then: {
+        kind: 'argument',
+        argument: 1,
+        mask: 0xf, // SOCK_TYPE_MASK: above it are SOCK_CLOEXEC and SOCK_NONBLOCK
+        tests: [1, 5].map((value) => ({ kind: 'equals', value, then: allow })),
+        otherwise: noFamily,
+      },
+    },
+  ],
+  otherwise: noFamily,
 }
 
-const runVerdicts: ReadonlyMap<string, Verdict> = new Map<string, Verdict>([
+function firstArgumentIn(values: readonly number[]): Verdict {
+  return {
+    kind: 'argument',
+    argument: 0,
+    mask: wholeArgument,
+    tests: values.map((value) => ({ kind: 'equals', value, then: allow })),
+    otherwise: noFamily,
+  }
+}
+
+/** What holds for every process that this project starts. */
+const commonVerdicts: ReadonlyMap<string, Verdict> = new Map<string, Verdict>([
   ...words(refusedToAll).map((name) => [name, refuse] as const),
   ['clone', cloneIntoNoNamespace],
   // Its flags lie in memory, where no filter can look; glibc and musl then use clone(2).
   ['clone3', unknown],
   ['ioctl', ioctlOffTheTerminal],
   ['personality', personalityUnchanged],
-  ['socket', socketOfKnownFamily],
-  ['socketpair', socketOfKnownFamily],
 ])
 
+/**
+ * No Unix socket but connected pairs. Whoever sees a socket of the host in a directory could else connect to it, and
+ * the server would see the run's user: root, mostly (DESIGN.md section 6).
+ */
+const withoutUnixSockets = [
+  ['socket', socketOfNetwork],
+  ['socketpair', pairThatStaysConnected],
+] as const
+
+const withUnixSockets = [
+  ['socket', socketOfAnyKnown],
+  ['socketpair', firstArgumentIn([unixFamily])],
+] as const
+
 const serviceVerdicts: ReadonlyMap<string, Verdict> = new Map<string, Verdict>([
-  ...runVerdicts,
+  ...commonVerdicts,
+  // Channels and listeners are made by the launcher. The executor sees the host's whole root, with its sockets.
+  ...withoutUnixSockets,
   ...words(refusedToServices).map((name) => [name, refuse] as const),
   ['clone', cloneThreadsOnly],
   ['execve', ask],
@@ -159,9 +216,15 @@ const serviceVerdicts: ReadonlyMap<string, Verdict> = new Map<string, Verdict>([
 ])
 
 /** What a policy says of the calls that it does not simply allow, by name. */
-export const seccompVerdicts: Readonly<Record<SeccompPolicy, ReadonlyMap<string, Verdict>>> = {
-  default: runVerdicts,
-  service: serviceVerdicts,
+export function seccompVerdicts(policy: SeccompPolicy): ReadonlyMap<string, Verdict> {
+  if (policy.kind === 'service') return serviceVerdicts
+  if (policy.unixSockets) return new Map([...commonVerdicts, ...withUnixSockets])
+  return new Map([
+    ...commonVerdicts,
+    ...withoutUnixSockets,
+    // A client may hand a socket over that is not connected yet: as its stdin, or through a stream that is.
+    ...(policy.network ? [] : [['connect', unreachable] as const]),
+  ])
 }
 
 function words(text: string): readonly string[] {

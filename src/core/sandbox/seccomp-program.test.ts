@@ -16,35 +16,45 @@ function program(ranges: readonly Range[]): Uint8Array {
 function expected(ranges: readonly Range[], number: number, args: readonly bigint[]): number {
   const range = ranges.findLast(({ first }) => first <= number) ?? ranges[0]
   assert.ok(range)
-  const { verdict } = range
+  return answerOf(range.verdict, args)
+}
+
+function answerOf(verdict: Verdict, args: readonly bigint[]): number {
   if (verdict.kind === 'return') return verdict.action
-  const low = Number(BigInt.asUintN(32, args[verdict.argument] ?? 0n))
+  const low = (Number(BigInt.asUintN(32, args[verdict.argument] ?? 0n)) & verdict.mask) >>> 0
   const holds = ({ kind, value }: ArgumentTest): boolean =>
     kind === 'equals' ? low === value : (low & value) !== 0
-  return verdict.tests.find(holds)?.action ?? verdict.otherwise
+  return answerOf(verdict.tests.find(holds)?.then ?? verdict.otherwise, args)
 }
 
 const action = fc.integer({ min: 0, max: 6 }).map((errno) => 0x5_0000 + errno)
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff })
 const smallValue = fc.oneof(u32, fc.constantFrom(0, 1, 2, 4, 0x8000_0000))
+const fixed = action.map((value): Verdict => ({ kind: 'return', action: value }))
+const mask = fc.oneof(fc.constant(0xffff_ffff), fc.constantFrom(0xf, 0x8000_0000), u32)
+
+function byArgument(inner: fc.Arbitrary<Verdict>): fc.Arbitrary<Verdict> {
+  return fc.record({
+    kind: fc.constant('argument' as const),
+    argument: fc.integer({ min: 0, max: 5 }),
+    mask,
+    tests: fc.array(
+      fc.record({
+        kind: fc.constantFrom('equals' as const, 'any_bit' as const),
+        value: smallValue,
+        then: inner,
+      }),
+      { maxLength: 4 },
+    ),
+    otherwise: inner,
+  })
+}
+
+/** Most are fixed; a test may lead to another argument's. */
 const verdict: fc.Arbitrary<Verdict> = fc.oneof(
-  { weight: 4, arbitrary: action.map((value): Verdict => ({ kind: 'return', action: value })) },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: fc.constant('argument' as const),
-      argument: fc.integer({ min: 0, max: 5 }),
-      tests: fc.array(
-        fc.record({
-          kind: fc.constantFrom('equals' as const, 'any_bit' as const),
-          value: smallValue,
-          action,
-        }),
-        { maxLength: 4 },
-      ),
-      otherwise: action,
-    }),
-  },
+  { weight: 8, arbitrary: fixed },
+  { weight: 1, arbitrary: byArgument(fixed) },
+  { weight: 1, arbitrary: byArgument(fc.oneof(fixed, byArgument(fixed))) },
 )
 
 /** Few verdicts over many ranges, as policies are; neighbours may be equal. */

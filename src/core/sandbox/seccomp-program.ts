@@ -35,7 +35,15 @@ export type Range = Readonly<{ first: number; verdict: Verdict }>
 export const instructionBytes = 8
 
 // linux/bpf_common.h: class, size, mode, operation, source
-const code = { load: 0x20, return: 0x06, jump: 0x05, equals: 0x15, at_least: 0x35, any_bit: 0x45 }
+const code = {
+  load: 0x20,
+  return: 0x06,
+  jump: 0x05,
+  equals: 0x15,
+  at_least: 0x35,
+  any_bit: 0x45,
+  and: 0x54,
+}
 // struct seccomp_data: int nr; __u32 arch; __u64 instruction_pointer; __u64 args[6]
 const firstArgumentOffset = 16
 // A conditional jump reaches 255; whoever is farther away is put there again, or reached in two jumps.
@@ -72,6 +80,10 @@ export function newAssembler(): Assembler {
     if (next !== reversed.length) put(code.jump, reversed.length - next)
     return put(code.load, offset)
   }
+  function keepBits(mask: number, next: Label): Label {
+    if (next !== reversed.length) put(code.jump, reversed.length - next)
+    return put(code.and, mask)
+  }
   function branch(
     test: 'equals' | 'at_least' | 'any_bit',
     k: number,
@@ -84,10 +96,11 @@ export function newAssembler(): Assembler {
   function verdict(wanted: Verdict): Label {
     if (wanted.kind === 'return') return answer(wanted.action)
     return reuse(verdicts, wanted, () => {
-      let next = answer(wanted.otherwise)
-      for (const { kind, value, action } of wanted.tests.toReversed()) {
-        next = branch(kind, value, answer(action), next)
+      let next = verdict(wanted.otherwise)
+      for (const { kind, value, then } of wanted.tests.toReversed()) {
+        next = branch(kind, value, verdict(then), next)
       }
+      if (wanted.mask !== 0xffff_ffff) next = keepBits(wanted.mask, next)
       return load(firstArgumentOffset + 8 * wanted.argument, next)
     })
   }

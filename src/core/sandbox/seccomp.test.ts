@@ -1,18 +1,23 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { runSeccomp } from '../../../test/native/bpf-interpreter.ts'
-import { readVectors, seccompVectors } from '../../../test/native/sandbox-vectors.ts'
+import {
+  readVectors,
+  seccompNames,
+  seccompPolicies,
+  seccompVectors,
+} from '../../../test/native/sandbox-vectors.ts'
+import type { SeccompName } from '../../../test/native/sandbox-vectors.ts'
 import { seccompVerdicts } from './seccomp-policy.ts'
 import { compileSeccomp } from './seccomp.ts'
 import type { Architecture } from './syscalls.ts'
 import { newestSyscall, syscalls } from './syscalls.ts'
 
 const architectures: readonly Architecture[] = ['x86_64', 'aarch64']
-const policies = ['default', 'service'] as const
 const audit: Readonly<Record<Architecture, number>> = { x86_64: 0xc000_003e, aarch64: 0xc000_00b7 }
 
 const [KILL, NOTIFY, ALLOW] = [0x8000_0000, 0x7fc0_0000, 0x7fff_0000]
-const [EPERM, ENOSYS, EAFNOSUPPORT] = [0x5_0001, 0x5_0026, 0x5_0061]
+const [EPERM, ENOSYS, EAFNOSUPPORT, ENETUNREACH] = [0x5_0001, 0x5_0026, 0x5_0061, 0x5_0065]
 
 const refused = `
   io_uring_setup io_uring_enter io_uring_register bpf ptrace process_vm_readv process_vm_writev
@@ -33,18 +38,19 @@ const refusedToServices = `
 const byArgument = ['clone', 'ioctl', 'personality', 'socket', 'socketpair']
 
 /** What the table above, written down a second time, says of a call whose arguments do not matter. */
-function wanted(policy: (typeof policies)[number], name: string | undefined): number {
+function wanted(policy: SeccompName, name: string | undefined): number {
   if (name === undefined || name === 'clone3') return ENOSYS
   if (refused.includes(name)) return EPERM
-  if (policy === 'default') return ALLOW
+  if (name === 'connect' && policy === 'default') return ENETUNREACH
+  if (policy !== 'service') return ALLOW
   if (name === 'execve' || name === 'execveat') return NOTIFY
   return refusedToServices.includes(name) ? EPERM : ALLOW
 }
 
 for (const architecture of architectures) {
   const names = new Map([...syscalls[architecture]].map(([name, number]) => [number, name]))
-  for (const policy of policies) {
-    const program = compileSeccomp(architecture, policy)
+  for (const policy of seccompNames) {
+    const program = compileSeccomp(architecture, seccompPolicies[policy])
     const act = (number: number, ...args: readonly bigint[]): number =>
       runSeccomp(program, { number, architecture: audit[architecture], args }).action
 
@@ -100,6 +106,8 @@ type ArgumentCase = Readonly<{
   args: readonly bigint[]
   inDefault: number
   inService: number
+  /** Where Unix sockets are allowed, if that is another answer than in `default`. */
+  withUnix?: number
 }>
 
 const high = 0xdead_beef_0000_0000n
@@ -122,51 +130,78 @@ const cases: readonly ArgumentCase[] = [
   { name: 'personality', args: [high | 0xffff_ffffn], inDefault: ALLOW, inService: ALLOW },
   { name: 'personality', args: [0x4_0000n], inDefault: EPERM, inService: EPERM },
   { name: 'personality', args: [8n], inDefault: EPERM, inService: EPERM },
-  ...['socket', 'socketpair'].flatMap((name) => [
-    ...[1n, 2n, 10n, 16n, 17n, high | 1n].map((family) => ({
+  ...[2n, 10n, 16n, 17n, high | 2n].map((family) => ({
+    name: 'socket',
+    args: [family, 1n],
+    inDefault: ALLOW,
+    inService: ALLOW,
+  })),
+  ...[1n, high | 1n].map((family) => ({
+    name: 'socket',
+    args: [family, 1n],
+    inDefault: EAFNOSUPPORT,
+    inService: EAFNOSUPPORT,
+    withUnix: ALLOW,
+  })),
+  // A pair that stays connected: SOCK_STREAM and SOCK_SEQPACKET, whatever the flags
+  ...[1n, 5n, 0x8_0001n, 0x801n, 0x8_0805n, high | 1n].map((type) => ({
+    name: 'socketpair',
+    args: [1n, type],
+    inDefault: ALLOW,
+    inService: ALLOW,
+  })),
+  // SOCK_DGRAM, SOCK_RAW, which is SOCK_DGRAM to Unix sockets, and what is none
+  ...[2n, 3n, 0x8_0002n, 0x802n, 0x8_0803n, high | 2n, 0n, 4n, 6n, 10n].map((type) => ({
+    name: 'socketpair',
+    args: [high | 1n, type],
+    inDefault: EAFNOSUPPORT,
+    inService: EAFNOSUPPORT,
+    withUnix: ALLOW,
+  })),
+  ...['socket', 'socketpair'].flatMap((name) =>
+    [0n, 15n, 21n, 29n, 30n, 31n, 38n, 40n, 44n, high | 40n, 46n, 0xffff_ffffn].map((family) => ({
       name,
-      args: [family],
-      inDefault: ALLOW,
-      inService: ALLOW,
+      args: [family, 1n],
+      inDefault: EAFNOSUPPORT,
+      inService: EAFNOSUPPORT,
     })),
-    ...[0n, 15n, 21n, 29n, 30n, 31n, 38n, 40n, 44n, high | 40n, 46n, 0xffff_ffffn].map(
-      (family) => ({ name, args: [family], inDefault: EAFNOSUPPORT, inService: EAFNOSUPPORT }),
-    ),
-  ]),
+  ),
+  ...[2n, 10n, 16n, 17n].map((family) => ({
+    name: 'socketpair',
+    args: [family, 1n],
+    inDefault: EAFNOSUPPORT,
+    inService: EAFNOSUPPORT,
+  })),
 ]
 
 for (const architecture of architectures) {
   test(`seccomp on ${architecture}: C22: arguments are compared on their low 32 bits`, () => {
-    for (const { name, args, inDefault, inService } of cases) {
+    for (const { name, args, inDefault, inService, withUnix = inDefault } of cases) {
       const number = syscalls[architecture].get(name)
       assert.ok(number !== undefined)
       const data = { number, architecture: audit[architecture], args }
       const shown = `${name}(${args.join(', ')})`
-      assert.equal(
-        runSeccomp(compileSeccomp(architecture, 'default'), data).action,
-        inDefault,
-        shown,
-      )
-      assert.equal(
-        runSeccomp(compileSeccomp(architecture, 'service'), data).action,
-        inService,
-        shown,
-      )
+      const wantedOf = { default: inDefault, default_network: inDefault, default_unix: withUnix }
+      for (const policy of seccompNames) {
+        const program = compileSeccomp(architecture, seccompPolicies[policy])
+        const { action } = runSeccomp(program, data)
+        assert.equal(action, policy === 'service' ? inService : wantedOf[policy], shown)
+      }
     }
   })
 }
 
 test('seccomp: C82: io_uring is refused, each of its calls', () => {
   for (const name of ['io_uring_setup', 'io_uring_enter', 'io_uring_register']) {
-    for (const policy of policies) {
-      assert.deepEqual(seccompVerdicts[policy].get(name), { kind: 'return', action: EPERM })
+    for (const policy of Object.values(seccompPolicies)) {
+      assert.deepEqual(seccompVerdicts(policy).get(name), { kind: 'return', action: EPERM })
     }
   }
 })
 
 test('seccomp: every name of a policy is a call of one of the architectures', () => {
-  for (const policy of policies) {
-    for (const name of seccompVerdicts[policy].keys()) {
+  for (const policy of Object.values(seccompPolicies)) {
+    for (const name of seccompVerdicts(policy).keys()) {
       assert.ok(
         architectures.some((architecture) => syscalls[architecture].has(name)),
         name,

@@ -44,8 +44,9 @@ export function compileSeccomp(architecture: Architecture, policy: SeccompPolicy
 /** The verdict of every number from 0 to 2³²-1, as ranges whose neighbours differ. */
 export function verdictRanges(architecture: Architecture, policy: SeccompPolicy): readonly Range[] {
   const byNumber = new Map<number, Verdict>()
+  const verdicts = seccompVerdicts(policy)
   for (const [name, number] of syscalls[architecture]) {
-    byNumber.set(number, seccompVerdicts[policy].get(name) ?? allow)
+    byNumber.set(number, verdicts.get(name) ?? allow)
   }
   const ranges: Range[] = []
   for (let number = 0; number <= newestSyscall + 1; number++) {

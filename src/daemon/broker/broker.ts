@@ -139,7 +139,8 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
     const intent = recordIntent(found, action)
     if (intent === null) return
     counts.permitted += 1
-    runs.set(run, { kind: 'recorded', run, intent, receipt: null, end: null })
+    const { escapable } = found.permit.profile
+    runs.set(run, { kind: 'recorded', run, intent, escapable, receipt: null, end: null })
     // Before our own fdatasync, so that the executor writes its receipt at the same time.
     host.toExecutor(formatIntent({ run, actionDigest: resolved.actionDigest }))
   }
@@ -156,7 +157,7 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
     if (next.end === null || next.receipt === null) return
     runs.delete(run)
     counts.ended += 1
-    host.record(outcomeOf(next.intent, next.end, next.receipt), () => undefined)
+    host.record(outcomeOf(next, next.end, next.receipt), () => undefined)
   }
 
   return {

@@ -10,7 +10,7 @@ import type { ResolvedAction } from '../../core/policy/resolve.ts'
 import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'
 import { wireEnd, wireStage } from '../../core/protocol/layout.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
-import { formatFeatures } from '../../core/sandbox/features.ts'
+import { escapableMark, formatFeatures } from '../../core/sandbox/features.ts'
 
 type WithoutCommon<T> = T extends Entry ? Omit<T, keyof EntryCommon> : never
 /** An entry before the log's writer adds salt, time and the policy's trust. */
@@ -63,7 +63,7 @@ const endKinds = new Map<number, OutcomeEntry['end']['kind']>([
 
 /** What the launcher saw of a run. An end of a kind that we do not know counts as lost. */
 export function outcomeOf(
-  intent: number,
+  { intent, escapable }: Readonly<{ intent: number; escapable: boolean }>,
   end: RunEnd,
   receipt: string,
 ): Omit<OutcomeEntry, keyof EntryCommon> {
@@ -75,7 +75,7 @@ export function outcomeOf(
     intent,
     end: { kind: endKinds.get(end.kind) ?? 'lost', value, stage: stage ?? `stage_${end.stage}` },
     usage: { userUs, systemUs, maxRssKib, wallUs },
-    features: formatFeatures(end.features),
+    features: [...formatFeatures(end.features), ...(escapable ? [escapableMark] : [])],
     output: { kind: 'pass' },
     receipt,
   }

@@ -82,17 +82,18 @@ function openBridge(
   )
   const key = makeVerifierKey(originOf(hostId), identity.publicKey)
   const started = Date.now()
+  const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
   const server = serveStatus(inherited.bridgeListener, () => ({
     version,
     mode,
     host: hostId,
-    policy: { digest, trust: 'unsigned', actions: policy.actions.length },
+    policy: { digest, trust: 'unsigned', actions: policy.actions.length, escapable },
     started_ms: started,
     entries: writer.size(),
     pending: broker.pending(),
     counts: { ...broker.counts },
     features,
-    limits: limitsOf(mode),
+    limits: limitsOf(mode, escapable),
   }))
   const signing = keepSigned(writer, links.executor, async (note) => {
     const { size } = verifyCheckpoint(note, key)
@@ -117,8 +118,11 @@ function commonOf(): EntryCommon {
 }
 
 /** What does not hold in this mode (DESIGN.md promise 8): said, not implied. */
-function limitsOf(mode: string): readonly string[] {
+function limitsOf(mode: string, escapable: readonly string[]): readonly string[] {
   const always = [
+    ...escapable.map(
+      (name) => `profile ${name} is escapable: its runs reach servers that obey root`,
+    ),
     'no observation: this version has no probe',
     'once holds only without a restored snapshot: no TPM counter, no witness',
   ]

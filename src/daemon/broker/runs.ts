@@ -21,6 +21,8 @@ export type BrokerRun =
       kind: 'recorded'
       run: number
       intent: number
+      /** Its profile's: the outcome shows it. */
+      escapable: boolean
       receipt: string | null
       end: RunEnd | null
     }>

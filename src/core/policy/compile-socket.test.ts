@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { formatPolicyWarning } from './problem.ts'
+import { compileText, policyOf, problemsOf } from './policy.test-support.ts'
+
+/** A policy of one profile, with these lines in it. */
+function profile(...lines: readonly string[]): string {
+  return `schema = 1\n[profile.p]\n${lines.join('\n')}\n`
+}
+
+/** Problems without the name of the file. */
+function problems(...lines: readonly string[]): readonly string[] {
+  return problemsOf(profile(...lines)).map((line) => line.replace('0.toml:', ''))
+}
+
+function warnings(...lines: readonly string[]): readonly string[] {
+  const result = compileText(profile(...lines))
+  assert.equal(result.kind, 'compiled')
+  return result.warnings.map((warning) => formatPolicyWarning(warning).replace('0.toml:', ''))
+}
+
+const named = 'sockets = [{ path = "/run/app/app.sock" }]'
+
+test('compile socket: a profile without a word about sockets has none and cannot leave', () => {
+  const [compiled] = policyOf(profile('read = ["/srv"]')).profiles
+  assert.deepEqual([compiled?.sockets, compiled?.escapable], [[], false])
+  assert.deepEqual(warnings('read = ["/srv"]'), [])
+})
+
+test('compile socket: a named socket needs `escapable = true`', () => {
+  assert.deepEqual(problems(named), [
+    '3:21: error: whoever serves "/run/app/app.sock" decides what this profile\'s runs can do:' +
+      ' it needs `escapable = true` [escapable_required]',
+  ])
+  assert.deepEqual(problems(named, 'escapable = false').length, 1)
+  const [compiled] = policyOf(profile(named, 'escapable = true')).profiles
+  assert.deepEqual(
+    [compiled?.sockets, compiled?.escapable],
+    [[{ path: '/run/app/app.sock' }], true],
+  )
+})
+
+test('compile socket: sockets in directories of the profile are reached too', () => {
+  assert.deepEqual(problems('read = ["/srv"]', 'write = ["/srv/data"]', named), [
+    '3:8: error: "/srv" holds Unix sockets: "/srv/data/db.sock", "/srv/own.sock"; a run that may connect' +
+      ' reaches each of them: it needs `escapable = true` [socket_reachable]',
+    '4:9: error: "/srv/data" may hold Unix sockets (/srv/data is a tmpfs); a run that may connect' +
+      ' reaches each of them: it needs `escapable = true` [socket_reachable]',
+    '5:21: error: whoever serves "/run/app/app.sock" decides what this profile\'s runs can do:' +
+      ' it needs `escapable = true` [escapable_required]',
+  ])
+  assert.deepEqual(warnings('read = ["/srv"]', named, 'escapable = true'), [
+    '3:8: warning: "/srv" holds Unix sockets: "/srv/data/db.sock", "/srv/own.sock"; a run that may' +
+      ' connect reaches each of them [sockets_reachable]',
+  ])
+  assert.deepEqual(warnings('read = ["/srv"]', 'escapable = true').length, 1)
+})
+
+test('compile socket: one that is named is not reported again', () => {
+  const all = 'sockets = [{ path = "/srv/own.sock" }, { path = "/srv/data/db.sock" }]'
+  const found = warnings('read = ["/srv"]', all, 'escapable = true')
+  assert.deepEqual(
+    found.map((line) => line.replace(/.*\[/, '[')),
+    ['[socket_absent]', '[socket_absent]'],
+  )
+})
+
+test('compile socket: one that is not there yet is a warning', () => {
+  assert.deepEqual(warnings('sockets = [{ path = "/run/x.sock" }]', 'escapable = true'), [
+    '3:21: warning: "/run/x.sock" is not there now [socket_absent]',
+  ])
+})
+
+test('compile socket: a filter of D-Bus calls is not in this version', () => {
+  const bus = 'sockets = [{ path = "/run/app/app.sock", dbus = ["org.example.Manager.Restart"] }]'
+  assert.deepEqual(problems(bus, 'escapable = true'), [
+    '3:49: error: this version has no proxy that would let only these calls through [dbus_filter_unsupported]',
+  ])
+})
+
+const refused: readonly (readonly [name: string, line: string, code: string])[] = [
+  ['a directory', 'sockets = [{ path = "/usr" }]', 'path_invalid'],
+  ['a file', 'sockets = [{ path = "/etc/hosts" }]', 'path_invalid'],
+  ['a relative path', 'sockets = [{ path = "x.sock" }]', 'path_invalid'],
+  ['a path below a process', 'sockets = [{ path = "/proc/self/x.sock" }]', 'path_invalid'],
+  ['a path in the way of which is a file', 'sockets = [{ path = "/etc/hosts/x" }]', 'path_missing'],
+  ['a path that others may write', 'sockets = [{ path = "/unsafe/x.sock" }]', 'path_unsafe'],
+  ['a text', 'sockets = ["/run/app/app.sock"]', 'type_wrong'],
+  ['no path', 'sockets = [{}]', 'key_missing'],
+  ['an unknown key', 'sockets = [{ path = "/run/app/app.sock", bus = 1 }]', 'key_unknown'],
+  ['a socket under `read`', 'read = ["/run/app/app.sock"]', 'path_invalid'],
+]
+for (const [name, line, code] of refused) {
+  test(`compile socket: ${name} is refused`, () => {
+    const found = problems(line, 'escapable = true')
+    assert.equal(found.length, 1)
+    assert.match(found.join(), new RegExp(`^3:\\d+: error: .*\\[${code}\\]$`))
+  })
+}
+
+test('compile socket: the same one twice is one', () => {
+  const twice = 'sockets = [{ path = "/run/app/app.sock" }, { path = "/run/app/app.sock" }]'
+  const [compiled] = policyOf(profile(twice, 'escapable = true')).profiles
+  assert.deepEqual(compiled?.sockets, [{ path: '/run/app/app.sock' }])
+})
