@@ -16,6 +16,7 @@ import { planForBroker, planForExecutor } from '../../src/core/sandbox/plan-for-
 import { formatPlan } from '../../src/core/sandbox/plan.ts'
 import type { Plan } from '../../src/core/sandbox/plan.ts'
 import type { SeccompPolicy } from '../../src/core/sandbox/seccomp-policy.ts'
+import { callsOfSet } from '../../src/core/sandbox/syscall-sets.ts'
 import { compileSeccomp } from '../../src/core/sandbox/seccomp.ts'
 
 const usr = { path: cleanPath('/usr'), kind: 'directory' } as const
@@ -58,14 +59,25 @@ export const richProfile: ProfileSource = {
 
 /** Every program there is, by the name that vectors and tests have for it. */
 export const seccompPolicies: Readonly<Record<SeccompName, SeccompPolicy>> = {
-  default: { kind: 'run', unixSockets: false, network: false },
-  default_network: { kind: 'run', unixSockets: false, network: true },
-  default_unix: { kind: 'run', unixSockets: true, network: false },
+  default: { kind: 'run', calls: null, unixSockets: false, network: false },
+  default_network: { kind: 'run', calls: null, unixSockets: false, network: true },
+  default_unix: { kind: 'run', calls: null, unixSockets: true, network: false },
+  system_service: {
+    kind: 'run',
+    calls: callsOfSet('system-service'),
+    unixSockets: false,
+    network: true,
+  },
+  no_network: { kind: 'run', calls: callsOfSet('no-network'), unixSockets: false, network: false },
+  basic: { kind: 'run', calls: callsOfSet('basic'), unixSockets: false, network: false },
   service: { kind: 'service' },
 }
 
-export type SeccompName = (typeof seccompNames)[number]
-export const seccompNames = ['default', 'default_network', 'default_unix', 'service'] as const
+/** Programs that let through whatever they do not refuse, and those that let through only what they list. */
+export const refusingNames = ['default', 'default_network', 'default_unix', 'service'] as const
+export const listingNames = ['system_service', 'no_network', 'basic'] as const
+export type SeccompName = (typeof refusingNames)[number] | (typeof listingNames)[number]
+export const seccompNames: readonly SeccompName[] = [...refusingNames, ...listingNames]
 
 const broker = planForBroker({
   architecture: 'x86_64',

@@ -5,6 +5,7 @@
  *   seccomp-probe service FILTER PROGRAM…    starts PROGRAM as the launcher starts a service: the first exec is let
  *                                            through by the listener, which is then closed
  *   seccomp-probe again -                    such a program: tries a second exec
+ *   seccomp-probe run FILTER|- PROGRAM…      becomes PROGRAM behind the filter
  *   seccomp-probe load FILTER COUNT          microseconds to install the filter, the smallest of COUNT tries
  *
  * A result is 0, an errno, or "signal N". Arguments are such that a call that is let through fails in another way, or
@@ -365,6 +366,11 @@ int main(int argc, char **argv) {
   if (filtered) read_filter(argv[2]);
   if (strcmp(argv[1], "calls") == 0) show_all(filtered);
   if (strcmp(argv[1], "service") == 0 && argc > 3) return run_service(argv + 3);
+  if (strcmp(argv[1], "run") == 0 && argc > 3) {
+    if (filtered) install(0);
+    execv(argv[3], argv + 3);
+    fail(argv[3]);
+  }
   if (strcmp(argv[1], "load") == 0 && argc > 3) printf("%ld\n", load_us(atoi(argv[3])));
   if (strcmp(argv[1], "again") == 0) { /* started by `service`: tries to become something else */
     long result = exec_true();

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import test, { after } from 'node:test'
 import { compileSeccomp } from '../../src/core/sandbox/seccomp.ts'
 import { compile, openScratch } from './compile.ts'
-import { seccompNames, seccompPolicies } from './sandbox-vectors.ts'
+import { listingNames, refusingNames, seccompNames, seccompPolicies } from './sandbox-vectors.ts'
 import type { SeccompName } from './sandbox-vectors.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -52,7 +52,7 @@ const refusedWithoutUnix: Readonly<Record<string, string>> = refusals(EAFNOSUPPO
   ...['socket unix', 'socket unix dgram', 'socketpair dgram', 'socketpair raw'],
 ])
 
-const refusedOf: Readonly<Record<SeccompName, Readonly<Record<string, string>>>> = {
+const refusedOf: Readonly<Record<(typeof refusingNames)[number], Readonly<Record<string, string>>>> = {
   default: { ...refused, ...refusedWithoutUnix, ...refusals(ENETUNREACH, ['connect']) },
   default_network: { ...refused, ...refusedWithoutUnix },
   default_unix: refused,
@@ -103,9 +103,9 @@ function calls(filter: string): ReadonlyMap<string, string> {
 }
 
 const without = calls('-')
-const results = new Map(seccompNames.map((policy) => [policy, calls(filterFile(policy))]))
+const results = new Map(refusingNames.map((policy) => [policy, calls(filterFile(policy))]))
 
-for (const policy of seccompNames) {
+for (const policy of refusingNames) {
   const wanted = refusedOf[policy]
   const found = results.get(policy) ?? new Map<string, string>()
   for (const name of found.keys()) {
@@ -214,6 +214,65 @@ test('seccomp service: Node runs threads, files, sockets and crypto under it, an
   assert.deepEqual([run.stdout, run.stderr, run.status], ['done\n', '', 0])
   assert.ok(readdirSync(coverage).length > 0)
 })
+
+/** Programs of Debian that a set must be enough for: each prints the same behind it. */
+const enough: Readonly<Record<(typeof listingNames)[number], readonly (readonly string[])[]>> = {
+  basic: [
+    ['/usr/bin/ls', '-ln', '/usr/lib'],
+    ['/usr/bin/dash', '-c', 'for i in 3 1 2; do echo $i; done | sort | tee /dev/null | sha256sum'],
+    ['/usr/bin/find', '/usr/lib/os-release', '-printf', '%p %s'],
+    ['/usr/bin/perl', '-e', 'print join ",", map { $_ * 2 } 1 .. 5; print "\\n" . `echo x`'],
+    ['/usr/bin/tar', '-cf', '-', '-C', '/usr/lib', 'os-release'],
+  ],
+  no_network: [
+    ['/usr/bin/nice', '-n', '1', '/usr/bin/echo', 'x'],
+    ['/usr/bin/dash', '-c', 'touch f; chown 0:0 f; ls -ln f | cut -c1-20; rm f'],
+  ],
+  system_service: [
+    [
+      '/usr/bin/perl',
+      '-MIO::Socket::INET',
+      '-e',
+      '$s = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1") or die; ' +
+        'IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => $s->sockport) or die; print "met"',
+    ],
+  ],
+}
+
+for (const set of listingNames) {
+  for (const command of enough[set]) {
+    test(`seccomp ${set}: it is enough for ${command[0] ?? ''} ${command[1] ?? ''}`, () => {
+      using own = openScratch()
+      const run = (filter: string): readonly [string, string, number | null] => {
+        const options = { encoding: 'utf8', cwd: own.path } as const
+        const { stdout, stderr, status } = spawnSync(probe, ['run', filter, ...command], options)
+        return [stdout, stderr, status]
+      }
+      const plain = run('-')
+      assert.deepEqual([plain[1], plain[2]], ['', 0])
+      assert.deepEqual(run(filterFile(set)), plain)
+    })
+  }
+}
+
+/** What is beyond a set: works without it, and fails behind it in these words. */
+const beyond: Readonly<Record<(typeof listingNames)[number], readonly [string, RegExp]>> = {
+  basic: ['touch f; chown 0:0 f', /Operation not permitted/],
+  no_network: ["perl -MSocket -e 'socket(S, PF_INET, SOCK_STREAM, 0) or die $!'", /not permitted/],
+  system_service: ['dmesg --syslog > /dev/null', /not permitted/],
+}
+for (const set of listingNames) {
+  const [script, words] = beyond[set]
+  test(`seccomp ${set}: it refuses ${script.split(' ')[0] ?? ''}, and only it does`, { skip: !isRoot }, () => {
+    using own = openScratch()
+    const run = (filter: string): ReturnType<typeof spawnSync> =>
+      spawnSync(probe, ['run', filter, '/usr/bin/dash', '-c', script], { cwd: own.path })
+    assert.equal(run('-').status, 0)
+    const { status, stderr } = run(filterFile(set))
+    assert.notEqual(status, 0)
+    assert.match(String(stderr), words)
+  })
+}
 
 test('seccomp: installing a program costs less than half a millisecond', (t) => {
   for (const policy of seccompNames) {

@@ -1,6 +1,6 @@
 /*
  * socket-probe.c: tries each way to a Unix socket of somebody else, with and without a filter, for
- * socket-reach.test.ts and, inside a real sandbox, for test/e2e/sockets.test.ts.
+ * socket-reach.test.ts and, inside a real sandbox, for test/e2e/profile.test.ts.
  *
  *   socket-probe ways FILTER|- DIRECTORY   makes three servers in DIRECTORY, then tries each way in a process of its own
  *   socket-probe names FILTER              what glibc asks over sockets: does it still come to an end?

@@ -21,7 +21,6 @@ import type {
 } from './profile-source.ts'
 import { parseByteSize, parseDurationMs } from './quantity.ts'
 import {
-  addNotYet,
   compareText,
   openFields,
   readInteger,
@@ -34,6 +33,7 @@ import {
 } from './reader.ts'
 import type { Fields, Read, Report } from './reader.ts'
 import { suggestionFor } from './suggestion.ts'
+import { readSyscalls } from './compile-syscalls.ts'
 
 /** A profile as it was read, with the place for problems that show only when its actions are known. */
 export type ProfileDraft = Readonly<{ place: Place; source: ProfileSource }>
@@ -182,11 +182,6 @@ function readCaps(report: Report, fields: Fields): readonly ProfileCapability[] 
   }
   return [...once.values()].sort((a, b) => a.number - b.number)
 }
-
-const readSyscalls: Read<'default'> = (report, node) =>
-  node.kind === 'array'
-    ? addNotYet(report, node, 'a list of system calls')
-    : readWord(['default'])(report, node)
 
 const readLimits: Read<ProfileSource['limits']> = (report, node) => {
   const fields = openFields(report, node, {

@@ -16,6 +16,7 @@ import type { Shape } from '../json/shape.ts'
 import { parseBase64 } from '../json/base64.ts'
 import { parseStrictJson } from '../json/strict.ts'
 import { isIdentifier } from '../protocol/request.ts'
+import { syscallSetNames } from '../sandbox/syscall-sets.ts'
 import type { Automaton } from './automaton.ts'
 import { architectures, formatCompiledPolicy, risks, sealGrant, sealProfile } from './compiled.ts'
 import type {
@@ -148,6 +149,9 @@ const profilePath: Shape<ProfilePath> = recordOf((members) => ({
   kind: members.take('kind', oneOf(['directory', 'file', 'device'])),
 }))
 
+const syscallChoice: Shape<CompiledProfile['syscalls']> = (value, where) =>
+  Array.isArray(value) ? listOf(anyString)(value, where) : oneOf(syscallSetNames)(value, where)
+
 const socket: Shape<ProfileSocket> = recordOf((members) => ({ path: members.take('path', path) }))
 
 const link: Shape<PathLink> = recordOf((members) => ({
@@ -184,7 +188,7 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
     stdin: members.take('stdin', oneOf(['none', 'stream'])),
     output: members.take('output', oneOf(['pass'])),
     caps: members.take('caps', listOf(capability)),
-    syscalls: members.take('syscalls', oneOf(['default'])),
+    syscalls: members.take('syscalls', syscallChoice),
     limits: members.take('limits', limits),
     observe: members.take('observe', oneOf(['off', 'prefer'])),
     plan: members.take('plan', plan),

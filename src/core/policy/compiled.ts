@@ -1,6 +1,7 @@
 import type { CleanPath, Gid, Uid } from '../identity.ts'
 import { formatCanonicalJson } from '../json/canonical.ts'
 import { digestOfJson, sha256Hex } from '../json/digest.ts'
+import type { SyscallSet } from '../sandbox/syscall-sets.ts'
 import type { Architecture } from '../sandbox/syscalls.ts'
 import type { Automaton } from './automaton.ts'
 import type { PathLink, ProfilePath, ProfileSocket } from './profile-source.ts'
@@ -62,7 +63,7 @@ export type CompiledProfile = Readonly<{
   stdin: 'none' | 'stream'
   output: 'pass'
   caps: readonly Readonly<{ name: string; number: number }>[]
-  syscalls: 'default'
+  syscalls: SyscallSet | readonly string[]
   limits: Readonly<{ time_ms: number; memory_bytes: number; processes: number }>
   observe: 'off' | 'prefer'
   /** PLAN bytes (native/wire.h) in base64. */

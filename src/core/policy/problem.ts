@@ -17,6 +17,8 @@ export const policyProblemCodes = [
   'profile_unknown',
   'approvers_unknown',
   'capability_unknown',
+  'syscall_unknown',
+  'syscall_denied', // a call that no profile can allow
   'template_invalid',
   'parameter_undeclared',
   'parameter_unused',

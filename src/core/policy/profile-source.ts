@@ -1,4 +1,5 @@
 import type { CleanPath } from '../identity.ts'
+import type { SyscallSet } from '../sandbox/syscall-sets.ts'
 
 /** What a path of a profile is on the host, as found when the policy was installed. */
 export type PathKind = 'directory' | 'file' | 'device' | 'socket'
@@ -55,7 +56,8 @@ export type ProfileSource = Readonly<{
   output: 'pass'
   /** Ascending by number. */
   caps: readonly ProfileCapability[]
-  syscalls: 'default'
+  /** A named set, or the calls that are let through by name: sorted, groups resolved, not empty. */
+  syscalls: SyscallSet | readonly string[]
   limits: ProfileLimits
   observe: 'off' | 'prefer'
 }>

@@ -13,6 +13,7 @@ import type { Mount } from './mount.ts'
 import { planForProfile, profilePathProblem } from './plan-for-profile.ts'
 import { formatPlan, parsePlan } from './plan.ts'
 import { compileSeccomp } from './seccomp.ts'
+import { callsOfSet, neededToStart } from './syscall-sets.ts'
 
 const facts = { architecture: 'x86_64' } as const
 const at = (path: string, kind: ProfilePath['kind'] = 'directory'): ProfilePath => ({
@@ -83,10 +84,27 @@ test('plan for profile: Unix sockets are for escapable ones, and without a netwo
       [{ escapable: true, network: 'host' }, true, true],
     ] as const) {
       const { seccomp } = planForProfile({ ...plain, ...change }, { architecture })
-      const wanted = compileSeccomp(architecture, { kind: 'run', unixSockets, network })
+      const sockets = { unixSockets, network }
+      const wanted = compileSeccomp(architecture, { kind: 'run', calls: null, ...sockets })
       assert.deepEqual(seccomp, wanted)
     }
   }
+})
+
+test('plan for profile: a named set and the list of its calls are one program', () => {
+  for (const name of ['system-service', 'no-network', 'basic'] as const) {
+    const syscalls = callsOfSet(name)
+    assert.ok(syscalls)
+    const { seccomp } = planForProfile({ ...plain, syscalls: name }, facts)
+    assert.deepEqual(planForProfile({ ...plain, syscalls }, facts).seccomp, seccomp)
+  }
+})
+
+test('plan for profile: a list always has what the run itself is started with', () => {
+  const calls = [...neededToStart, 'getpid']
+  const sockets = { unixSockets: false, network: false }
+  const { seccomp } = planForProfile({ ...plain, syscalls: ['getpid'] }, facts)
+  assert.deepEqual(seccomp, compileSeccomp('x86_64', { kind: 'run', calls, ...sockets }))
 })
 
 test('plan for profile: a socket is bound if it is there, unless a directory brings it', () => {

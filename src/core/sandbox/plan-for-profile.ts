@@ -9,6 +9,7 @@ import type { Plan } from './plan.ts'
 import { freshRlimits } from './rlimits.ts'
 import { isWithin, orderRoot } from './root.ts'
 import { compileSeccomp } from './seccomp.ts'
+import { callsOfSet, neededToStart } from './syscall-sets.ts'
 import type { Architecture } from './syscalls.ts'
 
 /** What a plan depends on besides its profile. */
@@ -55,10 +56,15 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
     mounts: mounts(profile),
     seccomp: compileSeccomp(facts.architecture, {
       kind: 'run',
+      calls: callsOf(profile.syscalls),
       unixSockets: profile.escapable,
       network: profile.network !== 'none',
     }),
   }
+}
+
+function callsOf(syscalls: ProfileSource['syscalls']): readonly string[] | null {
+  return typeof syscalls === 'string' ? callsOfSet(syscalls) : [...syscalls, ...neededToStart]
 }
 
 /** Why a profile may not name this path under `read` or `write`, or undefined. */

@@ -9,6 +9,8 @@
 export type SeccompPolicy =
   | Readonly<{
       kind: 'run'
+      /** The only calls that are let through; null: all but those that are refused to every run. */
+      calls: readonly string[] | null
       /** Whether it may open Unix sockets, and so reach every server whose socket it sees. */
       unixSockets: boolean
       /** Whether there is any network that connect(2) could lead into. */
@@ -60,7 +62,7 @@ export const unknown: Verdict = { kind: 'return', action: seccompAction.errno + 
 const ask: Verdict = { kind: 'return', action: seccompAction.notify }
 
 /** Refused to every run, grouped by what the calls would reach. */
-const refusedToAll = `
+export const refusedToAll: readonly string[] = words(`
   io_uring_setup io_uring_enter io_uring_register
   bpf perf_event_open userfaultfd
   ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp
@@ -72,7 +74,7 @@ const refusedToAll = `
   init_module finit_module delete_module create_module query_module get_kernel_syms
   kexec_load kexec_file_load reboot swapon swapoff acct quotactl quotactl_fd
   iopl ioperm modify_ldt
-  uselib nfsservctl lookup_dcookie`
+  uselib nfsservctl lookup_dcookie`)
 
 /** Refused to our own processes too: starting, signalling, or turning into, somebody else. */
 const refusedToServices = `
@@ -183,7 +185,7 @@ function firstArgumentIn(values: readonly number[]): Verdict {
 
 /** What holds for every process that this project starts. */
 const commonVerdicts: ReadonlyMap<string, Verdict> = new Map<string, Verdict>([
-  ...words(refusedToAll).map((name) => [name, refuse] as const),
+  ...refusedToAll.map((name) => [name, refuse] as const),
   ['clone', cloneIntoNoNamespace],
   // Its flags lie in memory, where no filter can look; glibc and musl then use clone(2).
   ['clone3', unknown],
@@ -225,6 +227,26 @@ export function seccompVerdicts(policy: SeccompPolicy): ReadonlyMap<string, Verd
     // A client may hand a socket over that is not connected yet: as its stdin, or through a stream that is.
     ...(policy.network ? [] : [['connect', unreachable] as const]),
   ])
+}
+
+/** The oldest number that a call has on both architectures: 424, of Linux 5.1. */
+const firstNewNumber = 424
+
+/**
+ * What becomes of one call, of any name and number that the kernel has.
+ *
+ * What a list leaves out is refused; but a C library that tries a newer call first takes its older way only if the
+ * kernel does not know the newer one.
+ */
+export function verdictOf(
+  policy: SeccompPolicy,
+  verdicts: ReadonlyMap<string, Verdict>,
+  [name, number]: readonly [string, number],
+): Verdict {
+  if (policy.kind === 'run' && policy.calls !== null && !policy.calls.includes(name)) {
+    return number < firstNewNumber ? refuse : unknown
+  }
+  return verdicts.get(name) ?? allow
 }
 
 function words(text: string): readonly string[] {

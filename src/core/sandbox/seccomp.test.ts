@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { runSeccomp } from '../../../test/native/bpf-interpreter.ts'
 import {
+  listingNames,
   readVectors,
-  seccompNames,
+  refusingNames,
   seccompPolicies,
   seccompVectors,
 } from '../../../test/native/sandbox-vectors.ts'
-import type { SeccompName } from '../../../test/native/sandbox-vectors.ts'
 import { seccompVerdicts } from './seccomp-policy.ts'
 import { compileSeccomp } from './seccomp.ts'
 import type { Architecture } from './syscalls.ts'
@@ -38,7 +38,7 @@ const refusedToServices = `
 const byArgument = ['clone', 'ioctl', 'personality', 'socket', 'socketpair']
 
 /** What the table above, written down a second time, says of a call whose arguments do not matter. */
-function wanted(policy: SeccompName, name: string | undefined): number {
+function wanted(policy: (typeof refusingNames)[number], name: string | undefined): number {
   if (name === undefined || name === 'clone3') return ENOSYS
   if (refused.includes(name)) return EPERM
   if (name === 'connect' && policy === 'default') return ENETUNREACH
@@ -49,7 +49,7 @@ function wanted(policy: SeccompName, name: string | undefined): number {
 
 for (const architecture of architectures) {
   const names = new Map([...syscalls[architecture]].map(([name, number]) => [number, name]))
-  for (const policy of seccompNames) {
+  for (const policy of refusingNames) {
     const program = compileSeccomp(architecture, seccompPolicies[policy])
     const act = (number: number, ...args: readonly bigint[]): number =>
       runSeccomp(program, { number, architecture: audit[architecture], args }).action
@@ -182,13 +182,41 @@ for (const architecture of architectures) {
       const data = { number, architecture: audit[architecture], args }
       const shown = `${name}(${args.join(', ')})`
       const wantedOf = { default: inDefault, default_network: inDefault, default_unix: withUnix }
-      for (const policy of seccompNames) {
+      for (const policy of refusingNames) {
         const program = compileSeccomp(architecture, seccompPolicies[policy])
         const { action } = runSeccomp(program, data)
         assert.equal(action, policy === 'service' ? inService : wantedOf[policy], shown)
       }
     }
   })
+}
+
+for (const architecture of architectures) {
+  const run = (program: Uint8Array, number: number, args: readonly bigint[] = []): number =>
+    runSeccomp(program, { number, architecture: audit[architecture], args }).action
+  for (const policy of listingNames) {
+    const rules = seccompPolicies[policy]
+    assert.ok(rules.kind === 'run' && rules.calls !== null)
+    const { calls } = rules
+    const program = compileSeccomp(architecture, rules)
+    const whole = compileSeccomp(architecture, { ...rules, calls: null })
+
+    test(`seccomp ${policy} on ${architecture}: what is listed is as in default, the rest is refused`, () => {
+      for (const [name, number] of syscalls[architecture]) {
+        const outside = number >= 424 ? ENOSYS : EPERM
+        for (const args of [[], [1n, 0x5412n], [2n, 1n], [0x1000_0011n], [1n, 2n]]) {
+          const listed = run(whole, number, args)
+          assert.equal(run(program, number, args), calls.includes(name) ? listed : outside, name)
+        }
+      }
+      for (const number of [newestSyscall + 1, 1000, 0x3fff_ffff])
+        assert.equal(run(program, number), ENOSYS)
+    })
+
+    test(`seccomp ${policy} on ${architecture}: the program stays short`, () => {
+      assert.ok(program.length / 8 <= 160, `${program.length / 8} instructions`)
+    })
+  }
 }
 
 test('seccomp: C82: io_uring is refused, each of its calls', () => {

@@ -1,6 +1,6 @@
 import { newAssembler, putSearch } from './seccomp-program.ts'
 import type { Range } from './seccomp-program.ts'
-import { allow, seccompAction, seccompVerdicts, unknown } from './seccomp-policy.ts'
+import { seccompAction, seccompVerdicts, unknown, verdictOf } from './seccomp-policy.ts'
 import type { SeccompPolicy, Verdict } from './seccomp-policy.ts'
 import { newestSyscall, syscalls } from './syscalls.ts'
 import type { Architecture } from './syscalls.ts'
@@ -45,8 +45,8 @@ export function compileSeccomp(architecture: Architecture, policy: SeccompPolicy
 export function verdictRanges(architecture: Architecture, policy: SeccompPolicy): readonly Range[] {
   const byNumber = new Map<number, Verdict>()
   const verdicts = seccompVerdicts(policy)
-  for (const [name, number] of syscalls[architecture]) {
-    byNumber.set(number, verdicts.get(name) ?? allow)
+  for (const call of syscalls[architecture]) {
+    byNumber.set(call[1], verdictOf(policy, verdicts, call))
   }
   const ranges: Range[] = []
   for (let number = 0; number <= newestSyscall + 1; number++) {

@@ -1,4 +1,4 @@
-/** DESIGN.md section 6: which Unix sockets a run reaches, in real sandboxes of a real bridge. */
+/** DESIGN.md section 6: which Unix sockets a run reaches and which system calls it has, in sandboxes of a real bridge. */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -53,9 +53,25 @@ risk = "read-only"
 one_of = ["${bound}", "${later}"]`,
   )
   .join('\n')}
+[profile.basic]
+syscalls = "basic"
+[action.basic]
+about = "x"
+command = ["/usr/bin/dash", "-c", "id -u | tr 0 x; chown 1:1 /tmp"]
+run_as = "root"
+profile = "basic"
+risk = "read-only"
+[profile.listed]
+syscalls = ["@process", "openat", "newfstatat", "fstat", "access", "statx", "getdents64"]
+[action.listed]
+about = "x"
+command = ["/usr/bin/ls", "/usr"]
+run_as = "root"
+profile = "listed"
+risk = "read-only"
 [[grant]]
 who = ["group:sudo"]
-may = ${JSON.stringify(Object.keys(profiles))}
+may = ${JSON.stringify([...Object.keys(profiles), 'basic', 'listed'])}
 `
 
 async function listen(path: string): Promise<void> {
@@ -139,3 +155,19 @@ test(
     assert.match(status, /profile named is escapable/)
   },
 )
+
+test(
+  'syscalls: a narrower set starts its command, and refuses what is beyond it',
+  { skip },
+  async () => {
+    const { status, stdout, stderr } = await bridge.bell(['basic'])
+    assert.deepEqual([status, stdout], [1, 'x\n'])
+    assert.match(stderr, /chown.*Operation not permitted/)
+  },
+)
+
+test('syscalls: so does a list', { skip }, async () => {
+  const { status, stdout } = await bridge.bell(['listed'])
+  assert.equal(status, 0)
+  assert.match(stdout, /^bin$/m)
+})
