@@ -12,6 +12,7 @@ import { formatPrintable, formatQuoted } from '../core/audit/printable.ts'
 import { parseReceipt, verifyReceipt } from '../core/audit/receipt.ts'
 import type { Receipt } from '../core/audit/receipt.ts'
 import type { VerifierKey } from '../core/audit/signed-note.ts'
+import { escapableMark } from '../core/sandbox/features.ts'
 import { actionDigestOf } from '../core/audit/story.ts'
 import type { PlacedEntry, Story } from '../core/audit/story.ts'
 
@@ -139,10 +140,14 @@ function describeOutcome({ end, usage, features, timeMs }: OutcomeEntry): readon
   const wall = (usage.wallUs / 1000).toFixed(1)
   const processor = ((usage.userUs + usage.systemUs) / 1000).toFixed(1)
   const stage = end.stage === 'none' ? '' : ` at ${end.stage}`
+  const inForce = features.filter((name) => name !== escapableMark)
   return [
     `ended     ${formatTime(timeMs)}: ${end.kind} ${end.value}${stage}`,
     `          ${wall} ms, of them ${processor} ms of processor, at most ${usage.maxRssKib} KiB`,
-    `in force  ${features.length === 0 ? 'nothing' : features.join(', ')}`,
+    `in force  ${inForce.length === 0 ? 'nothing' : inForce.join(', ')}`,
+    ...(features.includes(escapableMark)
+      ? ['          but escapable: it could connect to Unix sockets that its profile shows']
+      : []),
     `output    passed through: not seen`,
   ]
 }

@@ -185,6 +185,16 @@ test('audit show: starts, stops and what a start found', (t) => {
   assert.match(lineOf('8', 1), /^stopped {3}2023-.*, requested$/)
 })
 
+test('audit show: a run that could leave its sandbox is shown as one', (t) => {
+  const log = makeTestLog()
+  log.start()
+  const intent = log.intent(1)
+  log.outcome(1, intent, log.receipt(1), { features: ['seccomp', 'escapable'] })
+  const { lines } = show(writeLog(t, log), '1')
+  const at = lines.indexOf('in force  seccomp')
+  assert.match(lines[at + 1] ?? '', /^ {10}but escapable: /)
+})
+
 test('audit show: a denial whose request could not be read, or whose rule and parameter are known', (t) => {
   const log = makeTestLog()
   const common = { salt: '0'.repeat(32), timeMs: 0, policy: 'unsigned' } as const
