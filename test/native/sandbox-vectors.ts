@@ -1,5 +1,5 @@
 /**
- * The content of spec/vectors/plan.json, plan-command.json and seccomp.json, as the code makes it today.
+ * The content of spec/vectors/plan.json, plan-command.json, seccomp.json and landlock.json, as the code makes it today.
  *
  * Tests compare it with the files. After a change that is meant, `node test/native/sandbox-vectors.ts` writes them
  * again; whoever reviews that diff reviews a change of what sandboxes allow.
@@ -15,6 +15,9 @@ import { planForProfile } from '../../src/core/sandbox/plan-for-profile.ts'
 import { planForBroker, planForExecutor } from '../../src/core/sandbox/plan-for-service.ts'
 import { formatPlan } from '../../src/core/sandbox/plan.ts'
 import type { Plan } from '../../src/core/sandbox/plan.ts'
+import { landlockFor } from '../../src/core/sandbox/landlock.ts'
+import { writeLandlock } from '../../src/core/sandbox/landlock-bytes.ts'
+import { newByteWriter } from '../../src/core/sandbox/wire-bytes.ts'
 import type { SeccompPolicy } from '../../src/core/sandbox/seccomp-policy.ts'
 import { callsOfSet } from '../../src/core/sandbox/syscall-sets.ts'
 import { compileSeccomp } from '../../src/core/sandbox/seccomp.ts'
@@ -158,6 +161,23 @@ export function seccompVectors(): unknown {
   )
 }
 
+export function landlockVectors(): unknown {
+  const facts = { devices: new Map(), unixSockets: false }
+  const any = { connect: null, bind: null }
+  const rich = planForProfile(richProfile, { architecture: 'x86_64' }).mounts
+  const cases = [
+    ['plain', landlockFor(planForProfile(plainProfile, { architecture: 'x86_64' }).mounts, { ...facts, tcp: any })],
+    ['rich', landlockFor(rich, { ...facts, unixSockets: true, tcp: { connect: [443, 8443], bind: [0] } })],
+    ['broker', landlockFor(broker.mounts, { ...facts, tcp: any })],
+    ['ports alone', landlockFor([], { ...facts, tcp: { connect: [], bind: [8080] } })],
+  ] as const
+  return cases.map(([name, landlock]) => {
+    const writer = newByteWriter('landlock')
+    writeLandlock(writer, landlock)
+    return { name, landlock: snakeCased(landlock), bytes: hex(writer.bytes()) }
+  })
+}
+
 /** A vector file below spec/vectors. */
 export function vectorFile(name: string): URL {
   return new URL(`../../spec/vectors/${name}`, import.meta.url)
@@ -201,6 +221,7 @@ if (import.meta.main) {
     ['plan.json', planVectors()],
     ['plan-command.json', commandVectors()],
     ['seccomp.json', seccompVectors()],
+    ['landlock.json', landlockVectors()],
   ] as const
   for (const [name, vectors] of files) {
     writeFileSync(vectorFile(name), `${JSON.stringify(vectors, null, 2)}\n`)

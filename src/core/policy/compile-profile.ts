@@ -73,6 +73,7 @@ const keys = {
     'limits',
     'observe',
   ],
+  later: ['tcp_connect', 'tcp_bind'],
 }
 
 /** Reads a profile and resolves its paths. */
