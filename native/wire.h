@@ -218,11 +218,11 @@ struct wire_plan {
   uint32_t flags; /* enum wire_plan_flag */
   uint16_t rlimit_count;
   uint16_t mount_count;
+  uint16_t seccomp_count;
   uint16_t landlock_path_count;
   uint16_t landlock_port_count;
-  uint16_t seccomp_count;
   uint16_t zero;
-  uint32_t zero32;
+  uint32_t zero_2;
 };
 
 enum wire_namespace {

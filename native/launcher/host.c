@@ -61,14 +61,13 @@ static void open_network(void) {
   close(home);
 }
 
-/* What each version of Landlock brought (landlock(7)). Files need truncation under control: so from ABI 3, Linux 6.2.
- */
+/* What each version of Landlock brought (landlock(7)). Not version 1: it refuses every move between directories. */
 static void detect_landlock(void) {
   long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-  if (abi >= 3) host.landlock.handled_access_fs = abi >= 5 ? 0xffff : 0x7fff;
+  if (abi >= 2) host.landlock.handled_access_fs = abi >= 5 ? 0xffff : abi >= 3 ? 0x7fff : 0x3fff;
   if (abi >= 4) host.landlock.handled_access_net = 3;
   if (abi >= 6) host.landlock.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
-  if (abi >= 3) host.features |= WIRE_FEATURE_LANDLOCK_FILES;
+  if (abi >= 2) host.features |= WIRE_FEATURE_LANDLOCK_FILES;
   if (abi >= 4) host.features |= WIRE_FEATURE_LANDLOCK_TCP;
   if (abi >= 6) host.features |= WIRE_FEATURE_LANDLOCK_SCOPE;
 }

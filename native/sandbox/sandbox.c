@@ -51,7 +51,7 @@ bool plan_head(struct cursor *c, struct wire_plan *plan) {
   const uint8_t *bytes = take(c, sizeof *plan);
   if (bytes == NULL) return false;
   memcpy(plan, bytes, sizeof *plan);
-  return plan->version == WIRE_VERSION && plan->zero == 0 && plan->zero32 == 0 && plan->rlimit_count <= 32 &&
+  return plan->version == WIRE_VERSION && plan->zero == 0 && plan->zero_2 == 0 && plan->rlimit_count <= 32 &&
          plan->mount_count <= 512 && plan->landlock_path_count <= 512 && plan->landlock_port_count <= 128 &&
          plan->seccomp_count <= 4096;
 }
@@ -163,16 +163,27 @@ static int keep_descriptors(int executable) {
   return EXECUTABLE;
 }
 
-/* Rights that this kernel does not know are left out; `features_of` says what is in force. A path that an optional
- * mount would have brought may be missing. */
-static void add_path_rule(int ruleset, uint64_t access, const char *path) {
-  struct landlock_path_rule rule = {.allowed_access = access & host.landlock.handled_access_fs};
+/* Rights that this kernel does not know are left out (`features_of` says what is in force), and at what is no directory
+ * those that the kernel refuses there. */
+static void add_path_rule(int ruleset, uint64_t access, int fd) {
+  const uint64_t of_files = 0xc007; /* execute, write, read, truncate, ioctl */
+  struct stat st;
+  struct landlock_path_rule rule = {.allowed_access = access & host.landlock.handled_access_fs, .parent_fd = fd};
+  if (fstat(fd, &st) != 0) child_fail(WIRE_STAGE_LANDLOCK);
+  if (!S_ISDIR(st.st_mode)) rule.allowed_access &= of_files;
   if (rule.allowed_access == 0) return;
-  rule.parent_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  if (rule.parent_fd < 0 && errno == ENOENT) return;
-  if (rule.parent_fd < 0 || syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH, &rule, 0) != 0)
-    child_fail(WIRE_STAGE_LANDLOCK);
-  close(rule.parent_fd);
+  if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH, &rule, 0) != 0) child_fail(WIRE_STAGE_LANDLOCK);
+}
+
+/* So that /dev/stdout can be opened again as what it is. Pipes and sockets need no rule. */
+static void add_stdio_rules(int ruleset) {
+  const uint64_t accesses[] = {0x4, 0x4002, 0x4006}; /* by O_RDONLY, O_WRONLY, O_RDWR */
+  struct stat st;
+  for (int fd = 0; fd < 3; fd++) {
+    int mode = fcntl(fd, F_GETFL) & O_ACCMODE;
+    if (mode > O_RDWR || fstat(fd, &st) != 0) child_fail(WIRE_STAGE_LANDLOCK);
+    if (S_ISREG(st.st_mode) || S_ISCHR(st.st_mode)) add_path_rule(ruleset, accesses[mode], fd);
+  }
 }
 
 /* Step 7, first half. Rules name paths of the new root. */
@@ -187,8 +198,12 @@ static void enter_landlock(struct cursor *c, const struct wire_plan *plan) {
   for (uint16_t i = 0; i < plan->landlock_path_count; i++) {
     uint64_t access = take_u64(c);
     take_text(c, take_u16(c), path, sizeof path);
-    if (any && !c->bad) add_path_rule(ruleset, access, path);
+    int fd = any && !c->bad ? open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+    if (fd >= 0) add_path_rule(ruleset, access, fd);
+    if (fd < 0 && any && errno != ENOENT) child_fail(WIRE_STAGE_LANDLOCK); /* an optional mount may be missing */
+    if (fd >= 0) close(fd);
   }
+  if (attr.handled_access_fs != 0) add_stdio_rules(ruleset);
   for (uint16_t i = 0; i < plan->landlock_port_count; i++) {
     struct landlock_port_rule rule = {.allowed_access = take_u64(c) & attr.handled_access_net, .port = take_u16(c)};
     if (rule.allowed_access != 0 && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PORT, &rule, 0) != 0)

@@ -31,6 +31,7 @@ const links = ['bin', 'lib', 'lib64', 'sbin'].map((name) => {
 export const plainProfile: ProfileSource = {
   name: 'plain',
   network: 'none',
+  tcp: { connect: null, bind: null },
   read: [{ path: cleanPath('/etc/ld.so.cache'), kind: 'file' }, usr],
   write: [],
   sockets: [],
@@ -49,6 +50,7 @@ export const richProfile: ProfileSource = {
   ...plainProfile,
   name: 'rich',
   network: 'loopback',
+  tcp: { connect: [443, 8443], bind: [0] },
   write: [
     { path: cleanPath('/proc/sys/vm/swappiness'), kind: 'file' },
     { path: cleanPath('/usr/local/state'), kind: 'directory' },

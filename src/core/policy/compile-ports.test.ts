@@ -3,7 +3,7 @@ import test from 'node:test'
 import { parseTomlTree } from '../../host/toml-tree.ts'
 import type { TcpPorts } from '../sandbox/landlock.ts'
 import { readTcpPorts } from './compile-ports.ts'
-import { problemsOf } from './policy.test-support.ts'
+import { policyOf, problemsOf } from './policy.test-support.ts'
 import { openFields, openReport } from './reader.ts'
 
 function read(
@@ -57,9 +57,12 @@ test('compile ports: an empty network has none', () => {
   ])
 })
 
-test('compile ports: until the launcher enforces them, a policy cannot name them', () => {
+test('compile ports: a policy names them in a profile', () => {
   for (const key of ['tcp_connect', 'tcp_bind']) {
-    const found = problemsOf(`schema = 1\n[profile.p]\nnetwork = "host"\n${key} = [443]\n`)
-    assert.match(found.join('\n'), /^0\.toml:4:1: error: .*\[not_yet_supported\]$/)
+    const text = `schema = 1\n[profile.p]\nnetwork = "host"\n${key} = `
+    const [profile] = policyOf(`${text}[443]\n`).profiles
+    const named = key === 'tcp_bind' ? profile?.tcp.bind : profile?.tcp.connect
+    assert.deepEqual(named, [443])
+    assert.match(problemsOf(`${text}[-1]\n`).join('\n'), /^0\.toml:4:.*\[value_out_of_range\]$/)
   }
 })

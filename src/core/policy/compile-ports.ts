@@ -1,7 +1,4 @@
-/**
- * The keys `tcp_connect` and `tcp_bind` of a profile. They come with version 2 of plans: until the launcher reads that,
- * compile-profile.ts refuses both keys as not supported yet, and nothing but tests calls this.
- */
+/** The keys `tcp_connect` and `tcp_bind` of a profile. */
 import type { TcpPorts } from '../sandbox/landlock.ts'
 import type { ProfileSource } from './profile-source.ts'
 import { readInteger, readList } from './reader.ts'

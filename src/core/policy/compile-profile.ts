@@ -7,6 +7,7 @@ import { profilePathProblem } from '../sandbox/plan-for-profile.ts'
 import type { CompileFacts } from './compile-facts.ts'
 import { readCleanPath, resolveAt } from './compile-path.ts'
 import type { ResolvedPath } from './compile-path.ts'
+import { readTcpPorts } from './compile-ports.ts'
 import { checkSockets, readSocket } from './compile-socket.ts'
 import { sealProfile } from './compiled.ts'
 import type { CompiledProfile } from './compiled.ts'
@@ -72,8 +73,9 @@ const keys = {
     'syscalls',
     'limits',
     'observe',
+    'tcp_connect',
+    'tcp_bind',
   ],
-  later: ['tcp_connect', 'tcp_bind'],
 }
 
 /** Reads a profile and resolves its paths. */
@@ -91,9 +93,11 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
     const loader = resolveAll(report, node, facts, loaderPaths)
     const write = fields.read('write', paths, [])
     const sockets = fields.read('sockets', readList(readSocket(facts), maxSockets), [])
+    const network = fields.read('network', readWord(['none', 'loopback', 'host']), 'none')
     const source: ProfileSource = {
       name,
-      network: fields.read('network', readWord(['none', 'loopback', 'host']), 'none'),
+      network,
+      tcp: readTcpPorts(report, fields, network),
       read: outermost([...read, ...loader]),
       write: outermost(write),
       sockets: onceByPath(sockets),

@@ -16,6 +16,7 @@ import type { Shape } from '../json/shape.ts'
 import { parseBase64 } from '../json/base64.ts'
 import { parseStrictJson } from '../json/strict.ts'
 import { isIdentifier } from '../protocol/request.ts'
+import type { TcpPorts } from '../sandbox/landlock.ts'
 import { syscallSetNames } from '../sandbox/syscall-sets.ts'
 import type { Automaton } from './automaton.ts'
 import { architectures, formatCompiledPolicy, risks, sealGrant, sealProfile } from './compiled.ts'
@@ -164,6 +165,12 @@ const capability: Shape<ProfileCapability> = recordOf((members) => ({
   number: members.take('number', integerWithin(0, 63)),
 }))
 
+const port = integerWithin(0, 0xffff)
+const tcpPorts: Shape<TcpPorts> = recordOf((members) => ({
+  connect: members.take('connect', orNull(listOf(port))),
+  bind: members.take('bind', orNull(listOf(port))),
+}))
+
 const limits: Shape<CompiledProfile['limits']> = recordOf((members) => ({
   time_ms: members.take('time_ms', count),
   memory_bytes: members.take('memory_bytes', count),
@@ -180,6 +187,7 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
   const sealed = sealProfile({
     name: members.take('name', id),
     network: members.take('network', oneOf(['none', 'loopback', 'host'])),
+    tcp: members.take('tcp', tcpPorts),
     read: members.take('read', listOf(profilePath)),
     write: members.take('write', listOf(profilePath)),
     sockets: members.take('sockets', listOf(socket)),

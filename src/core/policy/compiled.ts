@@ -1,6 +1,7 @@
 import type { CleanPath, Gid, Uid } from '../identity.ts'
 import { formatCanonicalJson } from '../json/canonical.ts'
 import { digestOfJson, sha256Hex } from '../json/digest.ts'
+import type { TcpPorts } from '../sandbox/landlock.ts'
 import type { SyscallSet } from '../sandbox/syscall-sets.ts'
 import type { Architecture } from '../sandbox/syscalls.ts'
 import type { Automaton } from './automaton.ts'
@@ -54,6 +55,8 @@ export type CompiledAction = Readonly<{
 export type CompiledProfile = Readonly<{
   name: string
   network: 'none' | 'loopback' | 'host'
+  /** TCP ports that may be used there; null: all. */
+  tcp: TcpPorts
   read: readonly ProfilePath[]
   write: readonly ProfilePath[]
   sockets: readonly ProfileSocket[]

@@ -1,4 +1,5 @@
 import type { CleanPath } from '../identity.ts'
+import type { TcpPorts } from '../sandbox/landlock.ts'
 import type { SyscallSet } from '../sandbox/syscall-sets.ts'
 
 /** What a path of a profile is on the host, as found when the policy was installed. */
@@ -34,6 +35,8 @@ export type ProfileSource = Readonly<{
   name: string
   /** `none`: an empty network namespace; `loopback`: an own one with `lo` up; `host`: the host's. */
   network: 'none' | 'loopback' | 'host'
+  /** Which TCP ports it may use there. */
+  tcp: TcpPorts
   /**
    * Readable and executable, never writable. Holds what the policy lists and what the dynamic loader needs
    * (`/etc/ld.so.cache`; `/lib` and the like where they are no links). No path lies below another one of the list.

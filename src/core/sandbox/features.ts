@@ -24,6 +24,8 @@ export const featureNames: readonly (readonly [bit: number, name: string])[] = [
   [wireFeature.rlimits, 'rlimits'],
   [wireFeature.userNamespace, 'user_namespace'],
   [wireFeature.peerPidfd, 'peer_pidfd'],
+  [wireFeature.landlockFiles, 'landlock_files'],
+  [wireFeature.landlockTcp, 'landlock_tcp'],
 ]
 
 /** Stands among the features of a run, and says that something does not hold: its profile is `escapable = true`. */

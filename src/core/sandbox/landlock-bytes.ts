@@ -1,9 +1,4 @@
-/**
- * Landlock's part of a plan as bytes, for version 2 of plans. Version 1, which the launcher reads today, has it not:
- * nothing calls this until both sides change together.
- *
- * @see spec/plan.md, "Landlock, version 2"
- */
+/** Landlock's part of a plan as bytes. @see spec/plan.md, "Landlock" */
 import { BelladonnaError } from '../error.ts'
 import { isCleanPath } from '../identity.ts'
 import type { Landlock } from './landlock.ts'

@@ -173,7 +173,7 @@ function isBeyond(access: bigint, handled: bigint): boolean {
   return access <= 0n || (access & ~handled) !== 0n
 }
 
-function isAscending<T extends string | number>(values: readonly T[]): boolean {
+function isAscending(values: readonly (string | number)[]): boolean {
   return values.every((value, index) => {
     const before = values[index - 1]
     return before === undefined || before < value

@@ -69,6 +69,7 @@ test('plan for profile: limits, identity of the process and stdin are the profil
   assert.equal(plan.umask, 0o022)
   assert.equal(plan.capabilities, 0n)
   assert.equal(plan.landlockScope, 3n)
+  assert.deepEqual(plan.landlock.ports, [])
   assert.equal(plan.flags, wirePlanFlag.stdinNull)
   assert.equal(planForProfile({ ...plain, stdin: 'stream' }, facts).flags, 0)
   assert.equal(plan.rlimits.length, 16)

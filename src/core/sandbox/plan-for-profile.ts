@@ -4,6 +4,7 @@ import type { ProfilePath, ProfileSource } from '../policy/profile-source.ts'
 import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { capabilityMask, capabilityNumbers } from './capabilities.ts'
 import { cleanPath, deviceMounts, procMounts } from './fixed-mounts.ts'
+import { landlockFor } from './landlock.ts'
 import type { Mount } from './mount.ts'
 import type { Plan } from './plan.ts'
 import { freshRlimits } from './rlimits.ts'
@@ -43,6 +44,7 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
     }
   }
   const capabilities = profile.caps.map(({ number }) => number)
+  const root = mounts(profile)
   return {
     namespaces: namespaces(profile.network, capabilities),
     capabilities: capabilityMask(capabilities),
@@ -53,7 +55,12 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
     umask: 0o022,
     flags: profile.stdin === 'none' ? wirePlanFlag.stdinNull : 0,
     rlimits: freshRlimits({ soft: 1024, hard: 4096 }),
-    mounts: mounts(profile),
+    mounts: root,
+    landlock: landlockFor(root, {
+      devices: namedDevices(profile),
+      unixSockets: profile.escapable,
+      tcp: profile.tcp,
+    }),
     seccomp: compileSeccomp(facts.architecture, {
       kind: 'run',
       calls: callsOf(profile.syscalls),
@@ -61,6 +68,15 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
       network: profile.network !== 'none',
     }),
   }
+}
+
+/** Devices that the profile names; `write` wins over `read`. */
+function namedDevices({ read, write }: ProfileSource): ReadonlyMap<string, 'read' | 'write'> {
+  const isDevice = ({ kind }: ProfilePath): boolean => kind === 'device'
+  return new Map([
+    ...read.filter(isDevice).map(({ path }) => [path, 'read'] as const),
+    ...write.filter(isDevice).map(({ path }) => [path, 'write'] as const),
+  ])
 }
 
 function callsOf(syscalls: ProfileSource['syscalls']): readonly string[] | null {

@@ -31,6 +31,7 @@ export type BrokerFacts = Readonly<{
 
 const common = {
   landlockScope,
+  landlock: { handledFs: 0n, handledNet: 0n, paths: [], ports: [] },
   memoryMaxBytes: 0,
   pidsMax: 0,
   timeLimitMs: 0,

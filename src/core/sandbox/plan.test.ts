@@ -57,6 +57,14 @@ const plans: fc.Arbitrary<Plan> = fc.record({
   }),
   capabilities: fc.bigInt({ min: 0n, max: (1n << 41n) - 1n }),
   landlockScope: fc.bigInt({ min: 0n, max: 3n }),
+  landlock: fc.record({
+    handledFs: fc.constant(0n),
+    handledNet: fc.constant(3n),
+    paths: fc.constant([]),
+    ports: fc
+      .uniqueArray(fc.nat(0xffff), { maxLength: 3 })
+      .map((ports) => ports.toSorted((a, b) => a - b).map((port) => ({ access: 1n, port }))),
+  }),
   memoryMaxBytes: fc.maxSafeNat(),
   pidsMax: u32,
   timeLimitMs: u32,
@@ -80,6 +88,7 @@ const small: Plan = {
   namespaces: wireNamespace.mount,
   capabilities: 0n,
   landlockScope: 3n,
+  landlock: { handledFs: 0n, handledNet: 0n, paths: [], ports: [] },
   memoryMaxBytes: 0,
   pidsMax: 0,
   timeLimitMs: 0,
@@ -152,7 +161,10 @@ test('plan: the head is struct wire_plan', () => {
   assert.equal(view.getUint16(offsets.rlimitCount, true), 1)
   assert.equal(view.getUint16(offsets.mountCount, true), 1)
   assert.equal(view.getUint16(offsets.seccompCount, true), 1)
+  assert.equal(view.getUint16(offsets.landlockPathCount, true), 0)
+  assert.equal(view.getUint16(offsets.landlockPortCount, true), 0)
   assert.equal(view.getUint16(offsets.zero, true), 0)
+  assert.equal(view.getUint32(offsets.zero2, true), 0)
   // one rlimit; u8 op, u8 flags, u16 mode, str16 '', str16 '/proc'; one instruction
   assert.equal(bytes.length, size + wireLayout.rlimit.size + 4 + 2 + 2 + 5 + 8)
 })
@@ -173,6 +185,16 @@ const unfit: readonly (readonly [string, Partial<Plan>])[] = [
   ['a negative capability mask', { capabilities: -1n }],
   ['an unknown Landlock scope', { landlockScope: 4n }],
   ['a negative Landlock scope', { landlockScope: -1n }],
+  [
+    'rules for files of the host',
+    {
+      mounts: [],
+      landlock: {
+        ...{ handledFs: 1n, handledNet: 0n, ports: [] },
+        paths: [{ access: 1n, path: cleanPath('/a') }],
+      },
+    },
+  ],
   ['a umask above 0777', { umask: 0o1000 }],
   ['an unknown flag', { flags: 4 }],
   ['a negative number', { pidsMax: -1 }],

@@ -7,6 +7,9 @@ import {
   wireVersion,
 } from '../protocol/layout.ts'
 import { capabilityNames } from './capabilities.ts'
+import type { Landlock } from './landlock.ts'
+import { readLandlock, writeLandlock } from './landlock-bytes.ts'
+import type { LandlockHead } from './landlock-bytes.ts'
 import type { Mount } from './mount.ts'
 import { mountProblem, ownMounts, readMount, writeMount } from './mount.ts'
 import { instructionBytes } from './seccomp-program.ts'
@@ -27,6 +30,8 @@ export type Plan = Readonly<{
   capabilities: bigint
   /** LANDLOCK_SCOPE_* bits, in force where the kernel has them. */
   landlockScope: bigint
+  /** Rules for files and TCP ports; of each what the kernel has is in force. */
+  landlock: Landlock
   /** 0: no limit. */
   memoryMaxBytes: number
   /** Processes and threads together; 0: no limit. */
@@ -72,6 +77,7 @@ export function formatPlan(plan: Plan): Uint8Array {
   }
   const own = ownMounts(plan.mounts)
   plan.mounts.forEach((mount, index) => writeMount(writer, mount, own[index] === true))
+  writeLandlock(writer, plan.landlock)
   writer.raw(plan.seccomp)
   const bytes = writer.bytes()
   if (bytes.length > maxPrepareBytes) {
@@ -96,10 +102,11 @@ export function parsePlan(bytes: Uint8Array): Plan {
   const own = ownMounts(mounts)
   if (entries.some((entry, index) => entry.own !== own[index]))
     throw malformed('plan', 'own mounts')
+  const landlock = readLandlock(reader, head.landlock)
   const seccomp = reader.raw(head.seccompCount * instructionBytes)
   reader.end()
   const flags = head.fixed.flags ^ ownTmpFlag(mounts)
-  const plan = { ...head.fixed, flags, rlimits, mounts, seccomp }
+  const plan = { ...head.fixed, flags, rlimits, mounts, landlock, seccomp }
   const problem = planProblem(plan)
   if (problem !== undefined) throw malformed('plan', problem)
   return plan
@@ -110,6 +117,8 @@ function writeHead(writer: ByteWriter, plan: Plan): void {
   writer.u32(plan.namespaces)
   writer.u64(plan.capabilities)
   writer.u64(plan.landlockScope)
+  writer.u64(plan.landlock.handledFs)
+  writer.u64(plan.landlock.handledNet)
   writer.u64(plan.memoryMaxBytes)
   writer.u32(plan.pidsMax)
   writer.u32(plan.timeLimitMs)
@@ -118,11 +127,15 @@ function writeHead(writer: ByteWriter, plan: Plan): void {
   writer.u16(plan.rlimits.length)
   writer.u16(plan.mounts.length)
   writer.u16(plan.seccomp.length / instructionBytes)
+  writer.u16(plan.landlock.paths.length)
+  writer.u16(plan.landlock.ports.length)
   writer.u16(0)
+  writer.u32(0)
 }
 
 type Head = Readonly<{
-  fixed: Omit<Plan, 'rlimits' | 'mounts' | 'seccomp'>
+  fixed: Omit<Plan, 'rlimits' | 'mounts' | 'landlock' | 'seccomp'>
+  landlock: LandlockHead
   rlimitCount: number
   mountCount: number
   seccompCount: number
@@ -130,10 +143,14 @@ type Head = Readonly<{
 
 function readHead(reader: ByteReader): Head {
   if (reader.u32() !== wireVersion) throw malformed('plan', 'another version')
-  const fixed = {
+  const above = {
     namespaces: reader.u32(),
     capabilities: reader.u64(),
     landlockScope: reader.u64(),
+  }
+  const handled = { handledFs: reader.u64(), handledNet: reader.u64() }
+  const fixed = {
+    ...above,
     memoryMaxBytes: reader.count64(),
     pidsMax: reader.u32(),
     timeLimitMs: reader.u32(),
@@ -141,8 +158,10 @@ function readHead(reader: ByteReader): Head {
     flags: reader.u32(),
   }
   const [rlimitCount, mountCount, seccompCount] = [reader.u16(), reader.u16(), reader.u16()]
-  if (reader.u16() !== 0) throw malformed('plan', 'a padding that is not 0')
-  return { fixed, rlimitCount, mountCount, seccompCount }
+  const landlock = { ...handled, pathCount: reader.u16(), portCount: reader.u16() }
+  const padding = reader.u16() + reader.u32()
+  if (padding !== 0) throw malformed('plan', 'a padding that is not 0')
+  return { fixed, landlock, rlimitCount, mountCount, seccompCount }
 }
 
 function readRlimit(reader: ByteReader): Rlimit {
@@ -169,6 +188,7 @@ function planProblem(plan: Plan): string | undefined {
     [rlimits.some(({ soft, hard }) => soft > hard), 'a soft limit above the hard one'],
     [mounts.length > planBounds.mounts, `${mounts.length} mounts`],
     [mounts.length > 0 && !has(wireNamespace.mount), 'mounts without a mount namespace'],
+    [mounts.length === 0 && plan.landlock.paths.length > 0, 'rules for files of the host'],
     [seccomp.length === 0 || seccomp.length % instructionBytes !== 0, 'no whole seccomp program'],
     [seccomp.length > planBounds.seccomp * instructionBytes, 'a seccomp program too long'],
   ]
