@@ -15,6 +15,7 @@ export const exitStatuses: Readonly<Record<ErrorCode, number>> = {
   host_unsupported: 1,
   start_failed: 1,
   daemon_away: 75,
+  output_failed: 1,
 }
 
 /** Prints what went wrong, with the chain of causes, and returns the exit status. An error that is not ours is a bug. */

@@ -1,10 +1,13 @@
 /** The CLI `belladonna`. It reads its arguments, calls one function, and exits with that function's status. */
+import { resolve } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { BelladonnaError } from '../core/error.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { auditShow, auditVerify } from './audit.ts'
 import type { AuditOptions } from './audit.ts'
 import { exitStatuses, reportError } from './exit.ts'
 import { policyCheck, policyInstall } from './policy.ts'
+import { endWithReader } from './reader-gone.ts'
 import { run } from './run.ts'
 import { status } from './status.ts'
 import { up } from './up.ts'
@@ -20,13 +23,18 @@ const output = { print, complain }
 
 type RootOption = Readonly<{ root?: string }>
 
-/** `--root /` and none at all mean the host; a trailing slash means nothing. */
+/** `--root /` and none at all mean the host. The result is the empty string or absolute, without a slash at its end. */
 function rootOf({ root }: RootOption): string {
-  return (root ?? '').replace(/\/+$/, '')
+  if (root === '') throw new BelladonnaError('usage', '--root: expected a directory')
+  return root === undefined ? '' : resolve(root).replace(/\/$/, '')
 }
 
 function addRoot(command: Command): Command {
   return command.option('--root <dir>', 'the bridge below this directory instead of the host’s')
+}
+
+function addExample(command: Command, line: string): Command {
+  return command.addHelpText('after', `\nExample:\n  ${line}`)
 }
 
 function makeProgram(exit: (status: number) => void): Command {
@@ -36,31 +44,48 @@ function makeProgram(exit: (status: number) => void): Command {
     .exitOverride()
     .showSuggestionAfterError()
     .enablePositionalOptions()
-  addRoot(program.command('up').description('start the bridge, in the foreground'))
+  addExample(program, "belladonna run -r 'deploy 1.2' service.restart service=nginx.service")
+  addUp(program)
+  addRun(program, exit)
+  addStatus(program, exit)
+  addPolicy(program.command('policy').description('check and install policies'), exit)
+  addAudit(program.command('audit').description('verify and read the log'), exit)
+  return program
+}
+
+function addUp(program: Command): void {
+  const command = program.command('up').description('start the bridge, in the foreground')
+  addExample(addRoot(command), '# belladonna up --root /tmp/demo')
     .option('--unprivileged', 'for the caller’s own uid only, with fewer walls')
     .action((options: RootOption & { unprivileged?: boolean }) => {
       up({ root: rootOf(options), unprivileged: options.unprivileged === true })
     })
-  addRoot(program.command('run').description('run an action, as bell(1) does'))
+}
+
+function addRun(program: Command, exit: (status: number) => void): void {
+  const command = program.command('run').description('run an action, as bell(1) does')
+  addExample(addRoot(command), "belladonna run --json -r 'a try' kernel.swappiness value=10")
     .argument('<words...>', 'options of bell, ACTION, name=value …')
     .passThroughOptions()
     .allowUnknownOption()
     .action((words: string[], options: RootOption) => exit(run(rootOf(options), words)))
-  addRoot(program.command('status').description('what is up, and what this kernel enforces'))
+}
+
+function addStatus(program: Command, exit: (status: number) => void): void {
+  const command = program.command('status').description('what is up, and what this kernel enforces')
+  addExample(addRoot(command), 'belladonna status --json | jq .features')
     .option('--json', 'one JSON object')
     .action(async (options: RootOption & { json?: boolean }) => {
       exit(await status(rootOf(options), options.json === true, print))
     })
-  addPolicy(program.command('policy').description('check and install policies'), exit)
-  addAudit(program.command('audit').description('verify and read the log'), exit)
-  return program
 }
 
 type PolicyFlags = RootOption & Readonly<{ json?: boolean }>
 
 function addPolicy(policy: Command, exit: (status: number) => void): void {
   const add = (name: 'check' | 'install', about: string, call: typeof policyCheck): void => {
-    addRoot(policy.command(name).description(about))
+    const example = `${name === 'install' ? '# ' : ''}belladonna policy ${name} packaging/policy/example.toml`
+    addExample(addRoot(policy.command(name).description(about)), example)
       .argument(
         '[source]',
         'a file, or a directory of *.toml files; default: etc/belladonna/policy.d',
@@ -70,6 +95,7 @@ function addPolicy(policy: Command, exit: (status: number) => void): void {
         exit(call({ root: rootOf(options), source, json: options.json === true }, output))
       })
   }
+  addExample(policy, 'belladonna policy check packaging/policy/example.toml')
   add('check', 'find every error of a policy; installs nothing', policyCheck)
   add('install', 'compile a policy and put it in place for the next start', policyInstall)
 }
@@ -85,18 +111,32 @@ function auditOptions(flags: AuditFlags, directory?: string): AuditOptions {
 }
 
 function addAudit(audit: Command, exit: (status: number) => void): void {
-  addRoot(audit.command('verify').description('prove the log from files and the public key'))
+  addExample(audit, '# belladonna audit show --last 5')
+  addVerify(audit.command('verify'), exit)
+  addShow(audit.command('show'), exit)
+}
+
+function addVerify(command: Command, exit: (status: number) => void): void {
+  addExample(addRoot(command), 'belladonna audit verify --key "$(cat host.pub)" copy')
+    .description('prove the log from files and the public key')
     .argument('[dir]', 'var/lib/belladonna of a copied host')
     .option('--json', 'one JSON object')
     .option('--key <vkey>', 'believe this verifier key, not the one in the directory')
     .action(async (directory: string | undefined, options: AuditFlags) => {
       exit(await auditVerify(auditOptions(options, directory), print))
     })
-  addRoot(audit.command('show').description('the story of a request'))
+}
+
+function addShow(command: Command, exit: (status: number) => void): void {
+  addExample(addRoot(command), '# belladonna audit show 12')
+    .description('the story of a request')
     .argument('[id]', 'index of an entry, or the start of an action digest')
-    .option('--last <n>', 'the last N entries')
-    .option('--json', 'JSON, an entry a line')
+    .option('--last <n>', 'the last N requests')
+    .option('--json', 'one JSON object')
     .action((id: string | undefined, options: AuditFlags) => {
+      if (id !== undefined && options.last !== undefined) {
+        throw new BelladonnaError('usage', 'an id and --last exclude each other')
+      }
       exit(auditShow(auditOptions(options), id ?? { last: Number(options.last ?? 1) }, print))
     })
 }
@@ -107,6 +147,7 @@ function statusOf(error: unknown): number {
   return reportError(error, complain)
 }
 
+endWithReader()
 try {
   await makeProgram((code) => {
     process.exitCode = code

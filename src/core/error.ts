@@ -15,6 +15,7 @@ export type ErrorCode =
   | 'host_unsupported' // this kernel or machine lacks what is required
   | 'start_failed' // a process of the bridge did not come up
   | 'daemon_away' // nobody answers at the socket
+  | 'output_failed' // what a command has to say cannot be written
 
 /** The one error class we throw on purpose. `message` is for the operator, never for the caller of an action. */
 export class BelladonnaError extends Error {
