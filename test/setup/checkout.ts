@@ -35,7 +35,7 @@ export type Checkout = Disposable &
 
 const standIns: Readonly<Record<string, string>> = {
   npm: `[ "$1" = --prefix ] && prefix=$2 && shift 2
-echo "npm $(basename "$prefix"): $* [nodedir=$npm_config_nodedir] [cache=\${npm_config_cache-}] [\${PATH%%:*}]" >>"$CALLS"
+echo "npm $(basename "$prefix"): $* [nodedir=$npm_config_nodedir] [cache=\${npm_config_cache-}] [compile cache off=$NODE_DISABLE_COMPILE_CACHE] [\${PATH%%:*}]" >>"$CALLS"
 sleep "\${NPM_SECONDS-0}"
 [ -z "\${NPM_FAILS-}" ] || { echo 'npm error code ENOTFOUND' >&2; exit 1; }
 mkdir -p "$prefix/node_modules/.bin"

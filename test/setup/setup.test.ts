@@ -34,6 +34,7 @@ test('setup: the first start installs Node, then packages by it, then compiles',
     packages,
   )
   assert.ok(packages.endsWith(`[${pinned}/.bin]`), packages)
+  for (const call of [node, packages]) assert.ok(call.includes('[compile cache off=1]'), call)
   assert.equal(build, 'build ')
 })
 
