@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { BelladonnaError } from '../../core/error.ts'
+import { ownerOfId, readTable, systemPlaces } from '../../host/reserved-id.ts'
+import type { IdPlaces } from '../../host/reserved-id.ts'
 
 /**
  * Who makes the demo's requests: as root an id that belongs to nobody, with Debian's group `sudo`, which the example
@@ -12,22 +13,16 @@ export type Caller =
 const reservedCallerId = 61_210
 
 /** @throws {BelladonnaError} `start_failed` when the reserved id is somebody's, or there is no group `sudo` */
-export function chooseCaller(): Caller {
-  const uid = process.geteuid?.() ?? 0
+export function chooseCaller(
+  uid: number = process.geteuid?.() ?? 0,
+  places: IdPlaces = systemPlaces,
+): Caller {
   if (uid !== 0) return { kind: 'self', uid }
-  const groups = readFileSync('/etc/group', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'))
-  const users = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'))
-  if ([...groups, ...users].some((fields) => Number(fields[2]) === reservedCallerId)) {
-    throw new BelladonnaError(
-      'start_failed',
-      `the demo's id ${reservedCallerId} belongs to somebody`,
-    )
+  const taken = ownerOfId(reservedCallerId, places)
+  if (taken !== undefined) {
+    throw new BelladonnaError('start_failed', `id ${reservedCallerId} belongs to ${taken}`)
   }
-  const sudo = groups.find((fields) => fields[0] === 'sudo')
+  const sudo = readTable(places.group).find((fields) => fields[0] === 'sudo')
   if (sudo === undefined) throw new BelladonnaError('start_failed', 'there is no group sudo')
   return { kind: 'other', uid: reservedCallerId, gid: reservedCallerId, groups: [Number(sudo[2])] }
 }
