@@ -4,18 +4,22 @@
  */
 import { BelladonnaError } from '../core/error.ts'
 import { auditVerify } from './audit.ts'
-import { startDemoBridge } from './demo/bridge.ts'
+import { makeRoot, startDemoBridge } from './demo/bridge.ts'
 import type { DemoBridge } from './demo/bridge.ts'
 import { chooseCaller } from './demo/caller.ts'
 import type { Caller } from './demo/caller.ts'
+import { catchInterrupts } from './demo/interrupt.ts'
 import { request, showRecord } from './demo/request.ts'
 import type { Answer } from './demo/request.ts'
 import { holdSwappiness, readSwappiness } from './demo/sysctl.ts'
-import { reportError } from './exit.ts'
+import { exitStatuses, reportError } from './exit.ts'
 import { status } from './status.ts'
 
+const interrupt = catchInterrupts()
+const isInterrupted = (): boolean => interrupt.status() !== 0
+/** Silent once interrupted: what a request says whose bridge is being ended helps nobody. */
 const print = (line: string): void => {
-  process.stdout.write(`${line}\n`)
+  if (!isInterrupted()) process.stdout.write(`${line}\n`)
 }
 const output = { print: (): void => undefined, complain: print }
 
@@ -99,35 +103,43 @@ function reorder([
   return [flag, reason, action, parameter]
 }
 
-async function demo(once: boolean): Promise<void> {
+/** Returns whether it was ended in the way that it asks for; then a signal is no failure. */
+async function demo(once: boolean): Promise<boolean> {
   const caller = chooseCaller()
+  const root = makeRoot()
   print(
     caller.kind === 'other'
       ? `Belladonna: a bridge as root, asked by uid ${caller.uid} of group sudo, under no_new_privs`
       : `Belladonna: a bridge for uid ${caller.uid} alone; run it as root for the real walls`,
   )
-  await using bridge = await startDemoBridge(caller, output)
-  const interrupted = new Promise<'interrupted'>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-      process.on(signal, () => resolve('interrupted'))
-    }
-  })
-  const walked = await Promise.race([walk(bridge, caller), interrupted])
-  if (once || walked === 'interrupted') return
+  print(`   below ${root}, with packaging/policy/example.toml`)
+  await using bridge = await startDemoBridge(root, caller, output, interrupt.signal)
+  await Promise.race([walk(bridge, caller), interrupt.happened])
+  if (once || isInterrupted()) return false
   const who =
     caller.kind === 'other'
-      ? `setpriv --reuid ${caller.uid} --regid ${caller.gid} --groups ${caller.groups.join(',')} `
+      ? `setpriv --reuid ${caller.uid} --regid ${caller.gid} --groups ${caller.groups.join(',')} --no-new-privs `
       : ''
   print(`\nThe bridge stays up. Try it from another terminal, and end it with Ctrl-C:`)
   print(`   ${who}${bridge.bell} -S ${bridge.runSocket} host.uname`)
   print(`   bin/belladonna status --root ${bridge.root}`)
-  await Promise.race([interrupted, bridge.ended])
+  await Promise.race([interrupt.happened, bridge.ended])
+  if (!isInterrupted()) throw new BelladonnaError('start_failed', 'the bridge ended')
+  return true
 }
 
-try {
-  await demo(process.argv.includes('--once'))
-} catch (error) {
-  process.exitCode = reportError(error, print)
+async function main(words: readonly string[]): Promise<number> {
+  if (words.length > 1 || (words[0] ?? '--once') !== '--once') {
+    print('usage: npm start [-- --once]')
+    return exitStatuses.usage
+  }
+  try {
+    const isDone = await demo(words.length === 1)
+    return isDone ? 0 : interrupt.status()
+  } catch (error) {
+    return isInterrupted() ? interrupt.status() : reportError(error, print)
+  }
 }
+
 // An interrupted request may still wait for its answer; the bridge is gone, and so are we.
-process.exit()
+process.exit(await main(process.argv.slice(2)))

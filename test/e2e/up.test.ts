@@ -6,29 +6,19 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
-  readdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { newCgroupPaths } from '../../src/host/cgroup.ts'
-import { checkout, exitOf, readProc, run, runAs, until } from '../support/bridge.ts'
+import { checkout, exitOf, run, runAs, until } from '../support/bridge.ts'
+import { copyCheckout } from '../support/copied-checkout.ts'
 
 const skip = process.geteuid?.() !== 0
 const belladonna = join(checkout, 'bin/belladonna')
 const example = join(checkout, 'packaging/policy/example.toml')
 
 type Up = AsyncDisposable & Readonly<{ root: string; said: () => string }>
-
-/** The directories that launchers made, in cgroup v2 and in the hierarchies of v1. */
-function cgroupsOfOurs(): readonly string[] {
-  return Object.values(newCgroupPaths())
-    .filter((path) => path !== '')
-    .map((path) => path.replace(/\/[^/]*$/, ''))
-    .flatMap((below) => readdirSync(below).map((name) => `${below}/${name}`))
-    .filter((path) => /\/belladonna\.[^/]*$/.test(path))
-}
 
 async function startUp(root: string, program = belladonna): Promise<Up> {
   const child = spawn(program, ['up', '--root', root], { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -170,23 +160,8 @@ test(
   'a checkout below a directory that others cannot enter',
   { skip, timeout: 120_000 },
   async () => {
-    const parent = mkdtempSync('/var/lib/belladonna-test.') // 0700
-    const copy = join(parent, 'checkout')
-    for (const part of [
-      'src',
-      'bin',
-      'packaging',
-      'package.json',
-      'native/out',
-      'node_modules',
-      'tools/node',
-    ]) {
-      cpSync(join(checkout, part), join(copy, part), {
-        recursive: true,
-        verbatimSymlinks: true,
-        filter: (path) => !path.includes('/out/asan'),
-      })
-    }
+    using copied = copyCheckout(0o700)
+    const copy = copied.root
     const root = freshRoot()
     await run([join(copy, 'bin/belladonna'), 'policy', 'install', '--root', root, example])
     {
@@ -200,55 +175,5 @@ test(
       assert.equal(result.status, 0, result.stderr)
     }
     rmSync(root, { recursive: true })
-    rmSync(parent, { recursive: true })
-  },
-)
-
-test(
-  'L9: npm start -- --once twice, and two at once: the same host before and after',
-  { skip, timeout: 120_000 },
-  async () => {
-    const left = (): unknown => ({
-      roots: readdirSync('/tmp').filter((name) => /^belladonna\.\w{6}$/.test(name)).length,
-      launchers: readdirSync('/proc').filter(
-        (pid) => readProc(`${pid}/comm`) === 'belladonna-laun\n',
-      ).length,
-      cgroups: cgroupsOfOurs(),
-      mounts: readFileSync('/proc/self/mountinfo', 'utf8'),
-      swappiness: readFileSync('/proc/sys/vm/swappiness', 'utf8'),
-    })
-    const before = left()
-    const start = async (): Promise<void> => {
-      const { status, stdout } = await run([
-        '/bin/sh',
-        join(checkout, 'tools/run'),
-        join(checkout, 'src/cli/demo.ts'),
-        '--once',
-      ])
-      assert.equal(status, 0, stdout)
-      for (const want of [
-        /read back outside the sandbox/,
-        /not_granted/,
-        /parameter_invalid/,
-        /verified/,
-      ])
-        assert.match(stdout, want)
-    }
-    await start()
-    await Promise.all([start(), start()])
-    assert.deepEqual(left(), before)
-  },
-)
-
-test(
-  'an ordinary user gets what works without root, and is told the rest',
-  { skip, timeout: 60_000 },
-  async () => {
-    const demo = [process.execPath, join(checkout, 'src/cli/demo.ts'), '--once']
-    const { status, stdout } = await runAs(demo, { uid: 61_291, groups: [] })
-    if (/EACCES/.test(stdout)) return // the checkout is where that user cannot read
-    assert.equal(status, 0, stdout)
-    assert.match(stdout, /mode: unprivileged/)
-    assert.match(stdout, /promises 4 and 5 do not hold/)
   },
 )

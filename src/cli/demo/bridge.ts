@@ -20,10 +20,26 @@ export type DemoBridge = AsyncDisposable &
   }>
 
 const readyTimeoutMs = 30_000
+const stopTimeoutMs = 15_000
 
-/** Starts a bridge with the shipped example policy and, for an ordinary user, one more grant. */
-export async function startDemoBridge(caller: Caller, output: PolicyOutput): Promise<DemoBridge> {
-  const root = mkdtempSync('/tmp/belladonna.')
+/** A fresh directory for one bridge. */
+export function makeRoot(): string {
+  return mkdtempSync('/tmp/belladonna.')
+}
+
+/**
+ * Starts a bridge with the shipped example policy and, for an ordinary user, one more grant.
+ *
+ * @param root from `makeRoot`; it is removed when the bridge ends, or does not come up
+ * @param signal ends the start early, with nothing left
+ * @throws {BelladonnaError} `start_failed`
+ */
+export async function startDemoBridge(
+  root: string,
+  caller: Caller,
+  output: PolicyOutput,
+  signal: AbortSignal,
+): Promise<DemoBridge> {
   let launcher: ChildProcess | undefined
   try {
     chmodSync(root, 0o755) // others must reach run.sock
@@ -32,10 +48,10 @@ export async function startDemoBridge(caller: Caller, output: PolicyOutput): Pro
     copyFileSync(findCheckout().bell, bell)
     chmodSync(bell, 0o755)
     launcher = startLauncher(root, caller)
-    await untilReady(launcher)
+    await untilReady(launcher, signal)
     return holdBridge(root, bell, launcher)
   } catch (error) {
-    launcher?.kill('SIGKILL')
+    if (launcher !== undefined) await stop(launcher)
     rmSync(root, { recursive: true, force: true })
     throw error
   }
@@ -63,13 +79,15 @@ function startLauncher(root: string, caller: Caller): ChildProcess {
   return spawn('/usr/bin/setpriv', words, { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
 }
 
-async function untilReady(launcher: ChildProcess): Promise<void> {
+async function untilReady(launcher: ChildProcess, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const fail = (why: string): void => {
       clearTimeout(timer)
       reject(new BelladonnaError('start_failed', `start the bridge: ${why}`))
     }
     const timer = setTimeout(fail, readyTimeoutMs, 'not ready in 30 s')
+    signal.addEventListener('abort', () => fail('interrupted'))
+    if (signal.aborted) fail('interrupted')
     launcher.once('exit', () => fail('it ended'))
     launcher.once('error', (error) => fail(error.message))
     launcher.stdout?.once('data', () => {
@@ -80,19 +98,29 @@ async function untilReady(launcher: ChildProcess): Promise<void> {
 }
 
 function holdBridge(root: string, bell: string, launcher: ChildProcess): DemoBridge {
-  const ended = new Promise<void>((resolve) => {
-    if (launcher.exitCode !== null) resolve()
-    launcher.once('exit', () => resolve())
-  })
   return {
     root,
     runSocket: bridgePaths(root).runSocket,
     bell,
-    ended,
+    ended: endOf(launcher),
     async [Symbol.asyncDispose]() {
-      launcher.kill('SIGTERM')
-      await ended
+      await stop(launcher)
       rmSync(root, { recursive: true, force: true })
     },
   }
+}
+
+/** In order, so that the launcher takes its cgroup along; by force only where it does not end. */
+async function stop(launcher: ChildProcess): Promise<void> {
+  launcher.kill('SIGTERM')
+  const timer = setTimeout(() => launcher.kill('SIGKILL'), stopTimeoutMs)
+  await endOf(launcher)
+  clearTimeout(timer)
+}
+
+async function endOf(launcher: ChildProcess): Promise<void> {
+  if (launcher.pid === undefined || launcher.exitCode !== null || launcher.signalCode !== null) {
+    return
+  }
+  await new Promise<void>((resolve) => launcher.once('exit', () => resolve()))
 }
