@@ -1,6 +1,7 @@
 /** The CLI `belladonna`. It reads its arguments, calls one function, and exits with that function's status. */
 import { resolve } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { parseVerifierKey } from '../core/audit/signed-note.ts'
 import { BelladonnaError } from '../core/error.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { auditShow, auditVerify } from './audit.ts'
@@ -103,10 +104,19 @@ function addPolicy(policy: Command, exit: (status: number) => void): void {
 type AuditFlags = RootOption & Readonly<{ json?: boolean; last?: string; key?: string }>
 
 function auditOptions(flags: AuditFlags, directory?: string): AuditOptions {
+  if (flags.key !== undefined) checkKey(flags.key)
   return {
     directory: directory ?? bridgePaths(rootOf(flags)).lib,
     json: flags.json === true,
     ...(flags.key === undefined ? {} : { key: flags.key }),
+  }
+}
+
+function checkKey(vkey: string): void {
+  try {
+    parseVerifierKey(vkey)
+  } catch (cause) {
+    throw new BelladonnaError('usage', '--key', { cause })
   }
 }
 
