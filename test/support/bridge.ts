@@ -21,6 +21,7 @@ import type { CleanPath } from '../../src/core/identity.ts'
 import { prepareBridge } from '../../src/host/boot-plan.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { openLogSource, verifyDirectory } from '../../src/host/read-log.ts'
+import { sweepCgroup } from './swept-cgroup.ts'
 
 export const checkout: string = join(import.meta.dirname, '../..')
 /** Nobody's id; `sudo` is Debian's group 27. */
@@ -83,6 +84,7 @@ export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
   const stop = async (): Promise<number | null> => {
     if (launcher.exitCode === null && launcher.signalCode === null) launcher.kill('SIGTERM')
     const code = await exitOf(launcher)
+    if (launcher.signalCode === 'SIGKILL') await sweepSoon(root)
     collectCoverage(coverage)
     return code
   }
@@ -107,6 +109,7 @@ export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
       await until(async () => (await runAs(bell, {})).status === 127, 20_000)
     },
     startAgain: async () => {
+      if (launcher.signalCode === 'SIGKILL') await sweepSoon(root)
       launcher = await launch(root, setup, coverage)
     },
     stop,
@@ -115,6 +118,18 @@ export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
       rmSync(root, { recursive: true, force: true })
     },
   }
+}
+
+/** Whoever ran in there was killed with the launcher, and may need a moment to be gone. */
+async function sweepSoon(root: string): Promise<void> {
+  await until(() => {
+    try {
+      sweepCgroup(bridgePaths(root).bootFile)
+      return true
+    } catch {
+      return false
+    }
+  }, 5000)
 }
 
 async function launch(root: string, setup: BridgeSetup, coverage: string): Promise<ChildProcess> {
