@@ -1,7 +1,7 @@
-/** A cgroup of a test's own: whoever is started in it cannot leave it, so what is left of them is seen, and only that. */
+/** Cgroups of a test's own: whoever is started in them cannot leave, so what is left of them is seen, and only that. */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { newCgroupPath } from '../../src/host/cgroup.ts'
+import { newCgroupPaths } from '../../src/host/cgroup.ts'
 import { until } from './bridge.ts'
 
 export type Pen = Disposable &
@@ -12,32 +12,36 @@ export type Pen = Disposable &
     left: () => Promise<readonly string[]>
   }>
 
-/** Without cgroup v2 nothing is held, and nothing seen. */
+/** Where the host has no cgroups nothing is held, and nothing seen. */
 export function makePen(): Pen {
-  const path = newCgroupPath().replace('/belladonna.', '/belladonna-test.')
-  if (path !== '') mkdirSync(path)
+  const paths = Object.values(newCgroupPaths())
+    .filter((path) => path !== '')
+    .map((path) => path.replace('/belladonna.', '/belladonna-test.'))
+  for (const path of paths) mkdirSync(path)
   const look = (): readonly string[] =>
-    path === ''
-      ? []
-      : [
-          ...processesIn(path),
-          ...readdirSync(path, { withFileTypes: true })
-            .filter((entry) => entry.isDirectory())
-            .map(({ name }) => `cgroup ${name}`),
-        ]
+    paths.flatMap((path) => [...processesIn(path), ...foldersIn(path)])
+  const script =
+    'for at do shift; [ "$at" != -- ] || break; echo $$ >"$at" || exit; done; exec "$@"'
   return {
-    around: (words) =>
-      path === ''
-        ? words
-        : ['/bin/sh', '-c', 'echo $$ >"$0" && exec "$@"', join(path, 'cgroup.procs'), ...words],
+    around: (words) => [
+      ...['/bin/sh', '-c', script, '-'],
+      ...paths.map((path) => join(path, 'cgroup.procs')),
+      ...['--', ...words],
+    ],
     async left() {
       await until(() => look().length === 0, 2000).catch(() => undefined)
       return look()
     },
     [Symbol.dispose]() {
-      if (path !== '' && look().length === 0) rmdirSync(path)
+      if (look().length === 0) for (const path of paths) rmdirSync(path)
     },
   }
+}
+
+function foldersIn(path: string): readonly string[] {
+  return readdirSync(path, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => `cgroup ${path}/${name}`)
 }
 
 function processesIn(path: string): readonly string[] {

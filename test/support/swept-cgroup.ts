@@ -8,10 +8,12 @@ import { join } from 'node:path'
  * @param bootFile names the cgroup; see spec/plan.md, "Boot file"
  */
 export function sweepCgroup(bootFile: string): void {
-  const path = /\/[^\0]*\/belladonna\.[0-9a-f]{8}/.exec(readFileSync(bootFile, 'latin1'))?.[0]
-  if (path === undefined || !existsSync(path)) return
-  for (const entry of readdirSync(path, { withFileTypes: true })) {
-    if (entry.isDirectory()) rmdirSync(join(path, entry.name))
+  const boot = readFileSync(bootFile, 'latin1')
+  for (const [path] of boot.matchAll(/\/[^\0]*?\/belladonna\.[0-9a-f]{8}/g)) {
+    if (!existsSync(path)) continue
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (entry.isDirectory()) rmdirSync(join(path, entry.name))
+    }
+    rmdirSync(path)
   }
-  rmdirSync(path)
 }
