@@ -8,6 +8,7 @@ import { auditShow, auditVerify } from './audit.ts'
 import type { AuditOptions } from './audit.ts'
 import { exitStatuses, reportError } from './exit.ts'
 import { policyCheck, policyInstall } from './policy.ts'
+import { showProgress } from './progress.ts'
 import { endWithReader } from './reader-gone.ts'
 import { run } from './run.ts'
 import { status } from './status.ts'
@@ -133,7 +134,9 @@ function addVerify(command: Command, exit: (status: number) => void): void {
     .option('--json', 'one JSON object')
     .option('--key <vkey>', 'believe this verifier key, not the one in the directory')
     .action(async (directory: string | undefined, options: AuditFlags) => {
-      exit(await auditVerify(auditOptions(options, directory), print))
+      using progress = showProgress('verifying')
+      const wanted = { ...auditOptions(options, directory), onEntry: progress.show }
+      exit(await auditVerify(wanted, print))
     })
 }
 

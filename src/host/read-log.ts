@@ -21,8 +21,8 @@ export type LogSource = Readonly<{
   receipts: () => Iterable<Uint8Array>
 }>
 
-/** Called while entries are read, with how many there were so far. */
-export type OnEntry = (count: number) => void
+/** Called while entries are read, with how many there were so far, and how many there will be. */
+export type OnEntry = (count: number, total: number) => void
 
 const maxSmallFileBytes = 262_144
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
@@ -114,7 +114,7 @@ function* firstOf(
     if (read === count) return
     yield record
     read += 1
-    onEntry(read)
+    onEntry(read, count)
   }
 }
 
