@@ -78,7 +78,7 @@ const variable: readonly (readonly [RegExp, string])[] = [
   [/"groups":\[[\d,]*\]/g, '"groups":[GIDS]'],
   // What this kernel can enforce, and what does not hold: tests of `status` say what they must have.
   [/"(features|limits)":\["[^\]]+\]/g, '"$1":[WORDS]'],
-  [/^(features:|limits:|in force {2}|enforces {2}) .+$/gm, '$1 WORDS'],
+  [/^(features:|limits:|in force|enforces) +.+$/gm, '$1 WORDS'],
 ]
 
 function levelled(text: string): string {
