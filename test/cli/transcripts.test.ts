@@ -13,23 +13,30 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { suite, test } from 'node:test'
 import { checkout } from '../support/bridge.ts'
 import { parseTranscript, playTranscript } from '../support/transcript.ts'
 
 const skip = process.geteuid?.() !== 0
 
-for (const file of globSync('*.transcript', { cwd: import.meta.dirname }).toSorted()) {
-  test(`belladonna: ${file} is what happens`, { skip, timeout: 180_000 }, async () => {
-    const root = mkdtempSync('/tmp/belladonna.')
-    try {
-      chmodSync(root, 0o755)
-      const steps = parseTranscript(readFileSync(join(import.meta.dirname, file), 'utf8'))
-      await playTranscript(steps, environmentIn(root), root)
-    } finally {
-      rmSync(root, { recursive: true })
-    }
-  })
+// They have nothing in common but the processor, so two at a time.
+void suite('belladonna', { concurrency: 2 }, () => {
+  for (const file of globSync('*.transcript', { cwd: import.meta.dirname }).toSorted()) {
+    test(`belladonna: ${file} is what happens`, { skip, timeout: 180_000 }, async () => {
+      await play(file)
+    })
+  }
+})
+
+async function play(file: string): Promise<void> {
+  const root = mkdtempSync('/tmp/belladonna.')
+  try {
+    chmodSync(root, 0o755)
+    const steps = parseTranscript(readFileSync(join(import.meta.dirname, file), 'utf8'))
+    await playTranscript(steps, environmentIn(root), root)
+  } finally {
+    rmSync(root, { recursive: true })
+  }
 }
 
 /** `belladonna` is the source itself and not bin/belladonna, which would take the variables for coverage away. */
