@@ -37,7 +37,6 @@ export type BridgeOptions = Readonly<{
 export type PreparedBridge = Readonly<{ paths: BridgePaths; launcher: string; bootFile: string }>
 
 const codeRoot = '/belladonna'
-const nodeFlags = ['--disable-warning=ExperimentalWarning']
 
 /**
  * Makes the bridge's directories and writes the boot file.
@@ -81,7 +80,8 @@ function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: O
 
 function executorService(options: BridgeOptions, checkout: Checkout, own: Owner): BootService {
   const program = `${checkout.source}/daemon/executor/main.ts`
-  const argv = [checkout.node, ...nodeFlags, program, options.root, modeOf(options)]
+  const flags = nodeFlags(checkout, checkout.stripped?.directory)
+  const argv = [checkout.node, ...flags, program, options.root, modeOf(options)]
   const plan = planForExecutor({ architecture: architecture() })
   return service(
     options.unprivileged ? withoutWalls(plan) : plan,
@@ -105,7 +105,7 @@ function brokerService(
   const argv = [
     ...[
       node,
-      ...nodeFlags,
+      ...nodeFlags(checkout, at(checkout.stripped?.directory ?? '', '/stripped')),
       options.brokerProgram ??
         at(`${checkout.source}/daemon/broker/main.ts`, '/src/daemon/broker/main.ts'),
     ],
@@ -121,6 +121,13 @@ function brokerService(
     `LD_PRELOAD=${at(checkout.preload, '/undumpable.so')}`,
     ...(options.brokerEnvironment ?? []),
   ])
+}
+
+/** Node's flags of a service; `stripped` is where it sees the stripped sources. */
+function nodeFlags(checkout: Checkout, stripped = ''): readonly string[] {
+  const quiet = '--disable-warning=ExperimentalWarning'
+  if (checkout.stripped === null) return [quiet]
+  return [quiet, '--import', `${stripped}/${checkout.stripped.loaderName}`]
 }
 
 /** The broker's whole world: libraries, Node, our code, its log, and what it may read of root's. */
@@ -141,6 +148,9 @@ function brokerMounts(checkout: Checkout, paths: BridgePaths): readonly ServiceM
     mount(checkout.preload, `${codeRoot}/undumpable.so`, 'run'),
     mount(checkout.source, `${codeRoot}/src`, 'read'),
     mount(checkout.manifest, `${codeRoot}/package.json`, 'read'),
+    ...(checkout.stripped === null
+      ? []
+      : [mount(checkout.stripped.directory, `${codeRoot}/stripped`, 'read')]),
     mount(paths.log, `${codeRoot}/log`, 'write'),
     mount(paths.policy, `${codeRoot}/policy`, 'read'),
     mount(paths.receipts, `${codeRoot}/receipts`, 'read'),

@@ -1,8 +1,9 @@
-import { realpathSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { BelladonnaError } from '../core/error.ts'
 import { isCleanPath } from '../core/identity.ts'
 import type { CleanPath } from '../core/identity.ts'
+import { strippedName } from './load-stripped.ts'
 
 /** Where the program's own files are. Real paths, no component a link. */
 export type Checkout = Readonly<{
@@ -14,7 +15,12 @@ export type Checkout = Readonly<{
   bell: CleanPath
   /** Preloaded into the services: makes them undumpable again after exec. */
   preload: CleanPath
+  /** Sources without types, if set-up has made them for what the loader is now. */
+  stripped: Stripped | null
 }>
+
+/** A directory of stripped sources, and the name in it of the loader's own (load-stripped.ts). */
+export type Stripped = Readonly<{ directory: CleanPath; loaderName: string }>
 
 /**
  * Trusted: the checkout. Who can write it is who starts us; `belladonna up` run by root trusts it as root trusts any
@@ -30,7 +36,17 @@ export function findCheckout(): Checkout {
     launcher: realPath(`${directory}/native/out/belladonna-launcher`),
     bell: realPath(`${directory}/native/out/bell`),
     preload: realPath(`${directory}/native/out/undumpable.so`),
+    stripped: findStripped(directory),
   }
+}
+
+function findStripped(directory: CleanPath): Stripped | null {
+  const loader = readFileSync(new URL('load-stripped.ts', import.meta.url), 'utf8')
+  const loaderName = strippedName(loader)
+  const stripped = `${directory}/.setup/stripped`
+  return existsSync(`${stripped}/${loaderName}`)
+    ? { directory: realPath(stripped), loaderName }
+    : null
 }
 
 function realPath(path: string): CleanPath {
