@@ -36,7 +36,7 @@ enum wire_kind {
   WIRE_SUBMIT = 0x0202, /* struct wire_submit, u32 groups[group_count], then the request's body as received */
   WIRE_EXITED = 0x0203, /* struct wire_exited */
   /* executor to launcher */
-  WIRE_EXECUTOR_READY = 0x0301, /* empty */
+  WIRE_EXECUTOR_READY = 0x0301, /* u64 capabilities that some profile of the policy keeps */
   WIRE_PREPARE = 0x0302,        /* struct wire_prepare, then that many bytes of plan and of command */
   WIRE_OPEN = 0x0303,           /* u64 run, then a ticket of at most 256 bytes that goes to the client unread */
   /* broker to launcher */

@@ -85,7 +85,7 @@ void group_remove(struct group *group);
 
 /* ---- spawn.c ---- */
 
-#define RUN_NAMESPACES (WIRE_NS_PID | WIRE_NS_IPC | WIRE_NS_UTS)
+#define RUN_NAMESPACES (WIRE_NS_PID | WIRE_NS_IPC | WIRE_NS_UTS | WIRE_NS_CGROUP)
 
 /* A run's first process, as its parent has it; -1: none. */
 struct process {
@@ -101,7 +101,6 @@ bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start 
 extern const struct process no_process;
 /* Hands `body`, that of WIRE_PREPARE, to a process, with the descriptors of `start`. false: errno says why not. */
 bool process_start(struct process *process, struct cursor body, const struct start *start);
-void process_discard(struct process *process);
 void spares_refill(void); /* by one */
 void spares_release(void);
 

@@ -74,7 +74,12 @@ bool services_send(uint16_t kind, const struct part *parts, size_t count) {
 /* ---- what the services may say, and when (L3, L4) ---- */
 
 static bool from_executor(uint16_t kind, struct cursor *body) {
-  if (kind == WIRE_EXECUTOR_READY && !services[EXECUTOR].ready) return services[EXECUTOR].ready = true;
+  if (kind == WIRE_EXECUTOR_READY && !services[EXECUTOR].ready) {
+    spares_release(); /* made for another policy, if there are any */
+    host.kept = take_u64(body);
+    for (uint32_t i = 0; i < MAX_SPARES; i++) spares_refill();
+    return services[EXECUTOR].ready = body->at == body->end;
+  }
   if (!services_ready()) return false;
   if (kind == WIRE_PREPARE) return run_prepare(body);
   if (kind == WIRE_OPEN) return run_open(body);
@@ -97,7 +102,6 @@ static void channel_event(uint32_t index, uint32_t events) {
   if (!channel_receive(channel, index == EXECUTOR ? from_executor : from_broker))
     services_failed(index == EXECUTOR ? "the executor is gone or out of turn" : "the broker is gone or out of turn");
   if (!listening && services_ready()) {
-    for (uint32_t i = 0; i < MAX_SPARES; i++) spares_refill();
     door_listen();
     listening = true;
     (void)!write(1, "ready\n", 6);

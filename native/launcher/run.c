@@ -152,6 +152,7 @@ static void finish(struct slot *slot, uint32_t kind) {
   tell_services(slot->run, &slot->last, kind, slot->opened_us == 0 ? 0 : slot->features, wall_us);
   if (kind != WIRE_END_EXITED && kind != WIRE_END_SIGNALLED) kill_run(slot); /* else its first process has ended */
   if (slot->process.pidfd < 0) slot_release(slot);
+  spares_refill(); /* now, when nobody waits for us */
 }
 
 void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
@@ -212,7 +213,6 @@ bool run_open(struct cursor *body) {
   slot->opened_us = now_us();
   slot->deadline_ms = slot->time_limit_ms == 0 ? 0 : now_ms() + slot->time_limit_ms;
   (void)!send(slot->process.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* EPIPE: it is dead, and its pidfd says so */
-  spares_refill(); /* now, while the command starts on another processor and nobody waits for us */
   return true;
 }
 

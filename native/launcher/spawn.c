@@ -55,6 +55,10 @@ static _Noreturn void wait_for_start(int gate) {
   struct wire_plan plan;
   struct start start = {.gate = gate, .template = -1, .bootstrap = -1, .inherit = -1};
   child_begin(&start);
+  /* What is the same whatever will be asked for. */
+  if (unshare(CLONE_NEWCGROUP) != 0) child_fail(WIRE_STAGE_CGROUP);
+  if (host.privileged) child_bounding(host.kept);
+  if (host.privileged) child.proc = child_proc();
   ssize_t size = receive_descriptors(GATE, bytes, sizeof bytes, fds, &count);
   struct cursor body = {.at = bytes, .end = bytes + (size < 0 ? 0 : size)};
   if (count < 3 || !take_prepare(&body, &frame, &start, &plan)) _exit(125);
@@ -112,18 +116,22 @@ static void close_seat(struct seat *seat) {
   close(seat->pidfd);
 }
 
-static bool clone_in_seat(struct process *process, int gate) {
-  struct seat *seat = &seats[process->group.seat];
+/* Asks the seat of `process` for a child that has `gate`. Whoever needs it waits for the answer (`arrive`). */
+static bool ask_seat(const struct process *process, int gate) {
   const int fds[2] = {gate, process->group.fd};
+  return open_seat(process->group.seat) &&
+         send_descriptors(seats[process->group.seat].socket, "C", 1, fds, process->group.fd < 0 ? 1 : 2);
+}
+
+/* false: the seat was ended by somebody; the next run that sits there gets another. */
+static bool arrive(struct process *process) {
   size_t count = 1;
-  if (!open_seat(process->group.seat)) return false;
-  if (send_descriptors(seat->socket, "C", 1, fds, process->group.fd < 0 ? 1 : 2) &&
-      receive_descriptors(seat->socket, &process->pid, sizeof process->pid, &process->pidfd, &count) ==
-          (ssize_t)sizeof process->pid &&
-      count == 1)
-    return true;
-  process->pid = -1;
-  close_seat(seat); /* somebody ended it; the next run that sits here gets another */
+  if (process->pidfd >= 0) return true;
+  struct seat *seat = &seats[process->group.seat];
+  ssize_t size = receive_descriptors(seat->socket, &process->pid, sizeof process->pid, &process->pidfd, &count);
+  if (size == (ssize_t)sizeof process->pid && count == 1) return true;
+  close_seat(seat);
+  process->pidfd = -1;
   errno = EAGAIN;
   return false;
 }
@@ -142,29 +150,30 @@ static bool spawn(struct process *process) {
   }
   (void)setsockopt(gate[0], SOL_SOCKET, SO_SNDBUF, &largest, sizeof largest);
   process->gate = gate[0];
-  if (host.has_v1) {
-    (void)clone_in_seat(process, gate[1]);
-  } else {
+  bool begun = host.has_v1 && ask_seat(process, gate[1]);
+  if (!host.has_v1) {
     process->pid = clone_child(RUN_NAMESPACES, host.privileged ? 0 : CLONE_NEWUSER, process->group.fd, &process->pidfd);
     if (process->pid == 0) wait_for_start(gate[1]);
+    begun = process->pid > 0;
   }
   int error = errno;
   close(gate[1]);
-  if (process->pid < 0) process_discard(process);
+  if (begun) return true;
+  close(process->gate);
+  group_remove(&process->group);
   errno = error;
-  return process->pid > 0;
+  return false;
 }
 
 /* It has not begun with anything: ends it, waits for that, and leaves nothing. */
-void process_discard(struct process *process) {
+static void discard(struct process *process) {
   siginfo_t info;
   close(process->gate);
-  if (process->pid > 0) {
+  if (arrive(process)) {
     (void)syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
     (void)waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED);
     close(process->pidfd);
   }
-  process->gate = process->pidfd = -1;
   group_remove(&process->group);
 }
 
@@ -178,10 +187,11 @@ bool process_start(struct process *process, struct cursor body, const struct sta
       *process = spares[0];
       memmove(spares, spares + 1, --spare_count * sizeof spares[0]);
     }
-    if (send_descriptors(process->gate, body.at, (size_t)(body.end - body.at), fds, start->template <0 ? 3 : 4))
+    if (arrive(process) &&
+        send_descriptors(process->gate, body.at, (size_t)(body.end - body.at), fds, start->template <0 ? 3 : 4))
       return true;
     int error = errno;
-    process_discard(process);
+    discard(process);
     errno = error;
     if (fresh) return false;
   }
@@ -192,6 +202,6 @@ void spares_refill(void) {
 }
 
 void spares_release(void) {
-  while (spare_count > 0) process_discard(&spares[--spare_count]);
+  while (spare_count > 0) discard(&spares[--spare_count]);
   for (size_t seat = 0; seat < SEATS; seat++) close_seat(&seats[seat]);
 }

@@ -67,6 +67,10 @@ static int new_file_system(const char *type, const char *size, uint16_t mode, ui
   return tree;
 }
 
+int child_proc(void) {
+  return new_file_system("proc", NULL, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
 static void attach(int tree, int target) {
   if (target < 0 ||
       syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
@@ -139,8 +143,8 @@ static void apply(const struct entry *entry) {
            place_for(entry->target, true));
     return;
   case WIRE_MOUNT_PROC:
-    attach(new_file_system("proc", NULL, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
-           place_for(entry->target, true));
+    attach(child.proc >= 0 ? child.proc : child_proc(), place_for(entry->target, true));
+    child.proc = -1;
     return;
   case WIRE_MOUNT_BIND:
   case WIRE_MOUNT_DEVICE:

@@ -36,7 +36,7 @@
 
 #define MAX_TEXT WIRE_MAX_FRAME
 
-struct child child;
+struct child child = {.proc = -1};
 static gid_t groups[WIRE_MAX_GROUPS];
 static char executable_path[4096], working_directory[4096];
 static char text[MAX_TEXT]; /* argv and environment, each ending in NUL */
@@ -257,7 +257,8 @@ _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) 
   read_command(&start->command);
   if (!host.privileged && !start->service) child_user_namespace(&child.command);
   enter_network(plan);
-  if ((plan->namespaces & WIRE_NS_CGROUP) != 0 && unshare(CLONE_NEWCGROUP) != 0) child_fail(WIRE_STAGE_CGROUP);
+  if (start->service && (plan->namespaces & WIRE_NS_CGROUP) != 0 && unshare(CLONE_NEWCGROUP) != 0)
+    child_fail(WIRE_STAGE_CGROUP); /* a run has its own from the start */
   struct cursor limits = start->plan;
   (void)take(&start->plan, plan->rlimit_count * sizeof(struct wire_rlimit));
   child_mounts(&start->plan, plan, start->template);

@@ -44,6 +44,7 @@ struct host {
   bool has_network, has_cgroup, has_v1;   /* the places above are what they say */
   struct landlock_ruleset landlock;       /* what this kernel knows of; all 0: no Landlock */
   uint64_t user_namespace, pid_namespace; /* inode numbers of our own */
+  uint64_t kept;                          /* capabilities that some profile of the policy keeps */
   struct rlimit limits[RLIM_NLIMITS];     /* ours, which a child begins with */
 };
 
@@ -80,6 +81,7 @@ struct child {
   struct wire_command command;
   struct wire_stamp stamp; /* of the executable */
   struct cursor binds;
+  int proc; /* made ahead by a spare; -1: not there */
   char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
 };
 
@@ -94,8 +96,10 @@ bool may_share_network(const struct wire_plan *plan);
 
 /* All of these end the process with a report on failure. */
 _Noreturn void child_fail(uint32_t stage);
+int child_proc(void); /* a proc of this pid namespace, mounted nowhere yet */
 void child_mounts(struct cursor *c, const struct wire_plan *plan, int template);
 void child_limits(struct cursor *c, const struct wire_plan *plan);
+void child_bounding(uint64_t kept); /* nothing but these is left in the bounding set */
 void child_identity(const struct wire_plan *plan, const struct wire_command *command, const gid_t *groups);
 int child_seccomp(struct cursor *c, const struct wire_plan *plan); /* the exec listener, or -1 */
 void child_user_namespace(const struct wire_command *command);

@@ -68,6 +68,17 @@ export function parseSubmission(body: Uint8Array): Submission {
   return { run, subject, stdio: [stdin, stdout, stderr], request: readRest(reader) }
 }
 
+/**
+ * The executor is ready. The launcher prepares processes that keep none but these capabilities.
+ *
+ * @param kept bit n: some profile of the policy in force keeps capability n
+ */
+export function formatExecutorReady(kept: bigint): Uint8Array {
+  const body = new Uint8Array(8)
+  new DataView(body.buffer).setBigUint64(0, kept, true)
+  return formatFrame(wireKind.executorReady, body)
+}
+
 /** How a run ended, as the launcher saw it. `kind` is enum wire_end, `stage` enum wire_stage. */
 export type RunEnd = Readonly<{
   run: number

@@ -12,13 +12,14 @@ import { parseBase64 } from '../../core/json/base64.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import { parseCompiledPolicy } from '../../core/policy/compiled-parse.ts'
 import { policyDigest } from '../../core/policy/compiled.ts'
-import type { CompiledProfile } from '../../core/policy/compiled.ts'
+import type { CompiledPolicy, CompiledProfile } from '../../core/policy/compiled.ts'
 import { indexPolicy } from '../../core/policy/policy-index.ts'
 import { formatFrame } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { formatIdentity } from '../../core/protocol/identity-frame.ts'
-import { parseHello } from '../../core/protocol/launcher-frames.ts'
+import { formatExecutorReady, parseHello } from '../../core/protocol/launcher-frames.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
+import { capabilityMask } from '../../core/sandbox/capabilities.ts'
 import { openAppendFile } from '../../host/append-file.ts'
 import { openChannel } from '../../host/channel.ts'
 import { openMeasure } from '../../host/executable.ts'
@@ -99,13 +100,18 @@ function main(root: string): void {
         signedRoot: signed.root,
       }),
     )
-    launcher.send(formatFrame(wireKind.executorReady))
+    launcher.send(formatExecutorReady(keptBy(policy)))
   }
   const launcher = openChannel(inherited.launcher, {
     frame: greetFirst(greet, executor),
     batchEnd: executor.batchEnd,
     closed: end,
   })
+}
+
+/** What any profile keeps: bit n for capability n. */
+function keptBy({ profiles }: CompiledPolicy): bigint {
+  return capabilityMask(profiles.flatMap(({ caps }) => caps.map(({ number }) => number)))
 }
 
 /** The launcher's first frame is HELLO, and only that one. */
