@@ -12,6 +12,8 @@ import { describeStory, storyJson } from './audit-story.ts'
 export type AuditOptions = Readonly<{
   /** A bridge's root, its `var/lib/belladonna`, or a copy of that. */
   directory: string
+  /** The directory was named, so it may be a copy; otherwise it is the bridge's own. */
+  isCopy?: boolean
   json: boolean
   /** A verifier key from elsewhere. Without it the one in the directory is believed. */
   key?: string
@@ -30,8 +32,8 @@ export async function auditVerify(
   options: AuditOptions,
   print: (line: string) => void,
 ): Promise<number> {
-  const { directory, key, onEntry } = options
-  const report = await verifyDirectory(directory, key, onEntry)
+  const { directory, key, isCopy = false, onEntry } = options
+  const report = await verifyDirectory(directory, { vkey: key, isCopy, onEntry })
   if (report === undefined) return printNothing(options, print)
   if (options.json) print(formatPrintable(JSON.stringify(report)))
   else for (const line of describeReport(report, key !== undefined)) print(line)
@@ -100,22 +102,39 @@ function signedSizeOf({ checkpoint, entries, key }: LogSource): number {
 }
 
 function describeReport(report: VerifyReport, hasOwnKey: boolean): readonly string[] {
-  const { entries, signed_size, receipts, pending, problem_count, problems } = report
+  const { entries, signed_size, receipts, signed_receipts, pending, problem_count } = report
   const from = hasOwnKey
     ? 'as given'
     : 'from the same directory: compare it with one from elsewhere'
   return [
     `entries   ${entries}, of them ${signed_size} signed`,
-    `receipts  ${receipts}`,
+    `receipts  ${receipts}, of them ${signed_receipts} signed`,
     `running   ${pending}`,
     `key       ${formatPrintable(report.key)} (${from})`,
-    ...problems.map(({ code, index, message }) => {
+    ...describeTail(report),
+    ...report.problems.map(({ code, index, message }) => {
       const place = index === null ? '' : `entry ${index}: `
       return `problem   ${place}${formatPrintable(message)} (${code})`
     }),
     problem_count === 0
       ? 'verified'
       : `FAILED: ${problem_count} problem${problem_count > 1 ? 's' : ''}`,
+  ]
+}
+
+/** What lies behind the signed part and does not fit together, without being wrong. */
+function describeTail(report: VerifyReport): readonly string[] {
+  const { unentered_receipts: unentered, receipts_ahead: ahead, tail_damage: damage } = report
+  return [
+    ...(unentered === 0
+      ? []
+      : [`tail      ${unentered} of the last receipts without an entry yet`]),
+    ...(ahead === 0
+      ? []
+      : [`tail      ${ahead} of the last entries with a receipt that only they have`]),
+    ...(damage === null
+      ? []
+      : [`tail      ends where it cannot be read: ${formatPrintable(damage)}`]),
   ]
 }
 

@@ -108,6 +108,7 @@ function auditOptions(flags: AuditFlags, directory?: string): AuditOptions {
   if (flags.key !== undefined) checkKey(flags.key)
   return {
     directory: directory ?? bridgePaths(rootOf(flags)).lib,
+    isCopy: directory !== undefined,
     json: flags.json === true,
     ...(flags.key === undefined ? {} : { key: flags.key }),
   }

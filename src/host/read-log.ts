@@ -21,6 +21,18 @@ export type LogSource = Readonly<{
   receipts: () => Iterable<Uint8Array>
 }>
 
+/** How a directory is verified. */
+export type VerifyOptions = Readonly<{
+  /** The verifier key to hold everything against; without it, that of `state/host.pub`. */
+  vkey?: string | undefined
+  /**
+   * It may be a copy that was taken while the bridge ran, with its files of different moments. Who verifies the bridge's own
+   * directory leaves it out, and then every receipt must have its entry within a second.
+   */
+  isCopy?: boolean
+  onEntry?: OnEntry | undefined
+}>
+
 /** Called while entries are read, with how many there were so far, and how many there will be. */
 export type OnEntry = (count: number, total: number) => void
 
@@ -63,21 +75,21 @@ export function openLogSource(directory: string, vkey: string | undefined): LogS
 /**
  * Verifies what is in a directory as `openLogSource` reads it, also beside a running bridge.
  *
- * The order is what makes that right: the checkpoint and the number of receipts first, then the end of the entries, then
+ * Of a bridge's own directory the order is what makes that right: the checkpoint and the number of receipts first, then the end of the entries, then
  * all receipts, then the entries up to that end. What came later is left for the next time.
  *
  * @returns undefined when nothing is there
  */
 export async function verifyDirectory(
   directory: string,
-  vkey: string | undefined,
-  onEntry: OnEntry = () => undefined,
+  options: VerifyOptions = {},
 ): Promise<VerifyReport | undefined> {
   let report: VerifyReport | undefined
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
-    const source = openLogSource(directory, vkey)
+    const source = openLogSource(directory, options.vkey)
     if (source === undefined) return undefined
-    report = verifySource(source, onEntry)
+    if (options.isCopy === true) return verifyCopy(source, options)
+    report = verifySource(source, options)
     // A receipt whose intent is about to be durable looks like one that has none. What is wrong stays wrong.
     if (!report.problems.some(({ code }) => code === 'receipt_unrecorded')) break
     if (attempt < attempts) await sleep(settleMs)
@@ -85,7 +97,38 @@ export async function verifyDirectory(
   return report
 }
 
-function verifySource(source: LogSource, onEntry: OnEntry): VerifyReport {
+/**
+ * Whoever copies a file that is being appended to may have read a page before an append and the next one after it. So
+ * behind what was signed a bad frame before a good one is where a copy ends, and only before that it is damage.
+ *
+ * @throws {BelladonnaError} `log_corrupt` when that is not all that is wrong
+ */
+function verifyCopy(source: LogSource, { onEntry }: VerifyOptions): VerifyReport {
+  let damage: unknown
+  const untilDamage = function* (records: Iterable<Uint8Array>): Generator<Uint8Array> {
+    try {
+      yield* records
+    } catch (error) {
+      if (!(error instanceof BelladonnaError) || error.code !== 'log_corrupt') throw error
+      damage ??= error
+    }
+  }
+  const count = countOf(untilDamage(source.entries()))
+  const report = verifyLog({
+    key: source.key,
+    checkpoints: source.checkpoint === null ? [] : [source.checkpoint],
+    receipts: untilDamage(source.receipts()),
+    entries: firstOf(untilDamage(source.entries()), count, onEntry),
+    isCopy: true,
+  })
+  if (damage instanceof BelladonnaError) {
+    if (!report.ok) throw damage
+    return { ...report, tail_damage: damage.message }
+  }
+  return report
+}
+
+function verifySource(source: LogSource, { onEntry }: VerifyOptions): VerifyReport {
   const settledReceipts = countOf(source.receipts())
   const entries = countOf(source.entries())
   return verifyLog({
@@ -107,7 +150,7 @@ function countOf(records: Iterable<Uint8Array>): number {
 function* firstOf(
   records: Iterable<Uint8Array>,
   count: number,
-  onEntry: OnEntry,
+  onEntry: OnEntry = () => undefined,
 ): Generator<Uint8Array> {
   let read = 0
   for (const record of records) {

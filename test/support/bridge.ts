@@ -98,7 +98,7 @@ export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
     entries: () => [...(openLogSource(root, undefined)?.entries() ?? [])].map((e) => parseEntry(e)),
     receiptCount: () => [...(openLogSource(root, undefined)?.receipts() ?? [])].length,
     verify: async () => {
-      const report = await verifyDirectory(root, undefined)
+      const report = await verifyDirectory(root)
       if (report === undefined) throw new Error('no log')
       return report
     },

@@ -13,6 +13,8 @@ export type ReceiptIndex = Readonly<{
   hashOf: (number: number) => string | undefined
   /** Number of the receipt for this resolved action. */
   numberOf: (actionDigest: string) => number | undefined
+  /** Time of receipt `number`, or of the last one before it that could be read. */
+  timeOf: (number: number) => number
 }>
 
 /** Verifies the receipts on their own: form, chain, time, host and signature of each. */
@@ -23,6 +25,7 @@ export function indexReceipts(
 ): ReceiptIndex {
   const numbers = new Map<string, number>()
   const hashes = [noReceipts.hash]
+  const times = [noReceipts.timeMs]
   let head = noReceipts
   for (const record of records) {
     const number = hashes.length
@@ -40,11 +43,13 @@ export function indexReceipts(
       head = { ...head, count: number, hash }
     }
     hashes.push(hash)
+    times.push(head.timeMs)
   }
   return {
     count: head.count,
     hashOf: (number) => hashes[number],
     numberOf: (actionDigest) => numbers.get(digestKey(actionDigest)),
+    timeOf: (number) => times[number] ?? head.timeMs,
   }
 }
 

@@ -34,6 +34,14 @@ export type VerifyReport = Readonly<{
   /** Entries after that: only as good as the directory they lie in. */
   unsigned_tail: number
   receipts: number
+  /** Receipts that a valid checkpoint counts: each of these has its entry, or is a problem. */
+  signed_receipts: number
+  /** Receipts at the end, after those, that have no entry: a run is being recorded, was when this was copied, or is hidden. */
+  unentered_receipts: number
+  /** Receipts that entries of the unsigned tail hold and the receipts file does not: it was copied before the entries. */
+  receipts_ahead: number
+  /** What is bad behind the signed part of a copy, where reading ended; null when all could be read. */
+  tail_damage: string | null
   /** Runs without an end: still running, or to be closed by the next start. */
   pending: number
   problem_count: number

@@ -2,7 +2,7 @@ import { sha256Hex } from '../json/digest.ts'
 import { hostIdOf } from './checkpoint.ts'
 import { digestKey } from './digest-key.ts'
 import type { Entry, IntentEntry, OutcomeEntry, RecoveredEntry, StartEntry } from './entry.ts'
-import { parseReceipt, receiptHash } from './receipt.ts'
+import { parseReceipt, receiptHash, verifyReceipt } from './receipt.ts'
 import type { VerifierKey } from './signed-note.ts'
 import type { ReceiptIndex } from './verify-receipts.ts'
 import type { AddProblem } from './verify-report.ts'
@@ -11,9 +11,26 @@ import type { AddProblem } from './verify-report.ts'
 export type RunCheck = Readonly<{
   /** Takes the entry at `index`. Entries come in order. */
   addEntry: (entry: Entry, index: number) => void
-  /** Call once after the last entry, with the last receipt that must have one. Returns how many runs have no end. */
-  finish: (settledReceipts: number) => number
+  /** Call once after the last entry, with the last receipt that must have one. */
+  finish: (settledReceipts: number) => RunTail
 }>
+
+/** What is open where the log ends. */
+export type RunTail = Readonly<{
+  /** Runs without an end. */
+  pending: number
+  /** Receipts at the end that have no entry, and need not have one yet. */
+  unentered: number
+  /** Receipts that entries hold and the receipts file does not. */
+  ahead: number
+}>
+
+/**
+ * How far apart the first receipt without an entry and the last receipt may be. An honest record takes milliseconds, and
+ * the executor waits for none longer than half of this; so a broker that was taken over can hide runs in the tail only for
+ * so long before a copy shows it.
+ */
+const maxTailMs = 60_000
 
 type OpenRun = Readonly<{ run: number; actionDigest: string; receipt: number | undefined }>
 
@@ -28,6 +45,9 @@ type State = {
   readonly withoutReceipt: Set<string>
   /** A byte per receipt: 1 once it has an intent, 2 once its run is closed. */
   readonly seen: Uint8Array
+  /** Entries from this index on may hold receipts that the file does not have. */
+  readonly tailFrom: number
+  ahead: number
   /** Receipts up to here were already checked for being closed. */
   settled: number
 }
@@ -39,6 +59,7 @@ export function openRunCheck(
   receipts: ReceiptIndex,
   key: VerifierKey,
   addProblem: AddProblem,
+  tailFrom: number,
 ): RunCheck {
   const state: State = {
     key,
@@ -47,6 +68,8 @@ export function openRunCheck(
     open: new Map(),
     withoutReceipt: new Set(),
     seen: new Uint8Array(receipts.count + 1),
+    tailFrom,
+    ahead: 0,
     settled: 0,
   }
   return {
@@ -54,10 +77,32 @@ export function openRunCheck(
       addEntry(state, entry, index)
     },
     finish: (settledReceipts) => {
-      settle(state, settledReceipts, null)
-      return state.open.size
+      // Intents and receipts come in one order, so a receipt before one that has an entry must have one itself.
+      settle(
+        state,
+        Math.max(
+          settledReceipts,
+          state.seen.findLastIndex((mark) => mark !== 0),
+        ),
+        null,
+      )
+      const unentered = state.receipts.count - state.settled
+      if (unentered > 0) checkTail(state)
+      return { pending: state.open.size, unentered, ahead: state.ahead }
     },
   }
+}
+
+/** Receipts after `settled` have no entry. That is the way of a run that is being recorded, and of one that is hidden. */
+function checkTail({ receipts, settled, addProblem }: State): void {
+  const spanMs = receipts.timeOf(receipts.count) - receipts.timeOf(settled + 1)
+  if (spanMs <= maxTailMs) return
+  const which = `receipts ${String(settled + 1)} to ${String(receipts.count)}`
+  addProblem(
+    'receipt_unrecorded',
+    null,
+    `${which} have no entry, over ${String(Math.round(spanMs / 1000))} s`,
+  )
 }
 
 function addEntry(state: State, entry: Entry, index: number): void {
@@ -81,7 +126,8 @@ function addStart(state: State, entry: StartEntry, index: number): void {
   if (entry.host !== hostIdOf(state.key.publicKey)) {
     state.addProblem('host_mismatch', index, 'start of another host')
   }
-  if (state.receipts.hashOf(count) !== head) {
+  const isAhead = index >= state.tailFrom && count > state.receipts.count
+  if (!isAhead && state.receipts.hashOf(count) !== head) {
     state.addProblem(
       'receipt_differs',
       index,
@@ -176,6 +222,10 @@ function closeIntent(
 function checkReceipt(state: State, text: string, intent: OpenRun, index: number): void {
   const number = intent.receipt
   const hash = receiptHash(encoder.encode(text))
+  if (number === undefined && index >= state.tailFrom && isNextReceipt(state, text, intent)) {
+    state.ahead += 1
+    return
+  }
   if (number === undefined || state.receipts.hashOf(number) !== hash) {
     state.addProblem('receipt_differs', index, 'the receipt is not that of the receipts file')
     return
@@ -183,5 +233,22 @@ function checkReceipt(state: State, text: string, intent: OpenRun, index: number
   state.seen[number] = 2
   if (parseReceipt(encoder.encode(text)).run !== intent.run) {
     state.addProblem('run_mismatch', index, 'the receipt is of another run')
+  }
+}
+
+/** Whether this is a receipt of our host for this run that the receipts file was copied too early to have. */
+function isNextReceipt(state: State, text: string, intent: OpenRun): boolean {
+  try {
+    const receipt = parseReceipt(encoder.encode(text))
+    const { number, host, run, actionDigest } = receipt
+    return (
+      number > state.receipts.count &&
+      host === hostIdOf(state.key.publicKey) &&
+      run === intent.run &&
+      actionDigest === intent.actionDigest &&
+      verifyReceipt(receipt, state.key.key)
+    )
+  } catch {
+    return false // not even a receipt: what it differs from is the caller's to say
   }
 }

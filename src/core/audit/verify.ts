@@ -23,6 +23,11 @@ export type VerifyInput = Readonly<{
    * have come after the entries were read.
    */
   settledReceipts?: number
+  /**
+   * The files may be of different moments: what the checkpoint covers must match exactly, and at the end of what it does
+   * not cover entries and receipts may each be ahead of the other. `settledReceipts` then counts for nothing.
+   */
+  isCopy?: boolean
 }>
 
 /**
@@ -40,7 +45,10 @@ export function verifyLog(input: VerifyInput): VerifyReport {
   }
   const checkpoints = readCheckpoints(input, addProblem)
   const receipts = indexReceipts(input.receipts, input.key, addProblem)
-  const runs = openRunCheck(receipts, input.key, addProblem)
+  const signed = Math.max(0, ...checkpoints.map(({ size }) => size))
+  const signedReceipts = Math.max(0, ...checkpoints.map(({ receipts: { count } }) => count))
+  const isCopy = input.isCopy === true
+  const runs = openRunCheck(receipts, input.key, addProblem, isCopy ? signed : Infinity)
   const checkTree = openTreeCheck(checkpoints, receipts, addProblem)
   let tree = emptyTree
   checkTree(tree)
@@ -54,10 +62,11 @@ export function verifyLog(input: VerifyInput): VerifyReport {
       addProblem('entry_malformed', index, messageOf(error))
     }
   }
-  const pending = runs.finish(input.settledReceipts ?? receipts.count)
-  const signed = Math.max(0, ...checkpoints.map(({ size }) => size))
+  const settled = isCopy ? signedReceipts : (input.settledReceipts ?? receipts.count)
+  const end = runs.finish(settled)
   if (signed > tree.size) {
-    const message = `the log has ${String(tree.size)} entries, ${String(signed)} were signed`
+    const hint = isCopy ? '; of a bridge that runs, copy the checkpoint first' : ''
+    const message = `the log has ${String(tree.size)} entries, ${String(signed)} were signed${hint}`
     addProblem('log_shorter_than_signed', null, message)
   }
   return {
@@ -67,7 +76,11 @@ export function verifyLog(input: VerifyInput): VerifyReport {
     signed_size: Math.min(signed, tree.size),
     unsigned_tail: Math.max(0, tree.size - signed),
     receipts: receipts.count,
-    pending,
+    signed_receipts: Math.min(signedReceipts, receipts.count),
+    unentered_receipts: end.unentered,
+    receipts_ahead: end.ahead,
+    tail_damage: null,
+    pending: end.pending,
     problem_count: problemCount,
     problems,
   }
