@@ -19,6 +19,7 @@ const titles: Readonly<Record<RefusalCode, string>> = {
   executable_unsafe: 'the executable is not what the policy may run',
   disagreement: 'broker and executor did not agree',
   not_recorded: 'the request could not be recorded',
+  log_full: 'the disk of the log is full',
   busy: 'too many requests',
   unavailable: 'a process of the bridge is away',
 }

@@ -18,7 +18,8 @@ export type RefusalCode =
   | 'stdio_not_accepted' // the launcher's: a descriptor that could lead out of the sandbox
   | 'executable_unsafe' // not root's, writable by others, a script, or gone
   | 'disagreement' // broker and executor did not come to the same resolved action
-  | 'not_recorded' // the log or the receipts cannot be written
+  | 'not_recorded' // it does not fit into an entry
+  | 'log_full' // the disk of the log or the receipts is full; what runs may still end
   | 'busy' // a bound of promise 7
   | 'unavailable' // a process of the bridge is away
 

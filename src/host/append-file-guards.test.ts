@@ -132,7 +132,7 @@ test('C66: on a full disk what begins is refused first, and the ends of runs sti
     let file = openAppendFile(path, { purpose: 'log' })
     const record = new Uint8Array(1500).fill(120)
     let begun = 0, ended = 0, code
-    while (!file.isShort) {
+    while (!file.isShort()) {
       file.append([record])
       begun += 1
       await new Promise((resume) => setTimeout(resume))
@@ -142,7 +142,7 @@ test('C66: on a full disk what begins is refused first, and the ends of runs sti
     } catch (error) { code = error.code }
     file[Symbol.dispose]()
     file = openAppendFile(path, { purpose: 'log' })
-    console.log(JSON.stringify({ begun, ended, code, records: file.recovery.records, short: file.isShort }))`
+    console.log(JSON.stringify({ begun, ended, code, records: file.recovery.records, short: file.isShort() }))`
   const shell = 'mount -t tmpfs -o size=3m,mode=700 none "$0" && exec "$@"'
   const args = ['-m', 'sh', '-c', shell, directory, process.execPath, ...typescript, code]
   const { begun, ended, ...rest }: Record<string, number> = JSON.parse(

@@ -118,7 +118,7 @@ test('append file: space is prepared ahead, and an append that needs more still 
     await sleep(5)
   }
   assert.ok(statSync(path).size >= 803_200 + 65_536)
-  assert.equal(file.isShort, false)
+  assert.equal(file.isShort(), false)
   file.append([encode('last')])
   file[Symbol.dispose]() // while the next step is being written
   withFile(path, (again, records) => {

@@ -47,8 +47,11 @@ export type Recovery = Readonly<{
 }>
 
 const defaultStepBytes = 1024 * 1024
-/** What is left for the ends of runs that have started when the disk is full. */
-const reserveBytes = 256 * 1024
+/**
+ * What is left for the ends of runs that have started when the disk is full: 4 KiB, about an intent and an outcome, for each
+ * of the launcher's 128 places.
+ */
+const reserveBytes = 512 * 1024
 const smallBufferBytes = 16 * 1024
 const keptBufferBytes = 256 * 1024
 const realCalls: FileCalls = { write: writeSync, datasync: fdatasyncSync }
@@ -110,10 +113,13 @@ export class AppendFile implements Disposable {
 
   /**
    * Whether the disk gave no more space and little of the prepared one is left: then what begins something new is to be
-   * refused, and what ends something still fits (ABUSE C66).
+   * refused, and what ends something still fits (ABUSE C66). While it is so, each call asks the disk once more.
    */
-  get isShort(): boolean {
-    return this.#space.isRefused() && this.#space.preparedBytes() - this.#end < reserveBytes
+  isShort(): boolean {
+    const isShort =
+      this.#space.isRefused() && this.#space.preparedBytes() - this.#end < reserveBytes
+    if (isShort) this.#space.extend()
+    return isShort
   }
 
   /**

@@ -106,3 +106,8 @@ export function holdDirectory(path: string, mode: number, owner: Owner, uid: num
 export function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code
 }
+
+/** Whether `error` says that the disk, a quota or a limit has no more space: a state that may pass, not a failing disk. */
+export function isWantOfSpace(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT', 'EFBIG'].some((code) => isCode(error, code))
+}

@@ -11,8 +11,12 @@ import {
   writeSync,
 } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { BelladonnaError } from '../core/error.ts'
-import { isCode } from './directory.ts'
+import { isCode, isWantOfSpace } from './directory.ts'
+
+/** How long a file that did not fit waits before it is tried again. */
+const retryMs = 500
 
 /**
  * Puts `bytes` at `directory/name` so that after a crash either the old or the new content is there, whole:
@@ -69,6 +73,27 @@ export async function replaceFileLater(
     await parent.sync()
   } finally {
     await parent.close()
+  }
+}
+
+/**
+ * `replaceFileLater` that waits for space on a full disk: what runs must still be able to end, so a process does not end for
+ * want of a few hundred bytes. Each try is a whole new file, so nothing that a failed one left is relied on. Any other
+ * failure is one.
+ */
+export async function replaceFileOnceItFits(
+  directory: string,
+  name: string,
+  bytes: Uint8Array,
+  mode: number,
+): Promise<void> {
+  for (;;) {
+    try {
+      return await replaceFileLater(directory, name, bytes, mode)
+    } catch (error) {
+      if (!isWantOfSpace(error)) throw error
+    }
+    await sleep(retryMs)
   }
 }
 

@@ -9,7 +9,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { promisify } from 'node:util'
-import { isCode } from './directory.ts'
+import { isWantOfSpace } from './directory.ts'
 
 /**
  * Zeros after the end of a file, written and synced before they are needed.
@@ -30,7 +30,6 @@ export type SpaceAhead = Disposable &
 const writeAsync = promisify(write)
 const fdatasyncAsync = promisify(fdatasync)
 const chunkBytes = 64 * 1024
-const wantOfSpace = ['ENOSPC', 'EDQUOT', 'EFBIG']
 
 /**
  * Opens the space after the end of an open file, and makes sure of one step.
@@ -56,7 +55,7 @@ export function openSpaceAhead(
   let busy = false
   let closed = false
   const settle = (error: unknown): void => {
-    refused = error !== undefined && wantOfSpace.some((code) => isCode(error, code))
+    refused = isWantOfSpace(error)
     if (error !== undefined && !refused) fail(error)
     prepared = fstatSync(appending).size
   }

@@ -44,6 +44,8 @@ export type TestBridge = AsyncDisposable &
     bellPath: string
     launcher: () => ChildProcess
     bell: (args: readonly string[], options?: CallerOptions) => Promise<BellResult>
+    /** `belladonna status --json`. */
+    status: () => Promise<BellResult>
     entries: () => readonly Entry[]
     receiptCount: () => number
     verify: () => Promise<VerifyReport>
@@ -95,6 +97,8 @@ export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
     launcher: () => launcher,
     bell: async (args, options = {}) =>
       await runAs([bellPath, '-S', bridgePaths(root).runSocket, ...args], options),
+    status: async () =>
+      await run([join(checkout, 'bin/belladonna'), 'status', '--json', '--root', root]),
     entries: () => [...(openLogSource(root, undefined)?.entries() ?? [])].map((e) => parseEntry(e)),
     receiptCount: () => [...(openLogSource(root, undefined)?.receipts() ?? [])].length,
     verify: async () => {

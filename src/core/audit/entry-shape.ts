@@ -33,6 +33,7 @@ const refusalCodes: Readonly<Record<RefusalCode, true>> = {
   executable_unsafe: true,
   disagreement: true,
   not_recorded: true,
+  log_full: true,
   busy: true,
   unavailable: true,
 }

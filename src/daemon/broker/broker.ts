@@ -37,10 +37,18 @@ export type BrokerHost = Readonly<{
    * be written ends the process before any is called.
    */
   record: (entry: NewEntry, durable: (index: number) => void) => number
+  /** Whether the disk is so full that nothing new may begin. */
+  isShort: () => boolean
 }>
 
 /** Numbers since start, by outcome. */
-export type BrokerCounts = { permitted: number; denied: number; ended: number }
+export type BrokerCounts = {
+  permitted: number
+  denied: number
+  ended: number
+  /** Requests that were refused without a record, because the disk is full. */
+  unrecorded: number
+}
 
 export type Broker = Readonly<{
   fromLauncher: (frame: Frame) => void
@@ -56,7 +64,7 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
   const early = new Map<number, EarlyAnswer>()
   /** Runs rise: an answer for a run up to this one that is not in `runs` comes after our refusal. Owned by `submit`. */
   let lastSubmitted = 0
-  const counts: BrokerCounts = { permitted: 0, denied: 0, ended: 0 }
+  const counts: BrokerCounts = { permitted: 0, denied: 0, ended: 0, unrecorded: 0 }
 
   const refuse = (submission: Submission, request: ActionRequest | null, denial: Denial): void => {
     const { run } = submission
@@ -71,9 +79,21 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
     })
   }
 
+  /** What is left of the disk is for the ends of what runs, so this leaves a number and no entry (C66, promise 9). */
+  const turnAway = ({ run }: Submission): void => {
+    early.delete(run)
+    counts.unrecorded += 1
+    host.toExecutor(formatDropped(run))
+    host.toLauncher(formatRefuse(run, exitStatusOf('log_full'), formatProblem('log_full', {})))
+  }
+
   const submit = (submission: Submission): void => {
-    const { request, decision } = judge(policy, submission, host.nowMs())
     lastSubmitted = submission.run
+    if (host.isShort()) {
+      turnAway(submission)
+      return
+    }
+    const { request, decision } = judge(policy, submission, host.nowMs())
     if (decision.kind !== 'permit') {
       refuse(submission, request, denialFrom(decision))
       return

@@ -21,7 +21,7 @@ import { wireKind } from '../../core/protocol/layout.ts'
 import { formatFeatures } from '../../core/sandbox/features.ts'
 import { openChannel } from '../../host/channel.ts'
 import type { Channel } from '../../host/channel.ts'
-import { replaceFileLater } from '../../host/durable-file.ts'
+import { replaceFileOnceItFits } from '../../host/durable-file.ts'
 import { loadInstalledPolicy } from '../../host/policy-store.ts'
 import { readRecords } from '../../host/read-log.ts'
 import { endService, inherited } from '../../host/inherited.ts'
@@ -62,7 +62,7 @@ function openBridge(
   const features = formatFeatures(hello.features)
   const versions = { belladonna: version, node: process.versions.node, kernel: release() }
   const receipts = readRecords(`${directories.receipts}/receipts.wal`, 'receipts')
-  const writer = openLog(
+  const { writer, isShort } = openLog(
     `${directories.log}/entries.wal`,
     receipts,
     identity,
@@ -76,6 +76,7 @@ function openBridge(
       toExecutor: links.executor.send,
       nowMs: Date.now,
       record: writer.record,
+      isShort,
     },
     indexPolicy(policy),
     digest,
@@ -97,7 +98,12 @@ function openBridge(
   }))
   const signing = keepSigned(writer, links.executor, async (note) => {
     const { size } = verifyCheckpoint(note, key)
-    await replaceFileLater(directories.log, 'checkpoint', new TextEncoder().encode(note), 0o644)
+    await replaceFileOnceItFits(
+      directories.log,
+      'checkpoint',
+      new TextEncoder().encode(note),
+      0o644,
+    )
     return size
   })
   return {

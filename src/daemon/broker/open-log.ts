@@ -22,6 +22,12 @@ export type StartFacts = Readonly<{
   versions: Readonly<Record<string, string>>
 }>
 
+export type OpenLog = Readonly<{
+  writer: LogWriter
+  /** Whether the disk is so full that nothing new may begin. */
+  isShort: () => boolean
+}>
+
 /**
  * Opens the log for writing: holds it against what the executor last signed, closes what a crash left open, and records
  * the start. All of that is durable when it returns.
@@ -34,7 +40,7 @@ export function openLog(
   identity: ExecutorIdentity,
   facts: StartFacts,
   common: () => EntryCommon,
-): LogWriter {
+): OpenLog {
   const entries: Uint8Array[] = []
   const file = openAppendFile(path, {
     purpose: 'log',
@@ -46,7 +52,7 @@ export function openLog(
   for (const unclosed of findUnclosed(entries, receipts)) writer.record(unclosed, nothing)
   writer.record(startEntry(identity, facts), nothing)
   writer.commit()
-  return writer
+  return { writer, isShort: () => file.isShort() }
 }
 
 /** The right edge, made again from the entries: it must be what the executor signed. */

@@ -46,6 +46,8 @@ export type ExecutorHost = Readonly<{
   planOf: (profile: CompiledProfile) => Uint8Array
   /** Returns once the records are on disk; throws `log_failed`, and then nothing is ever opened again. */
   appendReceipts: (records: readonly Uint8Array[]) => void
+  /** Whether the disk is so full that nothing new may begin. */
+  isShort: () => boolean
   sign: Sign
 }>
 
@@ -148,6 +150,7 @@ function judge(
 ): Answer {
   // Time never runs below the last receipt's (DESIGN.md section 5).
   const timeMs = Math.max(host.nowMs(), lastReceiptMs)
+  if (host.isShort()) return declined('log_full')
   try {
     const request = parseRequest(submission.request)
     const decision = decide(policy, submission.subject, request, { nowMs: timeMs })

@@ -63,6 +63,7 @@ function main(root: string): void {
       measure: openMeasure(uid),
       planOf: rememberPlans(),
       appendReceipts: (records) => receipts.append(records),
+      isShort: () => receipts.isShort(),
       sign: key.sign,
     },
     indexPolicy(policy),

@@ -1,6 +1,6 @@
 import { verifyCheckpoint } from '../../core/audit/checkpoint.ts'
 import type { VerifierKey } from '../../core/audit/signed-note.ts'
-import { readOwnFile, replaceFileLater } from '../../host/durable-file.ts'
+import { readOwnFile, replaceFileOnceItFits } from '../../host/durable-file.ts'
 import { nothingSigned } from './checkpoints.ts'
 import type { SignedTree } from './checkpoints.ts'
 
@@ -22,5 +22,5 @@ export function loadSignedTree(stateDirectory: string, uid: number, key: Verifie
 
 /** Keeps the note before it is given away: what was promised to the outside must not be forgotten in here. */
 export async function keepSignedTree(stateDirectory: string, note: string): Promise<void> {
-  await replaceFileLater(stateDirectory, noteFile, new TextEncoder().encode(note), 0o644)
+  await replaceFileOnceItFits(stateDirectory, noteFile, new TextEncoder().encode(note), 0o644)
 }
