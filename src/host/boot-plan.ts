@@ -12,7 +12,7 @@ import type { ServiceMount } from '../core/sandbox/plan-for-service.ts'
 import { formatPlan } from '../core/sandbox/plan.ts'
 import type { Plan } from '../core/sandbox/plan.ts'
 import { brokerIdentity } from './broker-identity.ts'
-import { newCgroupPaths } from './cgroup.ts'
+import { newCgroupPaths, ownCgroups, removeLeftCgroups } from './cgroup.ts'
 import { findCheckout } from './checkout.ts'
 import type { Checkout } from './checkout.ts'
 import { holdDirectory } from './directory.ts'
@@ -50,10 +50,12 @@ export function prepareBridge(options: BridgeOptions): PreparedBridge {
   const paths = bridgePaths(options.root)
   holdDirectories(options.root, paths, own, broker)
   const checkout = findCheckout()
+  const cgroups = ownCgroups()
+  removeLeftCgroups(cgroups, paths.run)
   const boot = formatBoot({
     runSocket: paths.runSocket,
     bridgeSocket: paths.bridgeSocket,
-    cgroups: newCgroupPaths(),
+    cgroups: newCgroupPaths(cgroups, paths.run),
     executor: executorService(options, checkout, own),
     broker: brokerService(options, checkout, paths, broker),
   })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { newCgroupPaths } from './cgroup.ts'
+import { newCgroupPaths, ownCgroups } from './cgroup.ts'
 
 const hybridMounts = [
   'tmpfs /sys/fs/cgroup tmpfs rw 0 0',
@@ -39,9 +39,9 @@ const cases: readonly (readonly [
 
 for (const [name, mounts, own, want] of cases) {
   test(`cgroup paths: ${name}`, () => {
-    const { unified, pids, memory } = newCgroupPaths(mounts, own)
+    const { unified, pids, memory } = newCgroupPaths(ownCgroups(mounts, own), '/')
     const found = [unified, pids, memory].map((path) =>
-      path.replace(/belladonna\.[0-9a-f]{8}$/, 'NAME'),
+      path.replace(/belladonna\.[0-9a-f]{12}\.[0-9]+\.[0-9a-f]{4}$/, 'NAME'),
     )
     assert.deepEqual(found, want)
   })

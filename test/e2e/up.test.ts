@@ -3,14 +3,18 @@ import { spawn } from 'node:child_process'
 import {
   chmodSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { ownCgroups } from '../../src/host/cgroup.ts'
 import { checkout, exitOf, run, runAs, until } from '../support/bridge.ts'
 import { copyCheckout } from '../support/copied-checkout.ts'
 
@@ -18,7 +22,15 @@ const skip = process.geteuid?.() !== 0
 const belladonna = join(checkout, 'bin/belladonna')
 const example = join(checkout, 'packaging/policy/example.toml')
 
-type Up = AsyncDisposable & Readonly<{ root: string; said: () => string }>
+type Up = AsyncDisposable & Readonly<{ root: string; pid: number; said: () => string }>
+
+/** The directories that launchers made, in cgroup v2 and in the hierarchies of v1. */
+function cgroupsOfOurs(): readonly string[] {
+  return Object.values(ownCgroups())
+    .filter((path) => path !== '')
+    .flatMap((below) => readdirSync(below).map((name) => `${below}/${name}`))
+    .filter((path) => /\/belladonna\.[^/]*$/.test(path))
+}
 
 async function startUp(root: string, program = belladonna): Promise<Up> {
   const child = spawn(program, ['up', '--root', root], { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -28,6 +40,7 @@ async function startUp(root: string, program = belladonna): Promise<Up> {
   await until(() => said.includes('ready') || child.exitCode !== null, 20_000)
   return {
     root,
+    pid: child.pid ?? 0,
     said: () => said,
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null) child.kill('SIGTERM')
@@ -94,6 +107,51 @@ test(
     writeFileSync(log, bytes)
     assert.notEqual((await run([belladonna, 'audit', 'verify', '--root', root])).status, 0)
     rmSync(join(root, '..'), { recursive: true })
+  },
+)
+
+test(
+  'L9: after SIGKILL of the launcher the next up removes its empty cgroups, and nobody else’s',
+  { skip: skip || ownCgroups().unified === '', timeout: 60_000 },
+  async (t) => {
+    const root = freshRoot()
+    const { unified } = ownCgroups()
+    await run([belladonna, 'policy', 'install', '--root', root, example])
+    const leftBy = async (left: readonly string[]): Promise<readonly string[]> => {
+      await using up = await startUp(root)
+      const made = cgroupsOfOurs().filter((path) => path.includes(`.${up.pid}.`))
+      assert.ok(made.some((path) => path.startsWith(unified)))
+      for (const path of made) mkdirSync(join(path, 'run-7777')) // as of a run that was under way
+      for (const path of left) assert.equal(existsSync(path), false, path)
+      process.kill(up.pid, 'SIGKILL')
+      return made
+    }
+    const first = await leftBy([])
+    for (const path of first) assert.ok(existsSync(path), path)
+    const mark = /\/(belladonna\.[0-9a-f]{12}\.)[^/]*$/.exec(first[0] ?? '')?.[1] ?? ''
+    assert.notEqual(mark, '')
+    const others = [
+      `${mark}${process.pid}.0000`, // of a process that is there
+      `${mark}4194305.0000`, // of one that is gone, as no pid is that high; but it is not empty
+      `${mark}x`,
+      `belladonna.0123456789ab.4194305.${process.pid}`, // of another run directory
+    ].map((name) => join(unified, name))
+    const kept = join(others[1] ?? '', 'kept')
+    t.after(() => {
+      for (const path of [kept, ...others]) rmdirSync(path)
+    })
+    for (const path of [...others, kept]) mkdirSync(path)
+    const second = await leftBy(first)
+    const third = await leftBy([...first, ...second])
+    {
+      await using up = await startUp(root) // and ends in an orderly way
+      assert.match(up.said(), /ready/)
+      for (const path of third) assert.equal(existsSync(path), false, path)
+    }
+    const left = cgroupsOfOurs().filter((path) => path.includes(`/${mark}`))
+    assert.deepEqual(left.toSorted(), others.slice(0, 3).toSorted())
+    for (const path of [...others, kept]) assert.ok(existsSync(path), path)
+    rmSync(root, { recursive: true })
   },
 )
 
