@@ -15,6 +15,8 @@ import { join } from 'node:path'
 import { policyInstall } from '../../src/cli/policy.ts'
 import { parseEntry } from '../../src/core/audit/entry-parse.ts'
 import type { Entry } from '../../src/core/audit/entry.ts'
+import { parseReceipt } from '../../src/core/audit/receipt.ts'
+import type { Receipt } from '../../src/core/audit/receipt.ts'
 import type { VerifyReport } from '../../src/core/audit/verify-report.ts'
 import { isCleanPath } from '../../src/core/identity.ts'
 import type { CleanPath } from '../../src/core/identity.ts'
@@ -47,6 +49,7 @@ export type TestBridge = AsyncDisposable &
     /** `belladonna status --json`. */
     status: () => Promise<BellResult>
     entries: () => readonly Entry[]
+    receipts: () => readonly Receipt[]
     receiptCount: () => number
     verify: () => Promise<VerifyReport>
     /** Process ids by what they are. */
@@ -100,6 +103,8 @@ export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
     status: async () =>
       await run([join(checkout, 'bin/belladonna'), 'status', '--json', '--root', root]),
     entries: () => [...(openLogSource(root, undefined)?.entries() ?? [])].map((e) => parseEntry(e)),
+    receipts: () =>
+      [...(openLogSource(root, undefined)?.receipts() ?? [])].map((r) => parseReceipt(r)),
     receiptCount: () => [...(openLogSource(root, undefined)?.receipts() ?? [])].length,
     verify: async () => {
       const report = await verifyDirectory(root)

@@ -41,12 +41,11 @@ who = ["group:sudo"]
 may = ["touch", "hold"]
 `
 await using bridge = await startBridge({ policy, root })
-await using _mount = {
-  async [Symbol.asyncDispose]() {
-    await bridge.stop()
-    execFileSync('umount', [lib])
-  },
-}
+await using cleaning = new AsyncDisposableStack()
+cleaning.defer(async () => {
+  await bridge.stop()
+  execFileSync('umount', [lib])
+})
 const pids = bridge.pids()
 const isHeld = (): boolean =>
   bridge

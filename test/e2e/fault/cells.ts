@@ -1,0 +1,95 @@
+/**
+ * The cells of the fault matrix: which process is struck at which step of a request. docs/reference/faults.md lists them, and
+ * test/fault-page.test.ts compares.
+ *
+ * strace strikes on entry to the step's own system call, so a cell is "before this step, and after the one before it".
+ * `seen` is how that call looks in strace's output; only if the last call of the struck process looks so was the cell hit.
+ */
+import { wireKind } from '../../../src/core/protocol/layout.ts'
+
+/** What is done to the process: it is killed, or its call fails with an error. */
+export type Fault = 'SIGKILL' | 'EIO' | 'ENOSPC'
+/** `first` is the first process of a run's pid namespace, `command` what it starts, `bell` the client. */
+export type Struck = 'launcher' | 'broker' | 'executor' | 'bell' | 'first' | 'command'
+
+export type Cell = Readonly<{
+  struck: Struck
+  call: string
+  /** The how many-th of these calls of that process, from the request on. */
+  nth: number
+  fault: Fault
+  /** The step that does not come to be. */
+  step: string
+  seen: RegExp
+}>
+
+type Row = readonly [struck: Struck, call: string, nth: number, step: string, seen: RegExp]
+
+/** A call that sends this frame: size, then kind, as strace -xx shows bytes. */
+function sends(call: string, kind: number, descriptor = '\\d+'): RegExp {
+  const bytes = [kind & 0xff, kind >> 8].map((byte) => `\\\\x${byte.toString(16).padStart(2, '0')}`)
+  return new RegExp(`^${call}\\(${descriptor}, "(?:\\\\x..){4}${bytes.join('')}`)
+}
+
+/** What Node finds at these numbers: native/launcher/sandbox.c, start_service. */
+const fromLauncher = 3
+const fromPeer = 4
+const ofRecords = /^pwrite64\(\d+, "\\x42\\x44\\x46\\x52/ // "BDFR"
+
+const kills: readonly Row[] = [
+  ['executor', 'read', 1, 'SUBMIT is read', /^read\(3,/],
+  ['executor', 'write', 1, 'RESOLVED is sent', sends('write', wireKind.resolved, `${fromPeer}`)],
+  ['executor', 'write', 2, 'PREPARE is sent', sends('write', wireKind.prepare, `${fromLauncher}`)],
+  ['executor', 'pwrite64', 1, 'the receipt is written', ofRecords],
+  ['executor', 'fdatasync', 1, 'the receipt is synced', /^fdatasync\(/],
+  ['executor', 'write', 3, 'RECEIPT is sent', sends('write', wireKind.receipt, `${fromPeer}`)],
+  ['executor', 'write', 4, 'OPEN is sent', sends('write', wireKind.open, `${fromLauncher}`)],
+  ['broker', 'read', 1, 'SUBMIT is read', /^read\(3,/],
+  ['broker', 'read', 2, 'RESOLVED is read', /^read\(4,/],
+  ['broker', 'write', 1, 'INTEND is sent', sends('write', wireKind.intend, `${fromPeer}`)],
+  ['broker', 'pwrite64', 1, 'the intent is written', ofRecords],
+  ['broker', 'fdatasync', 1, 'the intent is synced', /^fdatasync\(/],
+  ['broker', 'write', 2, 'RECORDED is sent', sends('write', wireKind.recorded, `${fromPeer}`)],
+  ['broker', 'pwrite64', 2, 'the outcome is written', ofRecords],
+  ['broker', 'fdatasync', 2, 'the outcome is synced', /^fdatasync\(/],
+  ['launcher', 'accept4', 1, 'the client is accepted', /^accept4\(/],
+  ['launcher', 'sendto', 1, 'SUBMIT is sent to the executor', sends('sendto', wireKind.submit)],
+  ['launcher', 'sendto', 2, 'SUBMIT is sent to the broker', sends('sendto', wireKind.submit)],
+  ['launcher', 'clone3', 1, 'the first process is started', /^clone3\(/],
+  ['launcher', 'write', 1, 'the gate is opened', /^write\(\d+, "\\x47", 1/],
+  ['launcher', 'sendto', 3, 'the client is told', sends('sendto', wireKind.ended)],
+  ['launcher', 'sendto', 4, 'EXITED is sent', sends('sendto', wireKind.exited)],
+  ['bell', 'connect', 1, 'it connects', /^connect\(3, \{sa_family=AF_UNIX/],
+  ['bell', 'sendmsg', 1, 'the request is sent', /^sendmsg\(3,/],
+  ['bell', 'poll', 1, 'it waits', /^poll\(\[\{fd=3/],
+  ['bell', 'read', 1, 'the answer is read', /^read\(3,/],
+  ['first', 'setns', 1, 'its network is empty', /^setns\(\d+, CLONE_NEWNET/],
+  ['first', 'capset', 1, 'its capabilities are dropped', /^capset\(/],
+  ['first', 'seccomp', 1, 'its seccomp program is loaded', /^seccomp\(/],
+  ['first', 'vfork', 1, 'the command is forked, the gate being open', /^vfork\(/],
+  ['first', 'wait4', 1, 'it waits for the command', /^wait4\(/],
+  ['command', 'execveat', 1, 'it is executed', /^execveat\(\d+, ""/],
+  ['command', 'utimensat', 1, 'it ends, its file being there', /^utimensat\(/],
+]
+
+/** The writes and syncs of log and receipts, each as often as one request has it. */
+const errors: readonly Row[] = [
+  ['executor', 'pwrite64', 1, 'the receipt is written', ofRecords],
+  ['executor', 'fdatasync', 1, 'the receipt is synced', /^fdatasync\(/],
+  ['broker', 'pwrite64', 1, 'the intent is written', ofRecords],
+  ['broker', 'fdatasync', 1, 'the intent is synced', /^fdatasync\(/],
+  ['broker', 'pwrite64', 2, 'the outcome is written', ofRecords],
+  ['broker', 'fdatasync', 2, 'the outcome is synced', /^fdatasync\(/],
+]
+
+function cellsOf(rows: readonly Row[], fault: Fault): readonly Cell[] {
+  return rows.map(([struck, call, nth, step, seen]) => ({ struck, call, nth, fault, step, seen }))
+}
+
+export const killCells: readonly Cell[] = cellsOf(kills, 'SIGKILL')
+export const errorCells: readonly Cell[] = [...cellsOf(errors, 'EIO'), ...cellsOf(errors, 'ENOSPC')]
+
+/** One line of the page. */
+export function pageRowOf({ struck, call, nth, fault, step }: Cell): readonly string[] {
+  return [struck, `before ${step}`, `\`${call}\` ${nth}`, fault]
+}

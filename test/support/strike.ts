@@ -1,0 +1,70 @@
+/** Strikes a process at one of its system calls, by strace, and tells from strace's own output whether it was struck there. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import type { Cell } from '../e2e/fault/cells.ts'
+import { childrenOf, exitOf, readProc, until } from './bridge.ts'
+
+/** strace's options for a cell. Bytes are shown as hexadecimal digits, so that frames can be told apart. */
+export function straceWords(cell: Cell, output: string): readonly string[] {
+  const how = cell.fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${cell.fault}`
+  // A run's processes are followed from the launcher on; of a service only the main thread counts: workers write checkpoints.
+  const follow = cell.struck === 'first' || cell.struck === 'command' ? ['-f'] : []
+  const inject = `inject=${cell.call}:${how}:when=${cell.nth}`
+  return [
+    '-q',
+    ...follow,
+    '-xx',
+    '-s',
+    '16',
+    '-o',
+    output,
+    '-e',
+    `trace=${cell.call}`,
+    '-e',
+    inject,
+  ]
+}
+
+/** Attaches to a process; the first call of the cell's kind from now on counts as the first. */
+export async function attach(cell: Cell, pid: number, output: string): Promise<ChildProcess> {
+  const words = [...straceWords(cell, output), '-p', `${pid}`]
+  const tracer = spawn('strace', words, { stdio: 'ignore' })
+  await until(() => !/^TracerPid:\t0$/m.test(readProc(`${pid}/status`)), 5_000)
+  return tracer
+}
+
+/** Lets go of what still lives. */
+export async function detach(tracer: ChildProcess): Promise<void> {
+  tracer.kill('SIGTERM')
+  await exitOf(tracer)
+}
+
+/** Whether the cell's fault took hold at the cell's own step: not at another call of that name, and not for another reason. */
+export function isHit(cell: Cell, output: string): boolean {
+  const lines = readFileSync(output, 'utf8')
+    .split('\n')
+    .map((line) => /^(?:(\d+) +)?(.*)$/.exec(line)?.slice(1) ?? [])
+  if (cell.fault !== 'SIGKILL') {
+    return lines.some(([, text = '']) => cell.seen.test(text) && text.endsWith('(INJECTED)'))
+  }
+  return lines.some(([pid, text = ''], at) => {
+    if (text !== '+++ killed by SIGKILL +++') return false
+    const last = lines.slice(0, at).findLast(([other, line]) => other === pid && line !== undefined)
+    return last?.[1] !== undefined && cell.seen.test(last[1])
+  })
+}
+
+/** How often the call that failed was made again, by the process that had seen it fail. */
+export function callsAfterFault(output: string): number {
+  const calls = readFileSync(output, 'utf8')
+    .split('\n')
+    .filter((line) => /^[a-z0-9]+\(/.test(line))
+  return calls.length - 1 - calls.findIndex((line) => line.endsWith('(INJECTED)'))
+}
+
+/** A process of some run at this moment: the first one, or the command. */
+export function someRunProcess(launcher: number): number | undefined {
+  const first = childrenOf(launcher).find((pid) => readProc(`${pid}/comm`) === 'belladonna-laun\n')
+  return first === undefined ? undefined : (childrenOf(first)[0] ?? first)
+}
