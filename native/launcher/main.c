@@ -188,6 +188,7 @@ static int next_timeout(void) {
     uint64_t deadline = slots[i].state == SLOT_FREE ? 0 : slots[i].deadline_ms;
     if (deadline != 0 && (next == 0 || deadline < next)) next = deadline;
   }
+  if (failed) return 0; /* a deadline above has just said so: nobody else would wake the loop */
   if (next == 0) return -1;
   return next <= now ? 0 : (int)(next - now);
 }

@@ -21,13 +21,14 @@ import { replaceFile } from './durable-file.ts'
 import { bridgePaths } from './layout.ts'
 import type { BridgePaths } from './layout.ts'
 
-/** What a bridge is started with. What is optional is for tests: another broker program, coverage of both services. */
+/** What a bridge is started with. What is optional is for tests: other programs in their place, coverage of both services. */
 export type BridgeOptions = Readonly<{
   /** `--root`, or the empty string. */
   root: string
   /** Everything runs with the caller's own ids; promises 4 and 5 do not hold. */
   unprivileged: boolean
   brokerProgram?: CleanPath
+  executorProgram?: CleanPath
   environment?: readonly string[]
   brokerEnvironment?: readonly string[]
   brokerMounts?: readonly ServiceMount[]
@@ -81,7 +82,7 @@ function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: O
 }
 
 function executorService(options: BridgeOptions, checkout: Checkout, own: Owner): BootService {
-  const program = `${checkout.source}/daemon/executor/main.ts`
+  const program = options.executorProgram ?? `${checkout.source}/daemon/executor/main.ts`
   const flags = nodeFlags(checkout, checkout.stripped?.directory)
   const argv = [checkout.node, ...flags, program, options.root, modeOf(options)]
   const plan = planForExecutor({ architecture: architecture() })

@@ -65,6 +65,8 @@ export type BridgeSetup = Readonly<{
   policy: string
   /** A broker of the test's own, below `test/e2e`. */
   brokerProgram?: string
+  /** An executor of the test's own. */
+  executorProgram?: string
   root?: string
 }>
 
@@ -162,6 +164,9 @@ async function launch(root: string, setup: BridgeSetup, coverage: string): Promi
     ...(setup.brokerProgram === undefined
       ? {}
       : { brokerProgram: clean(`/belladonna/test/e2e/${setup.brokerProgram}`) }),
+    ...(setup.executorProgram === undefined
+      ? {}
+      : { executorProgram: clean(join(checkout, 'test/e2e', setup.executorProgram)) }),
   })
   const stdio: StdioOptions = [
     'ignore',
