@@ -19,7 +19,6 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { wireKind } from '../../src/core/protocol/layout.ts'
 import { checkout, childrenOf, exitOf, readProc, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 import { openScratch } from '../native/compile.ts'
@@ -325,5 +324,4 @@ test('L1 to L10: each MUST of native/launcher/main.c is in the name of a test', 
     musts.filter((must) => !new RegExp(`\\b${must}\\b(?! to)`).test(names)),
     [],
   )
-  assert.ok(wireKind.prepare > 0)
 })

@@ -190,7 +190,7 @@ const rows: readonly {
     err: /not_granted/,
   },
   {
-    name: 'ask is a refusal with its own code',
+    name: 'promise 3: ask is a refusal with its own code',
     args: ['asked'],
     status: 125,
     err: /approval_required/,
@@ -297,7 +297,7 @@ test(
 )
 
 test(
-  'L5: a run has no capability, no_new_privs, seccomp, its own cgroup root',
+  'promise 8 L5: a run has no capability, no_new_privs, seccomp, its own cgroup root',
   { skip: !isRoot },
   async () => {
     const { stdout } = await bridge.bell(['status'])
