@@ -113,7 +113,7 @@ function main(root: string): void {
   const { executable, run_as: runAs, cwd } = action
   const { stamp } = openMeasure(0)(executable)
   const argv = [executable, evidence]
-  const command = formatCommand({ ...runAs, executable, cwd, stamp, argv, env: [] })
+  const command = formatCommand({ ...runAs, executable, cwd, stamp, argv, env: [], binds: [] })
   const events = { batchEnd: () => undefined, closed: () => process.exit(0) }
   const launcher = openChannel(inherited.launcher, {
     ...events,

@@ -1,7 +1,7 @@
 /** Cgroups of a test's own: whoever is started in them cannot leave, so what is left of them is seen, and only that. */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { newCgroupPaths } from '../../src/host/cgroup.ts'
+import { newCgroupPaths, ownCgroups } from '../../src/host/cgroup.ts'
 import { until } from './bridge.ts'
 
 export type Pen = Disposable &
@@ -14,7 +14,7 @@ export type Pen = Disposable &
 
 /** Where the host has no cgroups nothing is held, and nothing seen. */
 export function makePen(): Pen {
-  const paths = Object.values(newCgroupPaths())
+  const paths = Object.values(newCgroupPaths(ownCgroups(), '/'))
     .filter((path) => path !== '')
     .map((path) => path.replace('/belladonna.', '/belladonna-test.'))
   for (const path of paths) mkdirSync(path)

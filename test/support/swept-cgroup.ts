@@ -9,7 +9,7 @@ import { join } from 'node:path'
  */
 export function sweepCgroup(bootFile: string): void {
   const boot = readFileSync(bootFile, 'latin1')
-  for (const [path] of boot.matchAll(/\/[^\0]*?\/belladonna\.[0-9a-f]{8}/g)) {
+  for (const [path] of boot.matchAll(/\/[^\0]*?\/belladonna\.[0-9a-f]{12}\.[0-9]+\.[0-9a-f]{4}/g)) {
     if (!existsSync(path)) continue
     for (const entry of readdirSync(path, { withFileTypes: true })) {
       if (entry.isDirectory()) rmdirSync(join(path, entry.name))
