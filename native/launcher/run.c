@@ -252,6 +252,8 @@ void run_expired(struct slot *slot) {
 void run_reported(struct slot *slot) {
   struct report report;
   ssize_t n = recv(slot->process.gate, &report, sizeof report, MSG_DONTWAIT);
+  /* Our G was not read: the kernel says so before it hands out what the child had sent. */
+  if (n < 0 && errno == ECONNRESET) n = recv(slot->process.gate, &report, sizeof report, MSG_DONTWAIT);
   if (n != (ssize_t)sizeof report) { /* end of file: the pidfd tells the rest */
     close_fd(&slot->process.gate);
     return;
