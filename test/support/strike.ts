@@ -8,7 +8,7 @@ import { childrenOf, exitOf, readProc, until } from './bridge.ts'
 /** strace's options for a cell. Bytes are shown as hexadecimal digits, so that frames can be told apart. */
 export function straceWords(cell: Cell, output: string): readonly string[] {
   const how = cell.fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${cell.fault}`
-  // A run's processes are followed from the launcher on; of a service only the main thread counts: workers write checkpoints.
+  // A run's processes are followed from those that wait for it on; of a service only the main thread counts: workers write checkpoints.
   const follow = cell.struck === 'first' || cell.struck === 'command' ? ['-f'] : []
   const inject = `inject=${cell.call}:${how}:when=${cell.nth}`
   return [
@@ -28,9 +28,12 @@ export function straceWords(cell: Cell, output: string): readonly string[] {
 
 /** Attaches to a process; the first call of the cell's kind from now on counts as the first. */
 export async function attach(cell: Cell, pid: number, output: string): Promise<ChildProcess> {
-  const words = [...straceWords(cell, output), '-p', `${pid}`]
+  const isOfRun = cell.struck === 'first' || cell.struck === 'command'
+  const pids = isOfRun ? helpersOf(pid) : [pid]
+  const words = [...straceWords(cell, output), ...pids.flatMap((each) => ['-p', `${each}`])]
   const tracer = spawn('strace', words, { stdio: 'ignore' })
-  await until(() => !/^TracerPid:\t0$/m.test(readProc(`${pid}/status`)), 5_000)
+  const isTraced = (each: number): boolean => !/^TracerPid:\t0$/m.test(readProc(`${each}/status`))
+  await until(() => pids.every(isTraced), 5_000)
   return tracer
 }
 
@@ -63,8 +66,16 @@ export function callsAfterFault(output: string): number {
   return calls.length - 1 - calls.findIndex((line) => line.endsWith('(INJECTED)'))
 }
 
-/** A process of some run at this moment: the first one, or the command. */
+/** The launcher's own processes below itself: spares that wait to be runs, and who makes them. */
+function helpersOf(pid: number): readonly number[] {
+  return childrenOf(pid)
+    .filter((child) => readProc(`${child}/comm`) === 'belladonna-laun\n')
+    .flatMap((child) => [child, ...helpersOf(child)])
+}
+
+/** A process of some run at this moment: the command, or else a first process or a spare. */
 export function someRunProcess(launcher: number): number | undefined {
-  const first = childrenOf(launcher).find((pid) => readProc(`${pid}/comm`) === 'belladonna-laun\n')
-  return first === undefined ? undefined : (childrenOf(first)[0] ?? first)
+  const helpers = helpersOf(launcher)
+  const commands = helpers.flatMap(childrenOf).filter((pid) => !helpers.includes(pid))
+  return commands[0] ?? helpers.at(-1)
 }
