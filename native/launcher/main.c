@@ -1,7 +1,7 @@
 /*
  * main.c: the launcher. It owns run.sock, knows who connects, starts broker, executor and the sandboxed commands.
  *
- * It MUST, and test/e2e/launcher-musts.test.ts has a test by each number:
+ * It MUST, and test/e2e/launcher-musts.test.ts sees to it that each number has a test:
  *
  *   L1  take identity only from a connection that it accepted itself, at accept, and never from a message
  *   L2  give executor and broker the same bytes of a request, unread
@@ -10,9 +10,11 @@
  *   L5  drop before it executes: ids, groups, five capability sets, no_new_privs, seccomp; services cannot exec again
  *   L6  leave a command no descriptor but 0, 1 and 2, each of an accepted kind
  *   L7  execute the file that was hashed: the same device, inode, size, mtime and ctime, by descriptor
- *   L8  end every process of a run: at its time limit, when its client is gone, when a service dies, when it dies
- * itself L9  leave nothing behind: process, mount, cgroup, namespace, socket L10 allocate nothing: no malloc in its own
- * code, every table has its size here
+ *   L8  end every process of a run: at its time limit, when its client is gone, a service dies, or it dies itself
+ *
+ *   L9  leave nothing behind: process, mount, cgroup, namespace, socket
+ *
+ *  L10  allocate nothing: no malloc in its own code, every table has its size here
  *
  * It MUST NOT decide, parse a request, JSON or a policy, or read its environment.
  */

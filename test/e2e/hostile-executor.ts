@@ -8,6 +8,7 @@ import { parseBase64 } from '../../src/core/json/base64.ts'
 import { parseCompiledPolicy } from '../../src/core/policy/compiled-parse.ts'
 import { formatFrame } from '../../src/core/protocol/frame.ts'
 import {
+  formatExecutorReady,
   formatOpen,
   formatPrepare,
   parseSubmission,
@@ -118,7 +119,7 @@ function main(root: string): void {
   const launcher = openChannel(inherited.launcher, {
     ...events,
     frame: ({ kind, body }) => {
-      if (kind === wireKind.hello) launcher.send(formatFrame(wireKind.executorReady))
+      if (kind === wireKind.hello) launcher.send(formatExecutorReady(0n))
       if (kind !== wireKind.submit) return
       const { run } = parseSubmission(body.slice())
       for (const frame of attack?.frames(run, (of) => formatPrepare(of, plan, command)) ?? [])
