@@ -5,16 +5,15 @@ import type { Shape } from '../json/shape.ts'
 import { maxEntryBytes } from './entry.ts'
 import type {
   DenialEntry,
+  DeniedSubject,
   Entry,
   IntentEntry,
   OutcomeEntry,
   RecoveredEntry,
   StartEntry,
+  Usage,
 } from './entry.ts'
 import { entryShape as shape } from './entry-shape.ts'
-
-/** Members of an object: name to JSON text. */
-type MemberTexts = Readonly<Record<string, string>>
 
 const encoder = new TextEncoder()
 
@@ -32,15 +31,7 @@ const unprintable = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]
  * @see spec/log.md, "Entries"
  */
 export function formatEntry(entry: Entry): Uint8Array {
-  const text = formatObject({
-    type: '"belladonna/entry/v1"',
-    kind: JSON.stringify(entry.kind),
-    salt: put(shape.salt, entry.salt),
-    time_ms: put(shape.time, entry.timeMs),
-    policy: put(shape.policy, entry.policy),
-    ...ownMembers(entry),
-  })
-  const bytes = encoder.encode(escapeUnprintable(text))
+  const bytes = encoder.encode(escapeUnprintable(formatMembers(entry)))
   if (bytes.length > maxEntryBytes) {
     throw new BelladonnaError(
       'input_invalid',
@@ -58,104 +49,110 @@ export function escapeUnprintable(json: string): string {
   )
 }
 
-function ownMembers(entry: Entry): MemberTexts {
+/**
+ * Each kind's members are written out in the order of RFC 8785 instead of sorted, because each run waits for its intent;
+ * a test compares.
+ */
+function formatMembers(entry: Entry): string {
   switch (entry.kind) {
     case 'start':
-      return startMembers(entry)
+      return formatStart(entry)
     case 'intent':
-      return intentMembers(entry)
+      return formatIntent(entry)
     case 'denial':
-      return denialMembers(entry)
+      return formatDenial(entry)
     case 'outcome':
-      return outcomeMembers(entry)
+      return formatOutcome(entry)
     case 'recovered':
-      return recoveredMembers(entry)
-    case 'stop':
-      return { reason: put(shape.word, entry.reason) }
+      return formatRecovered(entry)
+    case 'stop': {
+      const { kind, policy, rest } = common(entry)
+      return `{${kind},${policy},"reason":${put(shape.word, entry.reason)},${rest}}`
+    }
   }
 }
 
-function startMembers(entry: StartEntry): MemberTexts {
+/** What each entry has; `rest` are its last members, whatever the kind. */
+function common(entry: Entry): Readonly<{ kind: string; policy: string; rest: string }> {
   return {
-    host: put(shape.digest, entry.host),
-    policy_digest: put(shape.digest, entry.policyDigest),
-    features: put(shape.features, entry.features),
-    versions: put(shape.versions, entry.versions),
-    receipts: formatObject({
-      count: put(shape.count, entry.receipts.count),
-      head: put(shape.digest, entry.receipts.head),
-    }),
+    kind: `"kind":"${entry.kind}"`,
+    policy: `"policy":${put(shape.policy, entry.policy)}`,
+    rest:
+      `"salt":${put(shape.salt, entry.salt)}` +
+      (entry.kind === 'recovered' ? `,"state":${put(shape.state, entry.state)}` : '') +
+      (entry.kind === 'denial' ? `,"subject":${formatSubject(entry.subject)}` : '') +
+      `,"time_ms":${put(shape.time, entry.timeMs)},"type":"belladonna/entry/v1"` +
+      (entry.kind === 'outcome' ? `,"usage":${formatUsage(entry.usage)}` : '') +
+      (entry.kind === 'start' ? `,"versions":${put(shape.versions, entry.versions)}` : ''),
   }
 }
 
-function intentMembers(entry: IntentEntry): MemberTexts {
-  return {
-    run: put(shape.count, entry.run),
-    pid: put(shape.count, entry.pid),
-    action: entry.action,
-    action_digest: put(shape.digest, entry.actionDigest),
-    decision: put(shape.decision, entry.decision),
-    grant: put(shape.text, entry.grant),
-    requester_text: put(shape.text, entry.requesterText),
-  }
+function formatStart(entry: StartEntry): string {
+  const { kind, policy, rest } = common(entry)
+  const { count, head } = entry.receipts
+  return (
+    `{"features":${put(shape.features, entry.features)},"host":${put(shape.digest, entry.host)},` +
+    `${kind},${policy},"policy_digest":${put(shape.digest, entry.policyDigest)},` +
+    `"receipts":{"count":${put(shape.count, count)},"head":${put(shape.digest, head)}},${rest}}`
+  )
 }
 
-function denialMembers(entry: DenialEntry): MemberTexts {
-  const { subject } = entry
-  return {
-    run: put(shape.count, entry.run),
-    subject: formatObject({
-      uid: put(shape.id, subject.uid),
-      gid: put(shape.id, subject.gid),
-      groups: put(shape.ids, subject.groups),
-      pid: put(shape.count, subject.pid),
-      foreign: put(shape.boolean, subject.foreign),
-    }),
-    action: put(shape.action, entry.action),
-    code: put(shape.code, entry.code),
-    rule: put(shape.textOrNull, entry.rule),
-    parameter: put(shape.textOrNull, entry.parameter),
-    requester_text: put(shape.textOrNull, entry.requesterText),
-  }
+function formatIntent(entry: IntentEntry): string {
+  const { kind, policy, rest } = common(entry)
+  return (
+    `{"action":${entry.action},"action_digest":${put(shape.digest, entry.actionDigest)},` +
+    `"decision":${put(shape.decision, entry.decision)},"grant":${put(shape.text, entry.grant)},` +
+    `${kind},"pid":${put(shape.count, entry.pid)},${policy},` +
+    `"requester_text":${put(shape.text, entry.requesterText)},` +
+    `"run":${put(shape.count, entry.run)},${rest}}`
+  )
 }
 
-function outcomeMembers(entry: OutcomeEntry): MemberTexts {
-  const { end, usage } = entry
-  return {
-    run: put(shape.count, entry.run),
-    intent: put(shape.count, entry.intent),
-    end: formatObject({
-      kind: put(shape.endKind, end.kind),
-      value: put(shape.count, end.value),
-      stage: put(shape.word, end.stage),
-    }),
-    usage: formatObject({
-      user_us: put(shape.count, usage.userUs),
-      system_us: put(shape.count, usage.systemUs),
-      max_rss_kib: put(shape.count, usage.maxRssKib),
-      wall_us: put(shape.count, usage.wallUs),
-    }),
-    features: put(shape.features, entry.features),
-    output: formatObject({ kind: put(shape.output, entry.output.kind) }),
-    receipt: entry.receipt ?? 'null',
-  }
+function formatDenial(entry: DenialEntry): string {
+  const { kind, policy, rest } = common(entry)
+  return (
+    `{"action":${put(shape.action, entry.action)},"code":${put(shape.code, entry.code)},${kind},` +
+    `"parameter":${put(shape.textOrNull, entry.parameter)},${policy},` +
+    `"requester_text":${put(shape.textOrNull, entry.requesterText)},` +
+    `"rule":${put(shape.textOrNull, entry.rule)},"run":${put(shape.count, entry.run)},${rest}}`
+  )
 }
 
-function recoveredMembers(entry: RecoveredEntry): MemberTexts {
-  return {
-    run: put(shape.count, entry.run),
-    action_digest: put(shape.digest, entry.actionDigest),
-    intent: put(shape.index, entry.intent),
-    receipt: entry.receipt ?? 'null',
-    state: put(shape.state, entry.state),
-  }
+function formatSubject({ uid, gid, groups, pid, foreign }: DeniedSubject): string {
+  return (
+    `{"foreign":${put(shape.boolean, foreign)},"gid":${put(shape.id, gid)},` +
+    `"groups":${put(shape.ids, groups)},"pid":${put(shape.count, pid)},"uid":${put(shape.id, uid)}}`
+  )
+}
+
+function formatOutcome(entry: OutcomeEntry): string {
+  const { kind, policy, rest } = common(entry)
+  const { end } = entry
+  return (
+    `{"end":{"kind":${put(shape.endKind, end.kind)},"stage":${put(shape.word, end.stage)},` +
+    `"value":${put(shape.count, end.value)}},"features":${put(shape.features, entry.features)},` +
+    `"intent":${put(shape.count, entry.intent)},${kind},` +
+    `"output":{"kind":${put(shape.output, entry.output.kind)}},${policy},` +
+    `"receipt":${entry.receipt ?? 'null'},"run":${put(shape.count, entry.run)},${rest}}`
+  )
+}
+
+function formatUsage({ userUs, systemUs, maxRssKib, wallUs }: Usage): string {
+  return (
+    `{"max_rss_kib":${put(shape.count, maxRssKib)},"system_us":${put(shape.count, systemUs)},` +
+    `"user_us":${put(shape.count, userUs)},"wall_us":${put(shape.count, wallUs)}}`
+  )
+}
+
+function formatRecovered(entry: RecoveredEntry): string {
+  const { kind, policy, rest } = common(entry)
+  return (
+    `{"action_digest":${put(shape.digest, entry.actionDigest)},` +
+    `"intent":${put(shape.index, entry.intent)},${kind},${policy},` +
+    `"receipt":${entry.receipt ?? 'null'},"run":${put(shape.count, entry.run)},${rest}}`
+  )
 }
 
 function put<T extends JsonValue>(form: Shape<T>, value: T): string {
   return formatCanonicalJson(form(value, 'entry'))
-}
-
-function formatObject(members: MemberTexts): string {
-  const sorted = Object.entries(members).sort(([a], [b]) => (a < b ? -1 : 1))
-  return `{${sorted.map(([name, text]) => `"${name}":${text}`).join(',')}}`
 }

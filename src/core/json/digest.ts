@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { formatCanonicalJson } from './canonical.ts'
 import type { JsonValue } from './canonical.ts'
 
 /** SHA-256 of a text's UTF-8, 64 lower-case hexadecimal digits. */
 export function sha256Hex(text: string): string {
-  return createHash('sha256').update(text, 'utf8').digest('hex')
+  return hash('sha256', text, 'hex')
 }
 
 /** SHA-256 of the value's canonical JSON: equal values have equal digests, however they were written. */

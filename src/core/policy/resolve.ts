@@ -2,7 +2,7 @@ import { BelladonnaError } from '../error.ts'
 import type { Subject } from '../identity.ts'
 import { formatCanonicalJson } from '../json/canonical.ts'
 import { sha256Hex } from '../json/digest.ts'
-import type { CompiledAction } from './compiled.ts'
+import type { CompiledAction, CompiledProfile } from './compiled.ts'
 import type { Ask, Permit } from './decide.ts'
 
 /** What only the executor knows about one run. Digests, host id and nonce are lower-case hexadecimal. */
@@ -29,34 +29,59 @@ export function resolveAction(
   subject: Subject,
   facts: ResolveFacts,
 ): ResolvedAction {
-  const { action, profile, argv, version } = permit
+  const { action } = permit
   if (!isPinned(action, facts.executableSha256)) {
     throw new BelladonnaError(
       'input_invalid',
       `resolve ${action.id}: the executable is not the pinned one`,
     )
   }
-  const text = formatCanonicalJson({
-    type: 'belladonna/resolved-action/v1',
-    action: action.id,
-    action_version: version,
-    policy: facts.policyDigest,
-    argv,
-    executable: { path: action.executable, sha256: facts.executableSha256 },
-    run_as: action.run_as,
-    env: action.env,
-    cwd: action.cwd,
-    profile: profile.digest,
-    escapable: profile.escapable,
-    subject: { uid: subject.uid, gid: subject.gid, groups: subject.groups, unit: null },
-    host: facts.hostId,
-    nonce: facts.nonce,
-    not_after_ms: facts.notAfterMs,
-    stdin: null,
-    inputs: {},
-    secrets: {},
-  })
+  const text = formatResolved(permit, subject, facts)
   return { text, digest: sha256Hex(text) }
+}
+
+/** Canonical JSON, written out in the order of RFC 8785 because each run waits for it; a test compares. */
+function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFacts): string {
+  const { head, middle, runAs } = fixedParts(permit)
+  const { uid, gid, groups } = subject
+  return (
+    `${head}${json(permit.argv)},${middle}${json(facts.executableSha256)}},` +
+    `"host":${json(facts.hostId)},"inputs":{},"nonce":${json(facts.nonce)},` +
+    `"not_after_ms":${json(facts.notAfterMs)},"policy":${json(facts.policyDigest)},` +
+    `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":{},"stdin":null,` +
+    `"subject":{"gid":${json(gid)},"groups":${json(groups)},"uid":${json(uid)},"unit":null},` +
+    `"type":"belladonna/resolved-action/v1"}`
+  )
+}
+
+const json = formatCanonicalJson
+
+/** What is the same in each run of an action. */
+type FixedParts = Readonly<{
+  version: string
+  profile: CompiledProfile
+  head: string
+  middle: string
+  runAs: string
+}>
+
+/** An action never changes, so what was made of it stays right; with the policy, it goes. */
+const known = new WeakMap<CompiledAction, FixedParts>()
+
+function fixedParts({ action, version, profile }: Permit | Ask): FixedParts {
+  const found = known.get(action)
+  if (found?.version === version && found.profile === profile) return found
+  const made = {
+    version,
+    profile,
+    head: `{"action":${json(action.id)},"action_version":${json(version)},"argv":`,
+    middle:
+      `"cwd":${json(action.cwd)},"env":${json(action.env)},"escapable":${json(profile.escapable)},` +
+      `"executable":{"path":${json(action.executable)},"sha256":`,
+    runAs: json(action.run_as),
+  }
+  known.set(action, made)
+  return made
 }
 
 /** Whether an executable of this digest may be run: any, unless the action's `sha256` lists some. */

@@ -61,6 +61,16 @@ const endKinds = new Map<number, OutcomeEntry['end']['kind']>([
   [wireEnd.gone, 'gone'],
 ])
 
+const featuresOfMask = new Map<number, readonly string[]>()
+const maxMasks = 64
+
+/** Hosts show one mask or two; a launcher that shows more gets them made anew. */
+function featuresOf(mask: number): readonly string[] {
+  const known = featuresOfMask.get(mask) ?? formatFeatures(mask)
+  if (featuresOfMask.size < maxMasks) featuresOfMask.set(mask, known)
+  return known
+}
+
 /** What the launcher saw of a run. An end of a kind that we do not know counts as lost. */
 export function outcomeOf(
   { intent, escapable }: Readonly<{ intent: number; escapable: boolean }>,
@@ -75,7 +85,7 @@ export function outcomeOf(
     intent,
     end: { kind: endKinds.get(end.kind) ?? 'lost', value, stage: stage ?? `stage_${end.stage}` },
     usage: { userUs, systemUs, maxRssKib, wallUs },
-    features: [...formatFeatures(end.features), ...(escapable ? [escapableMark] : [])],
+    features: [...featuresOf(end.features), ...(escapable ? [escapableMark] : [])],
     output: { kind: 'pass' },
     receipt,
   }

@@ -1,7 +1,6 @@
 /**
  * The broker, belladonnad: decides first, records, explains. It has no privilege, no key, and cannot start a process.
  */
-import { randomBytes } from 'node:crypto'
 import { release } from 'node:os'
 import { originOf, verifyCheckpoint } from '../../core/audit/checkpoint.ts'
 import type { EntryCommon } from '../../core/audit/entry.ts'
@@ -23,6 +22,7 @@ import { openChannel } from '../../host/channel.ts'
 import type { Channel } from '../../host/channel.ts'
 import { replaceFileOnceItFits } from '../../host/durable-file.ts'
 import { loadInstalledPolicy } from '../../host/policy-store.ts'
+import { randomBytes } from '../../host/random.ts'
 import { readRecords } from '../../host/read-log.ts'
 import { endService, inherited } from '../../host/inherited.ts'
 import { createBroker } from './broker.ts'
@@ -120,7 +120,7 @@ function openBridge(
 }
 
 function commonOf(): EntryCommon {
-  return { salt: randomBytes(16).toString('hex'), timeMs: Date.now(), policy: 'unsigned' }
+  return { salt: formatHex(randomBytes(16)), timeMs: Date.now(), policy: 'unsigned' }
 }
 
 /** What does not hold in this mode (DESIGN.md promise 8): said, not implied. */

@@ -3,7 +3,6 @@ import { formatHex } from '../../core/audit/merkle.ts'
 import { nextReceipt } from '../../core/audit/receipt.ts'
 import type { ReceiptHead } from '../../core/audit/receipt.ts'
 import type { Sign } from '../../core/audit/ed25519.ts'
-import { formatCanonicalJson } from '../../core/json/canonical.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import { decide } from '../../core/policy/decide.ts'
@@ -29,7 +28,6 @@ import {
 } from '../../core/protocol/peer-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
-import { formatCommand } from '../../core/sandbox/command.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
 import { mayPrepare, maxRuns } from './runs.ts'
 import type { Run } from './runs.ts'
@@ -44,6 +42,8 @@ export type ExecutorHost = Readonly<{
   measure: Measure
   /** PLAN bytes of a profile of the policy in force. */
   planOf: (profile: CompiledProfile) => Uint8Array
+  /** COMMAND bytes of a permit. */
+  commandOf: (permit: Permit, measured: Measured) => Uint8Array
   /** Returns once the records are on disk; throws `log_failed`, and then nothing is ever opened again. */
   appendReceipts: (records: readonly Uint8Array[]) => void
   /** Whether the disk is so full that nothing new may begin. */
@@ -63,6 +63,7 @@ export type Executor = Readonly<{
 /** How long a resolved action may wait for its record before it must not start any more. */
 const startWithinMs = 30_000
 const encoder = new TextEncoder()
+const nothing = new Uint8Array(0)
 
 /**
  * Re-decides each request by itself, writes the receipt, and opens the gate once receipt and entry are durable.
@@ -89,9 +90,9 @@ export function createExecutor(
       return
     }
     if (runs.size >= maxRuns) throw outOfTurn('more runs than the launcher has slots')
-    host.toBroker(answer.resolved)
     const prepared = mayPrepare(runs, submission.subject)
-    if (prepared) host.toLauncher(answer.run.prepare)
+    if (prepared) host.toLauncher(answer.run.prepare) // first: building the sandbox takes longest
+    host.toBroker(answer.resolved)
     runs.set(submission.run, { ...answer.run, prepared })
   }
 
@@ -194,28 +195,16 @@ function resolve(
     executableSha256: measured.sha256,
     actionDigest: parseHex(digest),
   })
-  const prepare = formatPrepare(run, host.planOf(permit.profile), commandOf(permit, measured))
+  const prepare = formatPrepare(run, host.planOf(permit.profile), host.commandOf(permit, measured))
   return {
     kind: 'resolved',
     resolved,
     run: {
       ...{ run, subject, actionDigest: digest, nonce, timeMs, notAfterMs, prepare },
       ...{ prepared: false, stage: 'resolved', entry: null, receipt: null },
+      receiptRecord: nothing,
     },
   }
-}
-
-function commandOf(permit: Permit, measured: Measured): Uint8Array {
-  const { executable, run_as: runAs, cwd, env } = permit.action
-  return formatCommand({
-    ...runAs,
-    executable,
-    cwd,
-    stamp: measured.stamp,
-    argv: permit.argv,
-    env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
-    binds: [],
-  })
 }
 
 /** Makes, writes and tells the receipts of one group; gates whose entries are durable already open here. */
@@ -237,7 +226,7 @@ function writeReceipts(host: ExecutorHost, batch: readonly Run[], first: Receipt
   batch.forEach((run, index) => {
     const record = records[index]
     if (record === undefined) throw outOfTurn('a receipt without a run')
-    host.toBroker(formatReceiptFrame(run.run, record))
+    run.receiptRecord = record
     run.stage = 'receipted'
     if (run.entry !== null) open(host, run)
   })
@@ -252,8 +241,9 @@ function open(host: ExecutorHost, run: Run): void {
   run.stage = 'open'
   if (!run.prepared) host.toLauncher(run.prepare)
   const { entry, receipt, actionDigest } = run
-  const ticket = formatCanonicalJson({ action_digest: actionDigest, entry, receipt })
+  const ticket = `{"action_digest":"${actionDigest}","entry":${entry},"receipt":${receipt}}`
   host.toLauncher(formatOpen(run.run, encoder.encode(ticket)))
+  host.toBroker(formatReceiptFrame(run.run, run.receiptRecord)) // for the outcome: nothing waits for it
 }
 
 function expectRun(runs: ReadonlyMap<number, Run>, run: number, stage: Run['stage']): Run {

@@ -3,16 +3,14 @@
  *
  * It reads flat frames, the installed policy, and its own state; it parses no JSON that others wrote.
  */
-import { randomBytes } from 'node:crypto'
 import { originOf } from '../../core/audit/checkpoint.ts'
 import { noReceipts, followReceipt } from '../../core/audit/receipt.ts'
 import { formatVerifierKey, makeVerifierKey } from '../../core/audit/signed-note.ts'
 import { BelladonnaError } from '../../core/error.ts'
-import { parseBase64 } from '../../core/json/base64.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import { parseCompiledPolicy } from '../../core/policy/compiled-parse.ts'
 import { policyDigest } from '../../core/policy/compiled.ts'
-import type { CompiledPolicy, CompiledProfile } from '../../core/policy/compiled.ts'
+import type { CompiledPolicy } from '../../core/policy/compiled.ts'
 import { indexPolicy } from '../../core/policy/policy-index.ts'
 import { formatFrame } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
@@ -25,11 +23,13 @@ import { openChannel } from '../../host/channel.ts'
 import { openMeasure } from '../../host/executable.ts'
 import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
 import { bridgePaths } from '../../host/layout.ts'
+import { randomBytes } from '../../host/random.ts'
 import { loadInstalledPolicy } from '../../host/policy-store.ts'
 import { endService, inherited } from '../../host/inherited.ts'
 import { createSigner } from './checkpoints.ts'
 import { createExecutor } from './executor.ts'
 import type { Executor } from './executor.ts'
+import { rememberCommands, rememberPlans } from './remember.ts'
 import { keepSignedTree, loadSignedTree } from './signed-tree.ts'
 
 const end = (why: unknown): never => endService('belladonna-executor', why)
@@ -62,6 +62,7 @@ function main(root: string): void {
       randomBytes,
       measure: openMeasure(uid),
       planOf: rememberPlans(),
+      commandOf: rememberCommands(),
       appendReceipts: (records) => receipts.append(records),
       isShort: () => receipts.isShort(),
       sign: key.sign,
@@ -127,15 +128,6 @@ function greetFirst(greet: () => void, executor: Executor): (frame: Frame) => vo
     parseHello(frame.body)
     greeted = true
     greet()
-  }
-}
-
-function rememberPlans(): (profile: CompiledProfile) => Uint8Array {
-  const plans = new Map<string, Uint8Array>()
-  return (profile) => {
-    const known = plans.get(profile.name) ?? parseBase64(profile.plan)
-    plans.set(profile.name, known)
-    return known
   }
 }
 

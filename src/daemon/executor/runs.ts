@@ -28,6 +28,8 @@ export type Run = {
   entry: number | null
   /** Number of our receipt; set when it is made. */
   receipt: number | null
+  /** Its bytes; empty until it is made. */
+  receiptRecord: Uint8Array
 }
 
 /** Most runs that wait for their record at once; the launcher has no more slots. */
