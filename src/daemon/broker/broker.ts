@@ -39,6 +39,8 @@ export type BrokerHost = Readonly<{
   record: (entry: NewEntry, durable: (index: number) => void) => number
   /** Whether the disk is so full that nothing new may begin. */
   isShort: () => boolean
+  /** The same for an entry that nobody waits for: it may be on disk a little later. */
+  recordQuietly: (entry: NewEntry) => void
 }>
 
 /** Numbers since start, by outcome. */
@@ -177,7 +179,7 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
     if (next.end === null || next.receipt === null) return
     runs.delete(run)
     counts.ended += 1
-    host.record(outcomeOf(next, next.end, next.receipt), () => undefined)
+    host.recordQuietly(outcomeOf(next, next.end, next.receipt))
   }
 
   return {

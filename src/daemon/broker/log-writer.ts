@@ -27,6 +27,10 @@ export type LogPosition = Readonly<{
 export type LogWriter = Readonly<{
   /** Adds an entry to the open group; `durable` is called by the `commit` that wrote it. Returns the entry's index. */
   record: (entry: NewEntry, durable: (index: number) => void) => number
+  /** The same for an entry that nobody waits for. */
+  recordQuietly: (entry: NewEntry) => void
+  /** What the open group is: without entries, of quiet ones alone, or with one that somebody waits for. */
+  group: () => 'empty' | 'quiet' | 'awaited'
   /** Writes the open group with one fdatasync, then calls its `durable` functions in order. */
   commit: () => void
   /** Entries that are durable. */
@@ -48,18 +52,29 @@ export function openLogWriter(host: LogWriterHost, position: LogPosition): LogWr
   /** The tree whose signature was asked for. */
   let asked: TreeState | null = null
   let group: Waiting[] = []
+  let awaited = false
+  const add = (entry: NewEntry, durable: (index: number) => void): number => {
+    const record = formatEntry(withCommon(entry, host.common()))
+    group.push({ record, durable })
+    return tree.size + group.length - 1
+  }
 
   return {
     record: (entry, durable) => {
-      const record = formatEntry(withCommon(entry, host.common()))
-      group.push({ record, durable })
-      return tree.size + group.length - 1
+      const index = add(entry, durable)
+      awaited = true
+      return index
     },
+    recordQuietly: (entry) => {
+      add(entry, () => undefined)
+    },
+    group: () => (group.length === 0 ? 'empty' : awaited ? 'awaited' : 'quiet'),
     commit: () => {
       // A `durable` function may record more; that goes into the next group, and is written before we return.
       while (group.length > 0) {
         const written = group
         group = []
+        awaited = false
         const first = tree.size
         const hashes = written.map(({ record }) => leafHash(record))
         host.append(written.map(({ record }) => record))

@@ -31,6 +31,11 @@ import type { LogWriter } from './log-writer.ts'
 import { openLog } from './open-log.ts'
 import { serveStatus } from './status-server.ts'
 
+/**
+ * How long an outcome may wait for an intent to share its fdatasync with. A crash in between leaves the run `unknown`, as
+ * one just before the outcome would have.
+ */
+const shareWithinMs = 5
 /** How long an entry may wait for a checkpoint that covers it. */
 const signEveryMs = 200
 const version = '0.1.0'
@@ -77,6 +82,7 @@ function openBridge(
       nowMs: Date.now,
       record: writer.record,
       isShort,
+      recordQuietly: writer.recordQuietly,
     },
     indexPolicy(policy),
     digest,
@@ -163,10 +169,26 @@ function keepSigned(
   }
 }
 
+/** Commits within `shareWithinMs`, unless a group that somebody waits for takes the entries along before. */
+function committer(): (writer: LogWriter) => void {
+  let timer: NodeJS.Timeout | null = null
+  return (writer) => {
+    timer ??= setTimeout(() => {
+      timer = null
+      try {
+        writer.commit()
+      } catch (error) {
+        end(error)
+      }
+    }, shareWithinMs)
+  }
+}
+
 function main([log = '', policy = '', receipts = '', mode = '']: readonly string[]): void {
   let hello: Hello | null = null
   let identity: ExecutorIdentity | null = null
   let bridge: Bridge | null = null
+  const commitLater = committer()
   const meet = (): void => {
     if (hello === null || identity === null) return
     bridge = openBridge({ log, policy, receipts }, mode, { launcher, executor }, hello, identity)
@@ -188,7 +210,10 @@ function main([log = '', policy = '', receipts = '', mode = '']: readonly string
       meet()
     } else throw new BelladonnaError('frame_invalid', 'the executor is out of turn')
   }
-  const batchEnd = (): void => bridge?.writer.commit()
+  const batchEnd = (): void => {
+    if (bridge?.writer.group() === 'awaited') bridge.writer.commit()
+    else if (bridge?.writer.group() === 'quiet') commitLater(bridge.writer)
+  }
   const launcher = openChannel(inherited.launcher, { frame: fromLauncher, batchEnd, closed: end })
   const executor = openChannel(inherited.peer, { frame: fromExecutor, batchEnd, closed: end })
   process.on('SIGTERM', () => {
