@@ -289,7 +289,7 @@ function subject(
   foreign = false,
 ): Subject {
   if (!isUid(uid) || !isGid(gid)) throw new Error('ids')
-  return { uid, gid, groups: groups.filter(isGid), pid: 1, foreign }
+  return { uid, gid, groups: groups.filter(isGid), pid: 1, foreign, unit: null }
 }
 
 const request = (parameters: Record<string, string>, name = 'x', reason = ''): ActionRequest => ({

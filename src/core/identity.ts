@@ -39,4 +39,6 @@ export type Subject = Readonly<{
   groups: readonly Gid[]
   pid: number
   foreign: boolean
+  /** The system manager's unit that the peer runs in, where the launcher could vouch for it; otherwise null. */
+  unit: string | null
 }>

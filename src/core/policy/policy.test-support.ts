@@ -172,7 +172,15 @@ export function subjectOf(
   more: Partial<Subject> = {},
 ): Subject {
   const gid = gidOf(groups[0] ?? uid)
-  return { uid: uidOf(uid), gid, groups: groups.map(gidOf), pid: 7, foreign: false, ...more }
+  return {
+    uid: uidOf(uid),
+    gid,
+    groups: groups.map(gidOf),
+    pid: 7,
+    foreign: false,
+    unit: null,
+    ...more,
+  }
 }
 
 export function requestOf(

@@ -1,77 +1,123 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { BelladonnaError } from '../error.ts'
-import { formatCanonicalJson } from '../json/canonical.ts'
+import type { CleanPath, Subject } from '../identity.ts'
+import { sha256Hex } from '../json/digest.ts'
+import type { RunAs } from './compiled.ts'
 import { decide } from './decide.ts'
-import type { Ask, Permit } from './decide.ts'
+import type { Permit } from './decide.ts'
 import { indexPolicy } from './policy-index.ts'
-import { fullPolicy, gidOf, policyOf, uidOf } from './policy.test-support.ts'
-import { resolveAction } from './resolve.ts'
+import { fullPolicy, policyOf, requestOf, subjectOf } from './policy.test-support.ts'
+import { isPinned, resolveAction } from './resolve.ts'
 
-const subject = { uid: uidOf(1000), gid: gidOf(4), groups: [gidOf(4), gidOf(27)] }
-const asking = { ...subject, pid: 7, foreign: false }
-const facts = {
-  policyDigest: '1'.repeat(64),
-  hostId: '2'.repeat(64),
-  nonce: '3'.repeat(32),
-  notAfterMs: 1_800_000_000_000,
-  executableSha256: 'a'.repeat(64),
-}
-const index = indexPolicy(policyOf(fullPolicy))
+/** A resolved action as an object: what its text says. */
+type Resolved = Readonly<{
+  action: string
+  action_version: string
+  policy: string
+  argv: readonly string[]
+  executable: Readonly<{ path: CleanPath; sha256: string }>
+  run_as: RunAs
+  env: Readonly<Record<string, string>>
+  cwd: CleanPath
+  profile: string
+  subject: Pick<Subject, 'uid' | 'gid' | 'groups' | 'unit'>
+  host: string
+  nonce: string
+  not_after_ms: number
+}>
+type Vectors = Readonly<{
+  valid: readonly Readonly<{ name: string; resolved: Resolved; text: string; digest: string }>[]
+  mutations: readonly Readonly<{
+    name: string
+    member: string
+    value: unknown
+    digest: string
+  }>[]
+}>
 
-function permitFor(action: string, values: Readonly<Record<string, string>>): Permit | Ask {
-  const parameters = Object.entries(values).map(([name, value]) => ({ name, value }))
-  const request = { action, reason: 'because', nonce: null, parameters }
-  const decision = decide(index, asking, request, { nowMs: 0 })
-  assert.notEqual(decision.kind, 'deny')
-  if (decision.kind === 'deny') assert.fail()
+const { valid, mutations }: Vectors = JSON.parse(
+  readFileSync(new URL('../../../spec/vectors/resolved-action.json', import.meta.url), 'utf8'),
+)
+
+function lookPermit(): Permit {
+  const index = indexPolicy(policyOf(fullPolicy))
+  const decision = decide(index, subjectOf(0), requestOf('look'), { nowMs: 0 })
+  assert.equal(decision.kind, 'permit')
   return decision
 }
+const permit = lookPermit()
 
-const permits = [
-  permitFor('look', {}),
-  permitFor('app.restart', { service: 'web', level: '-1', tag: 'a/b c' }),
-  permitFor('app.restart', { service: 'api', level: '9', tag: 'z' }),
-]
-
-test('resolve: the text is the canonical JSON of every fact, also when the action was resolved before', () => {
-  for (const permit of [...permits, ...permits]) {
-    const { action, argv, profile, version } = permit
-    const expected = formatCanonicalJson({
-      type: 'belladonna/resolved-action/v1',
-      ...{ action: action.id, action_version: version, argv, cwd: action.cwd, env: action.env },
-      executable: { path: action.executable, sha256: facts.executableSha256 },
-      ...{
-        run_as: action.run_as,
-        escapable: profile.escapable,
-        profile: profile.digest,
-        policy: facts.policyDigest,
-      },
-      subject: { ...subject, unit: null },
-      ...{ host: facts.hostId, nonce: facts.nonce, not_after_ms: facts.notAfterMs },
-      ...{ stdin: null, inputs: {}, secrets: {} },
-    })
-    const resolved = resolveAction(permit, asking, facts)
-    assert.equal(resolved.text, expected)
-    assert.equal(resolved.digest, createHash('sha256').update(expected).digest('hex'))
-  }
-})
-
-test('resolve: an action of another version is not taken for the one before', () => {
-  const [permit] = permits
-  assert(permit !== undefined)
-  const version = 'f'.repeat(64)
-  resolveAction(permit, asking, facts)
-  const { text } = resolveAction({ ...permit, version }, asking, facts)
-  assert.match(text, new RegExp(`"action_version":"${version}"`))
-})
-
-test('resolve: an executable that the action does not pin is refused', () => {
-  const pinned = permits[1]
-  assert(pinned !== undefined)
-  assert.throws(
-    () => resolveAction(pinned, asking, { ...facts, executableSha256: 'c'.repeat(64) }),
-    (error) => error instanceof BelladonnaError && error.code === 'input_invalid',
+/** What `resolveAction` makes of a permit that says what the vector says. */
+function resolveVector(vector: Resolved): ReturnType<typeof resolveAction> {
+  const { action: id, executable, run_as, env, cwd, argv, subject } = vector
+  return resolveAction(
+    {
+      ...permit,
+      action: { ...permit.action, id, executable: executable.path, run_as, env, cwd },
+      version: vector.action_version,
+      profile: { ...permit.profile, digest: vector.profile },
+      argv,
+    },
+    { ...subject, pid: 1, foreign: false },
+    {
+      policyDigest: vector.policy,
+      hostId: vector.host,
+      nonce: vector.nonce,
+      notAfterMs: vector.not_after_ms,
+      executableSha256: executable.sha256,
+    },
   )
+}
+
+for (const { name, resolved, text, digest } of valid) {
+  test(`resolved action: vector: ${name}`, () => {
+    assert.deepEqual(resolveVector(resolved), { text, digest })
+    assert.equal(sha256Hex(text), digest)
+  })
+}
+
+const [example] = valid
+for (const { name, member, value, digest } of mutations) {
+  test(`promise 3: ${name} is another action`, () => {
+    assert.ok(example !== undefined && member in example.resolved)
+    assert.notEqual(digest, example.digest)
+    assert.equal(resolveVector({ ...example.resolved, [member]: value }).digest, digest)
+  })
+}
+
+test('promise 3: no two of the mutations have one digest', () => {
+  assert.equal(new Set(mutations.map(({ digest }) => digest)).size, mutations.length)
 })
+
+test('promise 3: each member that can change is changed by some mutation', () => {
+  const fixed = ['type', 'stdin', 'inputs', 'secrets']
+  const changed = new Set(mutations.map(({ member }) => member))
+  const members = Object.keys(example?.resolved ?? {}).filter((member) => !fixed.includes(member))
+  assert.deepEqual([...changed].sort(), members.sort())
+})
+
+test('resolved action: the pid of who asks is not part of it', () => {
+  assert.ok(example !== undefined)
+  assert.ok(!example.text.includes('pid'))
+})
+
+const [a, b] = ['a'.repeat(64), 'b'.repeat(64)]
+const pins: readonly (readonly [name: string, sha256: readonly string[], isOne: boolean])[] = [
+  ['no pin takes any executable', [], true],
+  ['the pinned executable', [a], true],
+  ['one of two pinned ones', [b, a], true],
+  ['another one than the pinned', [b], false],
+]
+for (const [name, sha256, isOne] of pins) {
+  test(`resolved action: ${name}: ${isOne ? 'resolves' : 'is refused'}`, () => {
+    const pinned = { ...permit, action: { ...permit.action, sha256 } }
+    const facts = { policyDigest: a, hostId: a, nonce: a, notAfterMs: 0, executableSha256: a }
+    assert.equal(isPinned(pinned.action, a), isOne)
+    if (isOne) assert.match(resolveAction(pinned, subjectOf(0), facts).text, /^\{"action":"look"/)
+    else {
+      const invalid = { code: 'input_invalid' }
+      assert.throws(() => resolveAction(pinned, subjectOf(0), facts), invalid)
+    }
+  })
+}

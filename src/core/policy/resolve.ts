@@ -49,7 +49,7 @@ function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFa
     `"host":${json(facts.hostId)},"inputs":{},"nonce":${json(facts.nonce)},` +
     `"not_after_ms":${json(facts.notAfterMs)},"policy":${json(facts.policyDigest)},` +
     `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":{},"stdin":null,` +
-    `"subject":{"gid":${json(gid)},"groups":${json(groups)},"uid":${json(uid)},"unit":null},` +
+    `"subject":{"gid":${json(gid)},"groups":${json(groups)},"uid":${json(uid)},"unit":${json(subject.unit)}},` +
     `"type":"belladonna/resolved-action/v1"}`
   )
 }

@@ -64,7 +64,11 @@ export function parseSubmission(body: Uint8Array): Submission {
     wireSubjectFlag.otherPidNamespace |
     wireSubjectFlag.namespaceUnknown
   if ((flags & ~known) !== 0) throw invalid('submission: flags')
-  const subject = { uid, gid, pid, foreign: flags !== 0, groups: [...groups].sort((a, b) => a - b) }
+  const subject: Subject = {
+    ...{ uid, gid, pid, foreign: flags !== 0 },
+    groups: [...groups].sort((a, b) => a - b),
+    unit: null, // the frame does not carry it yet
+  }
   return { run, subject, stdio: [stdin, stdout, stderr], request: readRest(reader) }
 }
 
