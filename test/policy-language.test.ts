@@ -170,7 +170,10 @@ const bad: readonly (readonly [name: string, text: string, says: RegExp])[] = [
     'user:',
     'user:no-such-user',
     'group:no-such-group',
-    'unit:x.service',
+    'unit:',
+    'unit:x',
+    'unit:x.slice',
+    'unit:../x.service',
     'root',
     'user:../../x',
   ].map((who): readonly [string, string, RegExp] => [
@@ -190,8 +193,8 @@ const bad: readonly (readonly [name: string, text: string, says: RegExp])[] = [
     /.+/,
   ],
   ['a time that is text', replace('may = ["x"]', 'may = ["x"]\nuntil = "tomorrow"'), /.+/],
-  ['uses come later', replace('may = ["x"]', 'may = ["x"]\nuses = 5'), /.+/],
-  ['rates come later', replace('may = ["x"]', 'may = ["x"]\nlimit = { rate = "1/min" }'), /.+/],
+  ['no use at all', replace('may = ["x"]', 'may = ["x"]\nuses = 0'), /.+/],
+  ['a rate of nothing', replace('may = ["x"]', 'may = ["x"]\nlimit = { rate = "0/min" }'), /.+/],
   ...[
     'network = "some"',
     'read = ["usr"]',
@@ -367,7 +370,7 @@ const rows: readonly (readonly [string, Subject, ActionRequest, number, string])
 ]
 for (const [name, who, what, nowMs, want] of rows) {
   test(`decide: ${name}: ${want}`, () => {
-    const decision: Decision = decide(index, who, what, { nowMs })
+    const decision: Decision = decide(index, who, what, { nowMs, uses: null, rates: null })
     assert.equal(decision.kind === 'deny' ? decision.code : decision.kind, want)
   })
 }
@@ -384,7 +387,9 @@ test('promise 1: no permit without a grant, whatever is asked', () => {
       (uid, gid, groups, name, values) => {
         for (const asked of [name, 'x', 'y']) {
           assert.equal(
-            decide(index, subject(uid, gid, groups), request(values, asked), { nowMs: now }).kind,
+            decide(index, subject(uid, gid, groups), request(values, asked), {
+              ...{ nowMs: now, uses: null, rates: null },
+            }).kind,
             'deny',
           )
         }

@@ -28,7 +28,7 @@ test('request: parse(format(r)) = r', () => {
     fc.property(
       name,
       text,
-      fc.uniqueArray(fc.tuple(name, text), { selector: ([key]) => key, maxLength: 20 }),
+      fc.array(fc.tuple(name, text), { maxLength: 20 }),
       fc.boolean(),
       (action, reason, pairs, hasNonce) => {
         const nonce = hasNonce ? new Uint8Array(16).fill(7) : null
@@ -73,7 +73,6 @@ test('C13 C16: request: what is malformed is refused, not repaired', () => {
     broken.push(formatRequest({ ...plain, action }))
   for (const key of ['', 'P', 'a b', '__proto__'])
     broken.push(formatRequest({ ...plain, parameters: [{ name: key, value: '' }] }))
-  broken.push(formatRequest({ ...plain, parameters: [...plain.parameters, ...plain.parameters] }))
   broken.push(formatRequest({ ...plain, reason: 'x'.repeat(1025) }))
   broken.push(formatRequest({ ...plain, reason: 'é'.repeat(513) })) // 1,026 bytes in 513 characters
   broken.push(formatRequest({ ...plain, nonce: new Uint8Array(15) }))

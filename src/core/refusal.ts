@@ -8,6 +8,8 @@ export type RefusalCode =
   | 'action_unknown'
   | 'not_granted'
   | 'grant_expired'
+  | 'grant_used_up'
+  | 'rate_limited'
   | 'parameter_missing'
   | 'parameter_unknown'
   | 'parameter_duplicate'

@@ -62,7 +62,7 @@ export default tseslint.config(
   },
   {
     // Tests read vectors and answers as JSON, and make broken values on purpose.
-    files: ['**/*.test.ts', 'test/**/*.ts'],
+    files: ['**/*.test.ts', '**/*.test-*.ts', 'test/**/*.ts'],
     rules: {
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',
@@ -72,7 +72,7 @@ export default tseslint.config(
   },
   {
     files: ['src/core/**/*.ts'],
-    ignores: ['**/*.test.ts'],
+    ignores: ['**/*.test.ts', '**/*.test-*.ts'],
     rules: {
       'no-restricted-globals': [
         'error',

@@ -22,6 +22,8 @@ const refusalCodes: Readonly<Record<RefusalCode, true>> = {
   action_unknown: true,
   not_granted: true,
   grant_expired: true,
+  grant_used_up: true,
+  rate_limited: true,
   parameter_missing: true,
   parameter_unknown: true,
   parameter_duplicate: true,

@@ -68,7 +68,8 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
       ],
       later: ['detach'],
     })
-    const params = fields.read('params', readParameters, [])
+    const parameters = fields.read('params', readParameters, noParameters)
+    const { params } = parameters
     const command = fields.read('command', readCommand(scope.facts), null)
     const profile = fields.read('profile', readReference('profile', scope.profileNames), null)
     const run_as = fields.read('run_as', readRunAs(scope.facts.accounts), null)
@@ -84,7 +85,7 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
       approve_unseen_input: fields.read('approve_unseen_input', readTruth, false),
       params,
     }
-    if (command !== null) checkParameters(report, fields, command.elements, params)
+    if (command !== null) checkParameters(report, fields, command.elements, parameters)
     if (command === null || profile === null) return null
     if (run_as === null || cwd === undefined) return null
     const { elements, executable, links } = command
@@ -134,34 +135,50 @@ const readElement: Read<TemplateElement> = (report, node) => {
   return element.kind === 'fault' ? report.add(node, 'template_invalid', element.message) : element
 }
 
+/** The parameters that could be read, and the names of all: a broken one is reported once. */
+type Parameters = Readonly<{
+  params: readonly CompiledParameter[]
+  names: ReadonlySet<string>
+}>
+
+const noParameters: Parameters = { params: [], names: new Set() }
+
 /** Each parameter that is declared is used, and the other way round. */
 function checkParameters(
   report: Report,
   fields: Fields,
   elements: readonly TemplateElement[],
-  params: readonly CompiledParameter[],
+  { params, names }: Parameters,
 ): void {
   const place = fields.place('command')
   const used = new Set(elements.flatMap((item) => (item.kind === 'parameter' ? [item.name] : [])))
-  const declared = new Set(params.map(({ name }) => name))
   for (const name of used) {
-    if (declared.has(name)) continue
+    if (names.has(name)) continue
     const message = `the command uses {${name}}, but params has no such parameter`
-    report.add(place, 'parameter_undeclared', message, suggestionFor(name, declared))
+    report.add(place, 'parameter_undeclared', message, suggestionFor(name, names))
   }
-  for (const name of declared) {
+  for (const { name } of params) {
     if (used.has(name)) continue
     const message = `no argument of the command uses {${name}}`
     report.add(fields.place('params'), 'parameter_unused', message)
   }
+  const flags = new Set(params.flatMap(({ kind, name }) => (kind === 'flag' ? [name] : [])))
+  for (const element of elements) {
+    if (element.kind !== 'parameter' || !flags.has(element.name)) continue
+    if (element.before === '' && element.after === '') continue
+    const message = `{${element.name}} is a flag, a whole argument or none: nothing may stand beside it`
+    report.add(place, 'template_invalid', message)
+  }
 }
 
-const readParameters: Read<readonly CompiledParameter[]> = (report, node) => {
-  const found: CompiledParameter[] = []
+const readParameters: Read<Parameters> = (report, node) => {
+  const params: CompiledParameter[] = []
   const entries = readTable(report, node) ?? []
+  const names = new Set(entries.map(({ key }) => key.value))
   if (entries.length > requestLimits.parameters) {
     const most = String(requestLimits.parameters)
-    return report.add(node, 'value_out_of_range', `expected at most ${most} parameters`)
+    report.add(node, 'value_out_of_range', `expected at most ${most} parameters`)
+    return { params: [], names }
   }
   for (const { key, node: definition } of entries) {
     if (!isParameterName(key.value)) {
@@ -170,9 +187,9 @@ const readParameters: Read<readonly CompiledParameter[]> = (report, node) => {
       continue
     }
     const parameter = readParameter(key.value)(report, definition)
-    if (parameter !== null) found.push(parameter)
+    if (parameter !== null) params.push(parameter)
   }
-  return found.sort((a, b) => compareText(a.name, b.name))
+  return { params: params.sort((a, b) => compareText(a.name, b.name)), names }
 }
 
 const readVariables: Read<Readonly<Record<string, string>>> = (report, node) => {

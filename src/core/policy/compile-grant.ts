@@ -1,10 +1,25 @@
 import type { CompileFacts } from './compile-facts.ts'
 import { readPrincipal } from './compile-principal.ts'
 import { sealGrant } from './compiled.ts'
-import type { CompiledApprovers, CompiledGrant, CompiledPrincipal } from './compiled.ts'
+import type {
+  CompiledApprovers,
+  CompiledGrant,
+  CompiledLimit,
+  CompiledPrincipal,
+} from './compiled.ts'
 import { parseUtcInstantMs } from './instant.ts'
 import { readReference } from './names.ts'
-import { compareText, openFields, readList, readNames, readTextLike } from './reader.ts'
+import { maxBurst, maxUses, parseRateUs } from './rate.ts'
+import {
+  compareText,
+  openFields,
+  readInteger,
+  readList,
+  readNames,
+  readParsed,
+  readTextLike,
+  readWord,
+} from './reader.ts'
 import type { Read } from './reader.ts'
 
 const maxPrincipals = 1024
@@ -19,8 +34,7 @@ export function readGrant(
   return (report, node) => {
     const fields = openFields(report, node, {
       required: ['who', 'may'],
-      optional: ['until'],
-      later: ['limit', 'uses', 'namespace'],
+      optional: ['until', 'namespace', 'uses', 'limit'],
     })
     const who = fields.read('who', readList(readPrincipal(facts.accounts), maxPrincipals), [])
     const may = fields.read('may', readNames(readReference('action', actionNames), maxActions), [])
@@ -34,6 +48,9 @@ export function readGrant(
       who: onceAndSorted(who),
       may,
       until_ms: fields.read('until', readUntil, null),
+      namespace: fields.read('namespace', readWord(['own', 'any']), 'own'),
+      uses: fields.read('uses', readInteger(1, maxUses), null),
+      limit: fields.read('limit', readLimit, null),
     })
   }
 }
@@ -48,15 +65,26 @@ export function readApprovers(name: string): Read<CompiledApprovers> {
 }
 
 const readUntil: Read<number> = (report, node) => {
-  const instant = node.kind === 'datetime' ? parseUtcInstantMs(node.value) : null
-  const rule = 'a date and time in UTC like 2027-01-01T00:00:00Z, without quotes'
-  return instant ?? report.add(node, 'value_invalid', `expected ${rule}`)
+  const instant = node.kind === 'datetime' ? parseUtcInstantMs(node.value) : undefined
+  if (instant !== undefined && instant >= 0) return instant
+  const rule = 'a date and time in UTC since 1970 like 2027-01-01T00:00:00Z, without quotes'
+  return report.add(node, 'value_invalid', `expected ${rule}`)
+}
+
+const readLimit: Read<CompiledLimit> = (report, node) => {
+  const fields = openFields(report, node, { required: ['rate'], optional: ['burst'] })
+  const interval = readParsed(parseRateUs, 'a rate like "10/min" (of 1 to 1000000; s, min, h or d)')
+  const interval_us = fields.read('rate', interval, null)
+  const burst = fields.read('burst', readInteger(1, maxBurst), 1)
+  return interval_us === null ? null : { interval_us, burst }
 }
 
 /** The same principal twice says nothing more: one spelling for one meaning. */
 function onceAndSorted(who: readonly CompiledPrincipal[]): readonly CompiledPrincipal[] {
-  const keyOf = ({ kind, id, name }: CompiledPrincipal): string =>
-    `${kind} ${String(id).padStart(10, '0')} ${name ?? ''}`
+  const keyOf = (principal: CompiledPrincipal): string =>
+    principal.kind === 'unit'
+      ? `unit ${principal.name}`
+      : `${principal.kind} ${String(principal.id).padStart(10, '0')} ${principal.name ?? ''}`
   const once = new Map(who.map((principal) => [keyOf(principal), principal]))
   return [...once].sort(([a], [b]) => compareText(a, b)).map(([, principal]) => principal)
 }

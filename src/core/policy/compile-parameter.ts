@@ -1,6 +1,7 @@
+import { requestLimits } from '../protocol/request.ts'
 import { compileMatch } from './automaton.ts'
 import { isWithin, valueAlphabet } from './code-points.ts'
-import type { CompiledParameter } from './compiled.ts'
+import type { CompiledParameter, CompiledRepeat } from './compiled.ts'
 import { quote } from './problem.ts'
 import type { Place } from './problem.ts'
 import { openFields, readInteger, readNames, readText, readTruth } from './reader.ts'
@@ -12,67 +13,97 @@ export const maxMaxLength: number = 4096
 /** Most words of `one_of`. */
 export const maxChoices: number = 1024
 
-const kinds = ['one_of', 'integer', 'match'] as const
-const forMatch = ['max_length', 'slash', 'space'] as const
+const kinds = ['one_of', 'integer', 'match', 'flag'] as const
+type Kind = (typeof kinds)[number]
+const laterKinds: ReadonlySet<string> = new Set(['path', 'secret'])
+
+/** The keys beside the kind, and the kinds that they go with. */
+const companions: ReadonlyMap<string, readonly Kind[]> = new Map([
+  ['leading_dash', ['one_of', 'integer', 'match']],
+  ['repeat', ['one_of', 'integer', 'match']],
+  ['max_length', ['match']],
+  ['slash', ['match']],
+  ['space', ['match']],
+])
 
 /** Reads the definition of the parameter `name`. */
 export function readParameter(name: string): Read<CompiledParameter> {
   return (report, node) => {
     const fields = openFields(report, node, {
       required: [],
-      optional: [...kinds, ...forMatch, 'leading_dash'],
-      later: ['path', 'flag', 'secret', 'repeat'],
+      optional: [...kinds, ...companions.keys()],
+      later: [...laterKinds],
     })
-    const leading_dash = fields.read('leading_dash', readTruth, false)
+    // What is reported already is not reported again as the lack of a kind.
+    if (node.kind !== 'table' || node.value.some(({ key }) => laterKinds.has(key.value)))
+      return null
     const [kind, ...others] = kinds.filter((word) => fields.has(word))
     if (kind === undefined || others.length > 0) {
-      return report.add(
-        node,
-        'value_invalid',
-        'expected exactly one of "one_of", "integer", "match"',
-      )
+      const expected = kinds.map(quote).join(', ')
+      return report.add(node, 'value_invalid', `expected exactly one of ${expected}`)
     }
-    for (const key of kind === 'match' ? [] : forMatch.filter((word) => fields.has(word))) {
-      report.add(fields.place(key), 'value_invalid', `${quote(key)} goes with "match" only`)
+    for (const [key, allowed] of companions) {
+      if (!fields.has(key) || allowed.includes(kind)) continue
+      const message = `${quote(key)} goes with ${allowed.map(quote).join(', ')} only`
+      report.add(fields.place(key), 'value_invalid', message)
     }
-    return readKind({ report, fields, name, leading_dash }, kind)
+    if (kind === 'flag') {
+      const argument = fields.read(kind, readFixedText, null)
+      return argument === null ? null : { name, kind, argument }
+    }
+    const leading_dash = fields.read('leading_dash', readTruth, false)
+    const repeat = fields.read('repeat', readRepeat, null)
+    return readKind({ report, fields, common: { name, leading_dash, repeat } }, kind)
   }
 }
 
 type Reading = Readonly<{
   report: Report
   fields: Fields
-  name: string
-  leading_dash: boolean
+  common: Readonly<{ name: string; leading_dash: boolean; repeat: CompiledRepeat | null }>
 }>
 
-function readKind(reading: Reading, kind: (typeof kinds)[number]): CompiledParameter | null {
-  const { name, leading_dash, fields } = reading
+function readKind(reading: Reading, kind: Exclude<Kind, 'flag'>): CompiledParameter | null {
+  const { common, fields } = reading
   switch (kind) {
     case 'one_of': {
-      const values = fields.read(kind, readChoices(leading_dash), null)
-      return values && { name, leading_dash, kind, values }
+      const values = fields.read(kind, readChoices(common.leading_dash), null)
+      return values && { ...common, kind, values }
     }
     case 'integer': {
-      const range = fields.read(kind, readRange(leading_dash), null)
-      return range && { name, leading_dash, kind, ...range }
+      const range = fields.read(kind, readRange(common.leading_dash), null)
+      return range && { ...common, kind, ...range }
     }
     case 'match':
       return readMatch(reading)
   }
 }
 
+/** How often a value may be given: the wire carries no more than so many values of all parameters together. */
+const readRepeat: Read<CompiledRepeat> = (report, node) => {
+  const fields = openFields(report, node, { required: ['max'], optional: ['min'] })
+  const bound = requestLimits.parameters
+  const min = fields.read('min', readInteger(0, bound), 1)
+  const max = fields.read('max', readInteger(1, bound), bound)
+  if (max < min) report.add(fields.place('max'), 'value_out_of_range', '"max" is below "min"')
+  return { min, max }
+}
+
+const visible = valueAlphabet({ slash: true, space: true })
+
+/** A text that stands in an argument as the policy has it. */
+const readFixedText: Read<string> = (report, node) => {
+  const text = readText(report, node)
+  if (text === null) return null
+  if (text.length > 0 && text.length <= maxMaxLength && isWithin(visible, text)) return text
+  const rule = `1 to ${String(maxMaxLength)} characters, none of them invisible`
+  return report.add(node, 'value_invalid', `expected ${rule}`)
+}
+
 function readChoices(leadingDash: boolean): Read<readonly string[]> {
-  const alphabet = valueAlphabet({ slash: true, space: true })
   const choice: Read<string> = (report, node) => {
-    const text = readText(report, node)
-    if (text === null) return null
-    if (text.length === 0 || text.length > maxMaxLength || !isWithin(alphabet, text)) {
-      const rule = `1 to ${String(maxMaxLength)} characters, none of them invisible`
-      return report.add(node, 'value_invalid', `expected ${rule}`)
-    }
-    if (text.startsWith('-') && !leadingDash) return addDash(report, node)
-    return text
+    const text = readFixedText(report, node)
+    return text?.startsWith('-') && !leadingDash ? addDash(report, node) : text
   }
   return (report, node) => {
     const words = readNames(choice, maxChoices)(report, node)
@@ -93,7 +124,7 @@ function readRange(leadingDash: boolean): Read<Readonly<{ min: number; max: numb
   }
 }
 
-function readMatch({ report, fields, name, leading_dash }: Reading): CompiledParameter | null {
+function readMatch({ report, fields, common }: Reading): CompiledParameter | null {
   const pattern = fields.read('match', readText, null)
   const max_length = fields.read('max_length', readInteger(1, maxMaxLength), defaultMaxLength)
   const slash = fields.read('slash', readTruth, false)
@@ -103,7 +134,7 @@ function readMatch({ report, fields, name, leading_dash }: Reading): CompiledPar
   if (match.kind === 'invalid') {
     return report.add(fields.place('match'), 'pattern_invalid', `pattern: ${match.message}`)
   }
-  return { name, leading_dash, kind: 'match', pattern, max_length, table: match.table }
+  return { ...common, kind: 'match', pattern, max_length, table: match.table }
 }
 
 function addDash(report: Report, place: Place): null {

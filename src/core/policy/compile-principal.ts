@@ -1,13 +1,14 @@
 import type { Accounts } from './compile-facts.ts'
 import type { CompiledPrincipal, RunAs } from './compiled.ts'
+import { isUnitName } from './names.ts'
 import { quote } from './problem.ts'
 import { overflowId, parseAccountNumber } from './quantity.ts'
-import { addNotYet, readText } from './reader.ts'
+import { readText } from './reader.ts'
 import type { Read, Report } from './reader.ts'
 import { suggestionFor } from './suggestion.ts'
 import type { TomlNode } from './tree.ts'
 
-/** Reads `user:NAME`, `group:NAME`, `uid:N` and `gid:N` of a grant. */
+/** Reads `user:NAME`, `group:NAME`, `unit:NAME`, `uid:N` and `gid:N` of a grant. */
 export function readPrincipal(accounts: Accounts): Read<CompiledPrincipal> {
   return (report, node) => {
     const text = readText(report, node)
@@ -28,16 +29,23 @@ export function readPrincipal(accounts: Accounts): Read<CompiledPrincipal> {
       case 'gid:':
         return readNumber(report, node, 'group', name)
       case 'unit:':
-        return addNotYet(report, node, 'unit:')
+        if (isUnitName(name)) return { kind: 'unit', name }
+        return report.add(
+          node,
+          'value_invalid',
+          `expected the name of a service or scope, not ${quote(name)}`,
+        )
       default:
         return report.add(
           node,
           'value_invalid',
-          `expected "user:NAME", "group:NAME", "uid:N" or "gid:N", not ${quote(text)}`,
+          `expected "user:NAME", "group:NAME", "unit:NAME", "uid:N" or "gid:N", not ${quote(text)}`,
         )
     }
   }
 }
+
+type Account = Exclude<CompiledPrincipal, { kind: 'unit' }>
 
 /** Reads `run_as`: a user, with its primary group unless another one follows after a colon. */
 export function readRunAs(accounts: Accounts): Read<RunAs> {
@@ -86,7 +94,7 @@ function readNumber(
   node: TomlNode,
   kind: 'user' | 'group',
   text: string,
-): CompiledPrincipal | null {
+): Account | null {
   const id = parseAccountNumber(text)
   if (id !== undefined) return usable(report, node, { kind, id, name: null })
   return report.add(
@@ -96,11 +104,7 @@ function readNumber(
   )
 }
 
-function usable(
-  report: Report,
-  node: TomlNode,
-  principal: CompiledPrincipal,
-): CompiledPrincipal | null {
+function usable(report: Report, node: TomlNode, principal: Account): Account | null {
   if (principal.id !== overflowId) return principal
   const message = `${String(overflowId)} stands for every id that is not mapped, and cannot be granted anything`
   return report.add(node, 'account_unusable', message)

@@ -15,7 +15,7 @@ import {
 import type { Shape } from '../json/shape.ts'
 import { parseBase64 } from '../json/base64.ts'
 import { parseStrictJson } from '../json/strict.ts'
-import { isIdentifier } from '../protocol/request.ts'
+import { isIdentifier, requestLimits } from '../protocol/request.ts'
 import type { TcpPorts } from '../sandbox/landlock.ts'
 import { syscallSetNames } from '../sandbox/syscall-sets.ts'
 import type { Automaton } from './automaton.ts'
@@ -25,13 +25,17 @@ import type {
   CompiledApproval,
   CompiledApprovers,
   CompiledGrant,
+  CompiledLimit,
   CompiledParameter,
   CompiledPolicy,
   CompiledPrincipal,
   CompiledProfile,
+  CompiledRepeat,
   RunAs,
 } from './compiled.ts'
+import { isUnitName } from './names.ts'
 import type { PathLink, ProfileCapability, ProfilePath, ProfileSocket } from './profile-source.ts'
+import { maxBurst, maxIntervalUs, maxUses } from './rate.ts'
 import { isParameterName } from './template.ts'
 import type { TemplateElement } from './template.ts'
 
@@ -89,25 +93,33 @@ const table: Shape<Automaton> = recordOf((members) => ({
   accepting: members.take('accepting', listOf(count)),
 }))
 
+const repeat: Shape<CompiledRepeat> = recordOf((members) => ({
+  min: members.take('min', integerWithin(0, requestLimits.parameters)),
+  max: members.take('max', integerWithin(1, requestLimits.parameters)),
+}))
+
 const parameter: Shape<CompiledParameter> = recordOf((members) => {
   const name = members.take('name', parameterName)
-  const leading_dash = members.take('leading_dash', anyBoolean)
-  const kind = members.take('kind', oneOf(['one_of', 'integer', 'match']))
+  const kind = members.take('kind', oneOf(['one_of', 'integer', 'match', 'flag']))
+  if (kind === 'flag') return { name, kind, argument: members.take('argument', anyString) }
+  const common = {
+    name,
+    leading_dash: members.take('leading_dash', anyBoolean),
+    repeat: members.take('repeat', orNull(repeat)),
+  }
   switch (kind) {
     case 'one_of':
-      return { name, leading_dash, kind, values: members.take('values', listOf(anyString)) }
+      return { ...common, kind, values: members.take('values', listOf(anyString)) }
     case 'integer':
       return {
-        name,
-        leading_dash,
+        ...common,
         kind,
         min: members.take('min', anyInteger),
         max: members.take('max', anyInteger),
       }
     case 'match':
       return {
-        name,
-        leading_dash,
+        ...common,
         kind,
         pattern: members.take('pattern', anyString),
         max_length: members.take('max_length', count),
@@ -205,10 +217,17 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
   return sealed
 })
 
-const principal: Shape<CompiledPrincipal> = recordOf((members) => ({
-  kind: members.take('kind', oneOf(['user', 'group'])),
-  id: members.take('id', uid),
-  name: members.take('name', orNull(anyString)),
+const principal: Shape<CompiledPrincipal> = recordOf((members) => {
+  const kind = members.take('kind', oneOf(['user', 'group', 'unit']))
+  if (kind === 'unit') {
+    return { kind, name: members.take('name', stringWhere(isUnitName, "a unit's name")) }
+  }
+  return { kind, id: members.take('id', uid), name: members.take('name', orNull(anyString)) }
+})
+
+const limit: Shape<CompiledLimit> = recordOf((members) => ({
+  interval_us: members.take('interval_us', integerWithin(1, maxIntervalUs)),
+  burst: members.take('burst', integerWithin(1, maxBurst)),
 }))
 
 const grant: Shape<CompiledGrant> = recordOf((members, where) => {
@@ -216,6 +235,9 @@ const grant: Shape<CompiledGrant> = recordOf((members, where) => {
     who: members.take('who', listOf(principal)),
     may: members.take('may', listOf(id)),
     until_ms: members.take('until_ms', orNull(count)),
+    namespace: members.take('namespace', oneOf(['own', 'any'])),
+    uses: members.take('uses', orNull(integerWithin(1, maxUses))),
+    limit: members.take('limit', orNull(limit)),
   })
   if (members.take('id', anyString) !== sealed.id) throw misshapen(where, 'wrong id')
   return sealed

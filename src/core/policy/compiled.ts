@@ -18,13 +18,21 @@ export type Risk = (typeof risks)[number]
 /** The machines that a plan's seccomp program may be for. */
 export const architectures = ['x86_64', 'aarch64'] as const
 
-/** What a value of a parameter may be. */
-export type CompiledParameter = Readonly<{ name: string; leading_dash: boolean }> &
-  (
-    | Readonly<{ kind: 'one_of'; values: readonly string[] }>
-    | Readonly<{ kind: 'integer'; min: number; max: number }>
-    | Readonly<{ kind: 'match'; pattern: string; max_length: number; table: Automaton }>
-  )
+/** How often a parameter may be given; each value becomes an argument of its own. */
+export type CompiledRepeat = Readonly<{ min: number; max: number }>
+
+/** What a value of a parameter may be. `repeat` is null where exactly one value must be given. */
+export type CompiledParameter =
+  | (Readonly<{ name: string; leading_dash: boolean; repeat: CompiledRepeat | null }> &
+      (
+        | Readonly<{ kind: 'one_of'; values: readonly string[] }>
+        | Readonly<{ kind: 'integer'; min: number; max: number }>
+        | Readonly<{ kind: 'match'; pattern: string; max_length: number; table: Automaton }>
+      ))
+  | CompiledFlag
+
+/** `true` yields the argument, `false` or nothing none. */
+export type CompiledFlag = Readonly<{ name: string; kind: 'flag'; argument: string }>
 
 /** Whose approval an action needs. */
 export type CompiledApproval = Readonly<{ need: number; from: string; within_ms: number }>
@@ -76,13 +84,14 @@ export type CompiledProfile = Readonly<{
 }>
 
 /** Whom a grant names; `name` is what the file said, null where it gave a number. */
-export type CompiledPrincipal = Readonly<{
-  kind: 'user' | 'group'
-  id: number
-  name: string | null
-}>
+export type CompiledPrincipal =
+  | Readonly<{ kind: 'user' | 'group'; id: number; name: string | null }>
+  | Readonly<{ kind: 'unit'; name: string }>
 
-/** Who may run what, until when. */
+/** A rate: on average one request in `interval_us` microseconds, and up to `burst` at once. */
+export type CompiledLimit = Readonly<{ interval_us: number; burst: number }>
+
+/** Who may run what, until when, and how often. */
 export type CompiledGrant = Readonly<{
   /** `g-` and 16 digits of the digest of the other members: the same wherever it stands in the files. */
   id: string
@@ -90,6 +99,12 @@ export type CompiledGrant = Readonly<{
   may: readonly string[]
   /** Unix milliseconds from which it is void. */
   until_ms: number | null
+  /** `any`: also for peers in other user or pid namespaces. */
+  namespace: 'own' | 'any'
+  /** How often it may be used, by all whom it names together; null is no bound. */
+  uses: number | null
+  /** For each uid by itself; null is no bound. */
+  limit: CompiledLimit | null
 }>
 
 /** A named set of approvers; the keys are not read yet. */

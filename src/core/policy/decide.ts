@@ -1,14 +1,32 @@
 import type { Subject } from '../identity.ts'
 import type { ActionRequest } from '../protocol/request.ts'
 import type { RefusalCode } from '../refusal.ts'
-import type { CompiledAction, CompiledParameter, CompiledProfile } from './compiled.ts'
-import { better } from './policy-index.ts'
-import type { IndexedAction, IndexedGrant, PolicyIndex } from './policy-index.ts'
-import { overflowId } from './quantity.ts'
+import type {
+  CompiledAction,
+  CompiledFlag,
+  CompiledParameter,
+  CompiledProfile,
+} from './compiled.ts'
+import { findGrant, isUsableId } from './grant-table.ts'
+import type { IndexedGrant } from './grant-table.ts'
+import type { IndexedAction, PolicyIndex } from './policy-index.ts'
+import { applyRate, rateKey } from './rate.ts'
 import { renderElement } from './template.ts'
 
-/** What a decision depends on besides policy, subject and request. */
-export type DecideFacts = Readonly<{ nowMs: number }>
+/** What a decision depends on besides policy, subject and request. Null: a bound that the other process judges. */
+export type DecideFacts = Readonly<{
+  nowMs: number
+  /** How often each grant with `uses` has been used; who is not in it, never. */
+  uses: ReadonlyMap<string, number> | null
+  /** The state of each rate, by `rateKey`. */
+  rates: ReadonlyMap<string, number> | null
+}>
+
+/** What running this would do to the counters. A dry run changes none. */
+export type CounterChanges = Readonly<{
+  uses: Readonly<{ grant: string; used: number }> | null
+  rate: Readonly<{ key: string; tatUs: number }> | null
+}>
 
 /** An action with its arguments filled in, by a grant. */
 export type Permit = Readonly<{
@@ -19,6 +37,7 @@ export type Permit = Readonly<{
   version: string
   profile: CompiledProfile
   argv: readonly string[]
+  changes: CounterChanges
 }>
 
 /** The same, once `need` approvers out of `from` agree. */
@@ -42,7 +61,7 @@ export type Decision = Permit | Ask | Deny
  * Decides about a request: pure, total, default deny, and as fast with 10,000 actions and grants as with ten.
  *
  * There is no rule that denies: a request is permitted if and only if some live grant names the action and the subject,
- * and each argument is one that the action takes. Broker and executor both call this, each with its own index.
+ * its bounds are not used up, and each argument is one that the action takes. Broker and executor both call this, each with its own index.
  *
  * @see DESIGN "The way of a request", step 3; docs/reference/policy.md
  */
@@ -52,10 +71,10 @@ export function decide(
   request: ActionRequest,
   facts: DecideFacts,
 ): Decision {
-  if (subject.foreign) return deny('subject_foreign_namespace')
   if (!isUsableId(subject.uid)) return deny('subject_unmapped')
   const entry = index.actions.get(request.action)
-  const grant = entry && findGrant(entry, subject)
+  const table = subject.foreign ? entry?.foreign : entry?.own
+  const grant = table && findGrant(table, subject, facts.nowMs)
   if (entry === undefined || grant === undefined) return denyUngranted(index, subject, entry)
   const about = { rule: grant.id, action: entry.action.id }
   if (facts.nowMs >= grant.untilMs) {
@@ -69,16 +88,54 @@ export function decide(
   if (entry.action.reason === 'required' && request.reason.trim() === '') {
     return deny('reason_required', { ...about, enough: 'a reason' })
   }
-  const argv = entry.action.command.map((element) => renderElement(element, values.bound))
+  const changes = count(grant, subject, facts, about)
+  if ('kind' in changes) return changes
+  const argv = entry.action.command.flatMap((element) => renderElement(element, values.bound))
   const { action, version, profile } = entry
-  const permit: Permit = { kind: 'permit', grant: grant.id, action, version, profile, argv }
+  const permit: Permit = {
+    kind: 'permit',
+    grant: grant.id,
+    action,
+    version,
+    profile,
+    argv,
+    changes,
+  }
   if (action.approval === null) return permit
   return { ...permit, kind: 'ask', need: action.approval.need, from: action.approval.from }
 }
 
+const unchanged: CounterChanges = { uses: null, rate: null }
+
+/** What the request does to the counters of its grant, or which of them is exhausted. */
+function count(
+  { id, uses, limit }: IndexedGrant,
+  { uid }: Subject,
+  facts: DecideFacts,
+  about: About,
+): Deny | CounterChanges {
+  if (uses === null && limit === null) return unchanged
+  const used = (facts.uses?.get(id) ?? 0) + 1
+  if (uses !== null && facts.uses !== null && used > uses) {
+    return deny('grant_used_up', { ...about, enough: 'a grant that is not used up' })
+  }
+  const key = rateKey(id, uid)
+  const answer =
+    limit === null || facts.rates === null
+      ? null
+      : applyRate(limit, facts.rates.get(key), facts.nowMs)
+  if (answer?.kind === 'exceeds') {
+    const seconds = String(Math.ceil(answer.waitUs / 1_000_000))
+    return deny('rate_limited', { ...about, enough: `the same request in ${seconds} s` })
+  }
+  return {
+    uses: uses === null || facts.uses === null ? null : { grant: id, used },
+    rate: answer === null ? null : { key, tatUs: answer.tatUs },
+  }
+}
+
 /** What is enough for a value of this parameter. */
 export function describeParameter(parameter: CompiledParameter): string {
-  const dash = parameter.leading_dash ? '' : ', not beginning with "-"'
   switch (parameter.kind) {
     case 'one_of': {
       const shown = parameter.values.slice(0, 8).join(', ')
@@ -88,24 +145,12 @@ export function describeParameter(parameter: CompiledParameter): string {
       return `an integer from ${String(parameter.min)} to ${String(parameter.max)}`
     case 'match': {
       const length = String(parameter.max_length)
+      const dash = parameter.leading_dash ? '' : ', not beginning with "-"'
       return `text of the form ${parameter.pattern}, at most ${length} characters${dash}`
     }
+    case 'flag':
+      return 'true or false'
   }
-}
-
-/** 65534 is whoever has no id here, and 4294967295 is "leave unchanged": nobody (ABUSE C04, CVE-2019-14287). */
-function isUsableId(id: number): boolean {
-  return id !== overflowId && id !== 0xffff_ffff
-}
-
-/** The best grant by the subject's uid or one of its groups: at most 258 lookups, whatever the policy's size. */
-function findGrant(entry: IndexedAction, subject: Subject): IndexedGrant | undefined {
-  let best = entry.byUid.get(subject.uid)
-  for (const gid of [subject.gid, ...subject.groups]) {
-    const grant = isUsableId(gid) ? entry.byGid.get(gid) : undefined
-    if (grant !== undefined) best = better(best, grant)
-  }
-  return best
 }
 
 /** Whom no grant names at all does not learn which actions exist. */
@@ -114,20 +159,24 @@ function denyUngranted(
   subject: Subject,
   entry: IndexedAction | undefined,
 ): Decision {
+  if (subject.foreign) return deny('subject_foreign_namespace')
   const isKnown =
     index.uids.has(subject.uid) ||
-    [subject.gid, ...subject.groups].some((gid) => isUsableId(gid) && index.gids.has(gid))
+    [subject.gid, ...subject.groups].some((gid) => isUsableId(gid) && index.gids.has(gid)) ||
+    (subject.unit !== null && index.units.has(subject.unit))
   if (entry === undefined || !isKnown) return deny('action_unknown')
   return deny('not_granted', { action: entry.action.id, enough: 'a grant of this action' })
 }
 
-/** The values by name, or the first thing that is wrong with them. */
+type About = Readonly<{ rule: string; action: string }>
+
+/** The arguments by parameter, or the first thing that is wrong with the values. */
 function bindParameters(
   { parameters }: IndexedAction,
   request: ActionRequest,
-  about: Readonly<{ rule: string; action: string }>,
-): Deny | Readonly<{ bound: ReadonlyMap<string, string> }> {
-  const bound = new Map<string, string>()
+  about: About,
+): Deny | Readonly<{ bound: ReadonlyMap<string, readonly string[]> }> {
+  const given = new Map<string, string[]>()
   for (const { name, value } of request.parameters) {
     const known = parameters.get(name)
     if (known === undefined) {
@@ -135,23 +184,31 @@ function bindParameters(
       const enough = names === '' ? 'no parameter at all' : `only these parameters: ${names}`
       return deny('parameter_unknown', { ...about, enough })
     }
-    if (bound.has(name)) {
-      return deny('parameter_duplicate', { ...about, parameter: name, enough: 'one value' })
+    const values = given.get(name) ?? []
+    given.set(name, values)
+    if (values.push(value) > known.max) {
+      const enough = known.max === 1 ? 'one value' : `at most ${String(known.max)} values`
+      return deny('parameter_duplicate', { ...about, parameter: name, enough })
     }
     if (!known.accepts(value)) {
       const enough = describeParameter(known.definition)
       return deny('parameter_invalid', { ...about, parameter: name, enough })
     }
-    bound.set(name, value)
   }
-  if (bound.size < parameters.size) {
-    for (const [name, { definition }] of parameters) {
-      if (bound.has(name)) continue
-      const enough = describeParameter(definition)
+  for (const [name, { definition, min }] of parameters) {
+    const values = given.get(name) ?? []
+    if (values.length < min) {
+      const times = min === 1 ? '' : `at least ${String(min)} values, each `
+      const enough = `${times}${describeParameter(definition)}`
       return deny('parameter_missing', { ...about, parameter: name, enough })
     }
+    given.set(name, definition.kind === 'flag' ? flagArguments(definition, values) : values)
   }
-  return { bound }
+  return { bound: given }
+}
+
+function flagArguments({ argument }: CompiledFlag, [value]: readonly string[]): string[] {
+  return value === 'true' ? [argument] : []
 }
 
 function deny(code: RefusalCode, detail: Partial<Omit<Deny, 'kind' | 'code'>> = {}): Deny {

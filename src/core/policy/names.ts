@@ -10,6 +10,15 @@ const idRule =
 
 const readName = readParsed((text) => (isIdentifier(text) ? text : undefined), idRule)
 
+/**
+ * Whether a service or scope of systemd may be called so: the only kinds of unit that clients run in.
+ *
+ * @see systemd.unit(5), "Description"
+ */
+export function isUnitName(text: string): boolean {
+  return text.length <= 255 && /^[A-Za-z0-9:_.\\@-]+\.(?:service|scope)$/.test(text)
+}
+
 /** Reads a name that must be defined in some file of the policy. */
 export function readReference(
   kind: 'profile' | 'approvers' | 'action',

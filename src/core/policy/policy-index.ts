@@ -3,19 +3,22 @@ import { matches } from './automaton.ts'
 import { actionVersion } from './compiled.ts'
 import type {
   CompiledAction,
+  CompiledFlag,
   CompiledGrant,
   CompiledParameter,
   CompiledPolicy,
   CompiledProfile,
+  CompiledRepeat,
 } from './compiled.ts'
+import { tableOf } from './grant-table.ts'
+import type { GrantTable } from './grant-table.ts'
 
-/** The grant that lasts longest of all that give one action to one id: no other one can decide anything. */
-export type IndexedGrant = Readonly<{ id: string; untilMs: number }>
-
-/** A parameter with its test, made once. */
+/** A parameter with its test, made once, and how many values it takes. */
 export type IndexedParameter = Readonly<{
   definition: CompiledParameter
   accepts: (value: string) => boolean
+  min: number
+  max: number
 }>
 
 /** An action with all that a decision about it needs. */
@@ -24,16 +27,19 @@ export type IndexedAction = Readonly<{
   version: string
   profile: CompiledProfile
   parameters: ReadonlyMap<string, IndexedParameter>
-  byUid: ReadonlyMap<number, IndexedGrant>
-  byGid: ReadonlyMap<number, IndexedGrant>
+  /** For peers in the bridge's own namespaces: all grants of the action. */
+  own: GrantTable
+  /** For peers in others: those with `namespace = "any"`. */
+  foreign: GrantTable
 }>
 
 /** A policy made ready for `decide`: a lookup costs the same however many actions and grants there are. */
 export type PolicyIndex = Readonly<{
   actions: ReadonlyMap<string, IndexedAction>
-  /** Every id that some grant names: who is in neither set is a stranger. */
+  /** Everybody whom some grant names: who is in no set is a stranger. */
   uids: ReadonlySet<number>
   gids: ReadonlySet<number>
+  units: ReadonlySet<string>
 }>
 
 /**
@@ -45,7 +51,8 @@ export type PolicyIndex = Readonly<{
 export function indexPolicy(policy: CompiledPolicy): PolicyIndex {
   const profiles = new Map(policy.profiles.map((profile) => [profile.name, profile]))
   const approvers = new Set(policy.approvers.map(({ name }) => name))
-  const actions = new Map<string, GrowingAction>()
+  const grants = grantsByAction(policy)
+  const actions = new Map<string, IndexedAction>()
   for (const action of policy.actions) {
     const profile = profiles.get(action.profile)
     if (profile === undefined) throw refused(action, 'names no profile of the policy')
@@ -53,28 +60,44 @@ export function indexPolicy(policy: CompiledPolicy): PolicyIndex {
       throw refused(action, 'names no approvers of the policy')
     }
     if (actions.has(action.id)) throw refused(action, 'is there twice')
+    const own = grants.get(action.id) ?? []
     actions.set(action.id, {
       action,
       version: actionVersion(action),
       profile,
       parameters: indexParameters(action),
-      byUid: new Map(),
-      byGid: new Map(),
+      own: tableOf(own),
+      foreign: tableOf(own.filter(({ namespace }) => namespace === 'any')),
     })
   }
-  for (const grant of policy.grants) addGrant(actions, grant)
-  return { actions, ...idsOf(policy.grants) }
+  return { actions, ...namedIn(policy.grants) }
 }
 
-/** As `IndexedAction`, while `indexPolicy` fills it. */
-type GrowingAction = Omit<IndexedAction, 'byUid' | 'byGid'> &
-  Readonly<{ byUid: Map<number, IndexedGrant>; byGid: Map<number, IndexedGrant> }>
+function grantsByAction({
+  actions,
+  grants,
+}: CompiledPolicy): ReadonlyMap<string, readonly CompiledGrant[]> {
+  const byAction = new Map<string, CompiledGrant[]>(actions.map(({ id }) => [id, []]))
+  for (const grant of grants) {
+    for (const id of grant.may) {
+      const list = byAction.get(id)
+      if (list === undefined) {
+        throw new BelladonnaError(
+          'input_invalid',
+          `policy: grant ${grant.id} names no action ${id}`,
+        )
+      }
+      list.push(grant)
+    }
+  }
+  return byAction
+}
 
 function indexParameters(action: CompiledAction): ReadonlyMap<string, IndexedParameter> {
   const parameters = new Map(
     action.params.map((definition) => [
       definition.name,
-      { definition, accepts: testOf(definition) },
+      { definition, accepts: testOf(definition), ...countsOf(definition) },
     ]),
   )
   const [program, ...rest] = action.command
@@ -87,12 +110,21 @@ function indexParameters(action: CompiledAction): ReadonlyMap<string, IndexedPar
   return parameters
 }
 
+/** A flag may be left out; anything else is given once unless it repeats. */
+function countsOf(definition: CompiledParameter): CompiledRepeat {
+  if (definition.kind === 'flag') return { min: 0, max: 1 }
+  return definition.repeat ?? { min: 1, max: 1 }
+}
+
 function testOf(definition: CompiledParameter): (value: string) => boolean {
+  if (definition.kind === 'flag') return (value) => value === 'true' || value === 'false'
   const accepts = kindTestOf(definition)
   return definition.leading_dash ? accepts : (value) => !value.startsWith('-') && accepts(value)
 }
 
-function kindTestOf(definition: CompiledParameter): (value: string) => boolean {
+function kindTestOf(
+  definition: Exclude<CompiledParameter, CompiledFlag>,
+): (value: string) => boolean {
   switch (definition.kind) {
     case 'one_of': {
       const words = new Set(definition.values)
@@ -116,32 +148,15 @@ function isIntegerWithin(value: string, min: number, max: number): boolean {
   return number >= min && number <= max
 }
 
-function addGrant(actions: ReadonlyMap<string, GrowingAction>, grant: CompiledGrant): void {
-  for (const id of grant.may) {
-    const entry = actions.get(id)
-    if (entry === undefined) {
-      throw new BelladonnaError('input_invalid', `policy: grant ${grant.id} names no action ${id}`)
-    }
-    for (const principal of grant.who) {
-      const grants = principal.kind === 'user' ? entry.byUid : entry.byGid
-      const candidate = { id: grant.id, untilMs: grant.until_ms ?? Infinity }
-      grants.set(principal.id, better(grants.get(principal.id), candidate))
-    }
+function namedIn(grants: readonly CompiledGrant[]): Pick<PolicyIndex, 'uids' | 'gids' | 'units'> {
+  const uids = new Set<number>()
+  const gids = new Set<number>()
+  const units = new Set<string>()
+  for (const principal of grants.flatMap(({ who }) => who)) {
+    if (principal.kind === 'unit') units.add(principal.name)
+    else (principal.kind === 'user' ? uids : gids).add(principal.id)
   }
-}
-
-/** The one that lasts longer; of equal ones that with the smaller id, so that the order of grants has no meaning. */
-export function better(known: IndexedGrant | undefined, candidate: IndexedGrant): IndexedGrant {
-  if (known === undefined || candidate.untilMs > known.untilMs) return candidate
-  return candidate.untilMs === known.untilMs && candidate.id < known.id ? candidate : known
-}
-
-function idsOf(grants: readonly CompiledGrant[]): Pick<PolicyIndex, 'uids' | 'gids'> {
-  const who = grants.flatMap((grant) => grant.who)
-  return {
-    uids: new Set(who.filter(({ kind }) => kind === 'user').map(({ id }) => id)),
-    gids: new Set(who.filter(({ kind }) => kind === 'group').map(({ id }) => id)),
-  }
+  return { uids, gids, units }
 }
 
 function refused({ id }: CompiledAction, what: string): BelladonnaError {

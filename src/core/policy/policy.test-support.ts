@@ -9,6 +9,7 @@ import { compilePolicy } from './compile.ts'
 import type { CompileResult } from './compile.ts'
 import type { CompileFacts, PathFact, PathUse, SocketFinding } from './compile-facts.ts'
 import type { CompiledPolicy } from './compiled.ts'
+import type { DecideFacts } from './decide.ts'
 import { formatPolicyProblem } from './problem.ts'
 import type { PathKind } from './profile-source.ts'
 
@@ -98,7 +99,7 @@ export const fullPolicy: string = `schema = 1
 
 [action."app.restart"]
 about = "Restart the app"
-command = ["/bin/true", "{{{service}}}", "--level={level}", "{tag}"]
+command = ["/bin/true", "{{{service}}}", "--level={level}", "{tag}", "{force}", "--host={host}"]
 run_as = "ci:adm"
 env = { LANG = "C.UTF-8", __proto__ = "x" }
 cwd = "/srv"
@@ -112,6 +113,8 @@ reason = "required"
 service = { one_of = ["web", "api"] }
 level = { integer = { min = -1, max = 9 }, leading_dash = true }
 tag = { match = "[a-z/ ]+", slash = true, space = true, max_length = 8 }
+force = { flag = "--force" }
+host = { match = "[a-z]+", repeat = { min = 0, max = 3 } }
 
 [action.look]
 about = "Look"
@@ -143,6 +146,13 @@ until = 2030-01-01T00:00:00Z
 who = ["user:root"]
 may = ["look"]
 
+[[grant]]
+who = ["unit:deploy@blue.service", "group:adm"]
+may = ["look"]
+namespace = "any"
+uses = 5
+limit = { rate = "10/min", burst = 2 }
+
 [approvers.oncall]
 members = ["webauthn:x", "key:SHA256:abc"]
 `
@@ -162,8 +172,8 @@ export function policyOf(...texts: readonly string[]): CompiledPolicy {
 /** The problems of a text as lines, without the file's name. */
 export function problemsOf(...texts: readonly string[]): readonly string[] {
   const result = compileText(...texts)
-  assert.equal(result.kind, 'invalid')
-  return result.kind === 'invalid' ? result.problems.map(formatPolicyProblem) : []
+  if (result.kind === 'compiled') assert.fail('no problem was found')
+  return result.problems.map(formatPolicyProblem)
 }
 
 export function subjectOf(
@@ -190,4 +200,9 @@ export function requestOf(
 ): ActionRequest {
   const parameters = Object.entries(values).map(([name, value]) => ({ name, value }))
   return { action, reason: '', nonce: null, parameters, ...more }
+}
+
+/** Nothing has been used yet. */
+export function factsAt(nowMs: number): DecideFacts {
+  return { nowMs, uses: new Map(), rates: new Map() }
 }

@@ -9,7 +9,7 @@ import { indexPolicy } from './policy-index.ts'
 import { fullPolicy, gidOf, policyOf, uidOf } from './policy.test-support.ts'
 import { resolveAction } from './resolve.ts'
 
-const subject = { uid: uidOf(1000), gid: gidOf(4), groups: [gidOf(4), gidOf(27)] }
+const subject = { uid: uidOf(1000), gid: gidOf(4), groups: [gidOf(4), gidOf(27)], unit: null }
 const asking = { ...subject, pid: 7, foreign: false }
 const facts = {
   policyDigest: '1'.repeat(64),
@@ -23,7 +23,7 @@ const index = indexPolicy(policyOf(fullPolicy))
 function permitFor(action: string, values: Readonly<Record<string, string>>): Permit | Ask {
   const parameters = Object.entries(values).map(([name, value]) => ({ name, value }))
   const request = { action, reason: 'because', nonce: null, parameters }
-  const decision = decide(index, asking, request, { nowMs: 0 })
+  const decision = decide(index, asking, request, { nowMs: 0, uses: null, rates: null })
   assert.notEqual(decision.kind, 'deny')
   if (decision.kind === 'deny') assert.fail()
   return decision
@@ -48,7 +48,7 @@ test('resolve: the text is the canonical JSON of every fact, also when the actio
         profile: profile.digest,
         policy: facts.policyDigest,
       },
-      subject: { ...subject, unit: null },
+      subject,
       ...{ host: facts.hostId, nonce: facts.nonce, not_after_ms: facts.notAfterMs },
       ...{ stdin: null, inputs: {}, secrets: {} },
     })

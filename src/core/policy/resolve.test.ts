@@ -7,7 +7,7 @@ import type { RunAs } from './compiled.ts'
 import { decide } from './decide.ts'
 import type { Permit } from './decide.ts'
 import { indexPolicy } from './policy-index.ts'
-import { fullPolicy, policyOf, requestOf, subjectOf } from './policy.test-support.ts'
+import { factsAt, fullPolicy, policyOf, requestOf, subjectOf } from './policy.test-support.ts'
 import { isPinned, resolveAction } from './resolve.ts'
 
 /** A resolved action as an object: what its text says. */
@@ -21,6 +21,7 @@ type Resolved = Readonly<{
   env: Readonly<Record<string, string>>
   cwd: CleanPath
   profile: string
+  escapable: boolean
   subject: Pick<Subject, 'uid' | 'gid' | 'groups' | 'unit'>
   host: string
   nonce: string
@@ -42,7 +43,7 @@ const { valid, mutations }: Vectors = JSON.parse(
 
 function lookPermit(): Permit {
   const index = indexPolicy(policyOf(fullPolicy))
-  const decision = decide(index, subjectOf(0), requestOf('look'), { nowMs: 0 })
+  const decision = decide(index, subjectOf(0), requestOf('look'), factsAt(0))
   assert.equal(decision.kind, 'permit')
   return decision
 }
@@ -56,7 +57,7 @@ function resolveVector(vector: Resolved): ReturnType<typeof resolveAction> {
       ...permit,
       action: { ...permit.action, id, executable: executable.path, run_as, env, cwd },
       version: vector.action_version,
-      profile: { ...permit.profile, digest: vector.profile },
+      profile: { ...permit.profile, digest: vector.profile, escapable: vector.escapable },
       argv,
     },
     { ...subject, pid: 1, foreign: false },

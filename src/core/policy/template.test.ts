@@ -15,14 +15,14 @@ const elements: readonly (readonly [text: string, rendered: string])[] = [
   ['a}}b{{c', 'a}b{c'],
 ]
 const values = new Map([
-  ['a', '1'],
-  ['b.c-d_0', '2'],
+  ['a', ['1']],
+  ['b.c-d_0', ['2']],
 ])
 for (const [text, want] of elements) {
   test(`templates: ${JSON.stringify(text)} becomes ${JSON.stringify(want)}`, () => {
     const element = parseTemplateElement(text)
     assert.ok(element.kind !== 'fault')
-    assert.equal(renderElement(element, values), want)
+    assert.deepEqual(renderElement(element, values), [want])
   })
 }
 
@@ -51,7 +51,7 @@ test('templates: promise 1: a value is put in as it is, and only once', () => {
       const fixed = around.replaceAll('{', '{{').replaceAll('}', '}}')
       const element = parseTemplateElement(`${fixed}{a}${fixed}`)
       assert.ok(element.kind === 'parameter')
-      assert.equal(renderElement(element, new Map([['a', value]])), around + value + around)
+      assert.deepEqual(renderElement(element, new Map([['a', [value]]])), [around + value + around])
     }),
   )
 })

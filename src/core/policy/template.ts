@@ -47,11 +47,12 @@ export function parseTemplateElement(text: string): TemplateElement | TemplateFa
   return { kind: 'parameter', before, name, after: literal }
 }
 
-/** The argument that an element becomes. */
+/** The arguments that an element becomes: one for each value of its parameter. */
 export function renderElement(
   element: TemplateElement,
-  values: ReadonlyMap<string, string>,
-): string {
-  if (element.kind === 'literal') return element.text
-  return `${element.before}${String(values.get(element.name))}${element.after}`
+  values: ReadonlyMap<string, readonly string[]>,
+): readonly string[] {
+  if (element.kind === 'literal') return [element.text]
+  const { before, name, after } = element
+  return (values.get(name) ?? []).map((value) => `${before}${value}${after}`)
 }

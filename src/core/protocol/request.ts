@@ -44,7 +44,8 @@ export function isIdentifier(value: string): boolean {
 }
 
 /**
- * Reads the body of a request frame. Refuses instead of repairing: a longer frame, an unknown flag, a name given twice.
+ * Reads the body of a request frame. Refuses instead of repairing: a longer frame, an unknown flag, a name that is none.
+ * The same name may come several times: whether its parameter repeats, only the policy knows.
  *
  * @throws {BelladonnaError} `frame_invalid`, naming the first field at fault
  * @see spec/wire.md, "Request"
@@ -59,14 +60,11 @@ export function parseRequest(body: Uint8Array): ActionRequest {
   if (!isIdentifier(action)) throw invalid('action')
   const reason = readText16(reader, requestLimits.reasonBytes)
   const nonce = parseNonce(readU8(reader), (size) => readBytes(reader, size))
-  const seen = new Set<string>()
   const parameters: RequestParameter[] = []
   for (let i = 0; i < count; i++) {
     const name = readText16(reader)
     const value = readText16(reader, requestLimits.valueBytes)
     if (!isIdentifier(name)) throw invalid('parameter name')
-    if (seen.has(name)) throw invalid('a parameter given twice')
-    seen.add(name)
     parameters.push({ name, value })
   }
   expectEnd(reader)

@@ -23,6 +23,7 @@ import { parseRequest } from '../../core/protocol/request.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
 import { denialOf, intentOf, outcomeOf } from './entries.ts'
 import type { NewEntry } from './entries.ts'
+import { openRates } from './rates.ts'
 import { maxEarlyAnswers } from './runs.ts'
 import type { BrokerRun, EarlyAnswer } from './runs.ts'
 
@@ -64,6 +65,7 @@ export type Broker = Readonly<{
 export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest: string): Broker {
   const runs = new Map<number, BrokerRun>()
   const early = new Map<number, EarlyAnswer>()
+  const rates = openRates()
   /** Runs rise: an answer for a run up to this one that is not in `runs` comes after our refusal. Owned by `submit`. */
   let lastSubmitted = 0
   const counts: BrokerCounts = { permitted: 0, denied: 0, ended: 0, unrecorded: 0 }
@@ -95,7 +97,10 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
       turnAway(submission)
       return
     }
-    const { request, decision } = judge(policy, submission, host.nowMs())
+    const nowMs = host.nowMs()
+    const { request, decision } = judge(policy, submission, nowMs, rates.states)
+    // At once, so that requests at the same time cannot share what is left.
+    if (decision.kind !== 'deny') rates.take(decision.changes.rate, nowMs)
     if (decision.kind !== 'permit') {
       refuse(submission, request, denialFrom(decision))
       return
@@ -210,10 +215,12 @@ function judge(
   policy: PolicyIndex,
   submission: Submission,
   nowMs: number,
+  rates: ReadonlyMap<string, number>,
 ): Readonly<{ request: ActionRequest | null; decision: Decision }> {
   try {
     const request = parseRequest(submission.request)
-    return { request, decision: decide(policy, submission.subject, request, { nowMs }) }
+    const facts = { nowMs, uses: null, rates } // uses are counted by the executor
+    return { request, decision: decide(policy, submission.subject, request, facts) }
   } catch (error) {
     // A throw on the decision path is a denial. What else could be wrong with a request is its form.
     if (!(error instanceof BelladonnaError) || error.code !== 'frame_invalid') throw error

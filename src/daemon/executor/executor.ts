@@ -31,6 +31,7 @@ import type { RefusalCode } from '../../core/refusal.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
 import { mayPrepare, maxRuns } from './runs.ts'
 import type { Run } from './runs.ts'
+import type { UsedGrants } from './used-grants.ts'
 
 /** Everything the executor may do to the world. Tests pass plain functions. */
 export type ExecutorHost = Readonly<{
@@ -49,6 +50,7 @@ export type ExecutorHost = Readonly<{
   /** Whether the disk is so full that nothing new may begin. */
   isShort: () => boolean
   sign: Sign
+  usedGrants: UsedGrants
 }>
 
 /** The executor's side of both channels. A throw of any of them ends the process, and with it the broker and all runs. */
@@ -94,6 +96,14 @@ export function createExecutor(
     if (prepared) host.toLauncher(answer.run.prepare) // first: building the sandbox takes longest
     host.toBroker(answer.resolved)
     runs.set(submission.run, { ...answer.run, prepared })
+    if (answer.run.use !== null) host.usedGrants.take(answer.run.use)
+  }
+
+  /** A run ended, whatever it came to. */
+  const forget = (run: number): void => {
+    const found = runs.get(run)
+    runs.delete(run)
+    if (found?.stage === 'resolved' && found.use !== null) host.usedGrants.giveBack(found.use)
   }
 
   const intend = (body: Uint8Array): void => {
@@ -116,7 +126,7 @@ export function createExecutor(
   return {
     fromLauncher: (frame) => {
       if (frame.kind === wireKind.submit) submit(parseSubmission(frame.body))
-      else if (frame.kind === wireKind.exited) runs.delete(parseRunEnd(frame.body).run)
+      else if (frame.kind === wireKind.exited) forget(parseRunEnd(frame.body).run)
       else throw outOfTurn(`frame ${frame.kind} from the launcher`)
     },
     fromBroker: (frame) => {
@@ -125,7 +135,7 @@ export function createExecutor(
       else if (frame.kind === wireKind.dropped) {
         const run = parseDropped(frame.body)
         if (runs.has(run)) expectRun(runs, run, 'resolved')
-        runs.delete(run)
+        forget(run)
       } else throw outOfTurn(`frame ${frame.kind} from the broker`)
     },
     batchEnd: () => {
@@ -154,7 +164,9 @@ function judge(
   if (host.isShort()) return declined('log_full')
   try {
     const request = parseRequest(submission.request)
-    const decision = decide(policy, submission.subject, request, { nowMs: timeMs })
+    // Rates are judged by the broker alone.
+    const facts = { nowMs: timeMs, uses: host.usedGrants.counts, rates: null }
+    const decision = decide(policy, submission.subject, request, facts)
     if (decision.kind === 'deny') return declined(decision.code)
     if (decision.kind === 'ask') return declined('approval_required')
     return resolve(host, policyDigest, submission, decision, timeMs)
@@ -203,6 +215,7 @@ function resolve(
       ...{ run, subject, actionDigest: digest, nonce, timeMs, notAfterMs, prepare },
       ...{ prepared: false, stage: 'resolved', entry: null, receipt: null },
       receiptRecord: nothing,
+      use: permit.changes.uses?.grant ?? null,
     },
   }
 }
@@ -222,6 +235,7 @@ function writeReceipts(host: ExecutorHost, batch: readonly Run[], first: Receipt
     run.receipt = made.receipt.number
     records.push(made.record)
   }
+  if (batch.some(({ use }) => use !== null)) host.usedGrants.keep()
   host.appendReceipts(records)
   batch.forEach((run, index) => {
     const record = records[index]

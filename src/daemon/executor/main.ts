@@ -31,6 +31,7 @@ import { createExecutor } from './executor.ts'
 import type { Executor } from './executor.ts'
 import { rememberCommands, rememberPlans } from './remember.ts'
 import { keepSignedTree, loadSignedTree } from './signed-tree.ts'
+import { openUsedGrants } from './used-grants.ts'
 
 const end = (why: unknown): never => endService('belladonna-executor', why)
 
@@ -66,6 +67,7 @@ function main(root: string): void {
       appendReceipts: (records) => receipts.append(records),
       isShort: () => receipts.isShort(),
       sign: key.sign,
+      usedGrants: openUsedGrants(paths.state, uid),
     },
     indexPolicy(policy),
     digest,

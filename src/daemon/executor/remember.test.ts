@@ -8,10 +8,10 @@ import { fullPolicy, gidOf, policyOf, uidOf } from '../../core/policy/policy.tes
 import { parseCommand } from '../../core/sandbox/command.ts'
 import { rememberCommands, rememberPlans } from './remember.ts'
 
-const subject = { uid: uidOf(0), gid: gidOf(0), groups: [], pid: 1, foreign: false }
+const subject = { uid: uidOf(0), gid: gidOf(0), groups: [], pid: 1, foreign: false, unit: null }
 const index = indexPolicy(policyOf(fullPolicy))
 const request = { action: 'look', reason: '', nonce: null, parameters: [] }
-const decision = decide(index, subject, request, { nowMs: 0 })
+const decision = decide(index, subject, request, { nowMs: 0, uses: null, rates: null })
 const stamp = { device: 1n, inode: 2n, size: 3n, mtimeNs: 4n, ctimeNs: 5n }
 const measured = { sha256: new Uint8Array(32), stamp }
 

@@ -30,6 +30,8 @@ export type Run = {
   receipt: number | null
   /** Its bytes; empty until it is made. */
   receiptRecord: Uint8Array
+  /** The grant whose `uses` count it, or null. */
+  readonly use: string | null
 }
 
 /** Most runs that wait for their record at once; the launcher has no more slots. */

@@ -1,0 +1,56 @@
+import type { CompiledLimit } from './compiled.ts'
+
+/** Longest time between two requests of a rate: one a day. */
+export const maxIntervalUs: number = 86_400_000_000
+/** Most requests at once. */
+export const maxBurst: number = 10_000
+/** Most uses of a grant. */
+export const maxUses: number = 1_000_000_000
+
+const unitsUs: ReadonlyMap<string, number> = new Map([
+  ['s', 1_000_000],
+  ['min', 60_000_000],
+  ['h', 3_600_000_000],
+  ['d', 86_400_000_000],
+])
+
+/**
+ * Microseconds between two requests of a rate like `10/min`: a count of 1 to 1,000,000 and s, min, h or d.
+ *
+ * Rounded up, so that what is measured in whole microseconds is never more than what was written.
+ */
+export function parseRateUs(text: string): number | undefined {
+  const [, count = '0', unit = ''] = /^([1-9][0-9]{0,6})\/(s|min|h|d)$/.exec(text) ?? []
+  const unitUs = unitsUs.get(unit)
+  if (unitUs === undefined || Number(count) > 1_000_000) return undefined
+  return Math.ceil(unitUs / Number(count))
+}
+
+/** What a rate says of one request: yes with the new state, or when to come again. */
+export type RateAnswer =
+  Readonly<{ kind: 'conforms'; tatUs: number }> | Readonly<{ kind: 'exceeds'; waitUs: number }>
+
+/**
+ * The generic cell rate algorithm. Its whole state is the theoretical arrival time of the next request, in Unix
+ * microseconds: in the past, or not known, for who has not asked for long.
+ *
+ * A clock that is set back makes requests wait, and permits none that it would not have.
+ *
+ * @see ITU-T I.371, annex A, "virtual scheduling algorithm"
+ */
+export function applyRate(
+  limit: CompiledLimit,
+  tatUs: number | undefined,
+  nowMs: number,
+): RateAnswer {
+  const nowUs = nowMs * 1000
+  const dueUs = Math.max(tatUs ?? nowUs, nowUs)
+  const earliestUs = dueUs - (limit.burst - 1) * limit.interval_us
+  if (nowUs < earliestUs) return { kind: 'exceeds', waitUs: earliestUs - nowUs }
+  return { kind: 'conforms', tatUs: dueUs + limit.interval_us }
+}
+
+/** The key of a rate's state: each uid has its own for each grant. */
+export function rateKey(grant: string, uid: number): string {
+  return `${grant} ${String(uid)}`
+}
