@@ -38,12 +38,12 @@ const ofRecords = /^pwrite64\(\d+, "\\x42\\x44\\x46\\x52/ // "BDFR"
 
 const kills: readonly Row[] = [
   ['executor', 'read', 1, 'SUBMIT is read', /^read\(3,/],
-  ['executor', 'write', 1, 'RESOLVED is sent', sends('write', wireKind.resolved, `${fromPeer}`)],
-  ['executor', 'write', 2, 'PREPARE is sent', sends('write', wireKind.prepare, `${fromLauncher}`)],
+  ['executor', 'write', 1, 'PREPARE is sent', sends('write', wireKind.prepare, `${fromLauncher}`)],
+  ['executor', 'write', 2, 'RESOLVED is sent', sends('write', wireKind.resolved, `${fromPeer}`)],
   ['executor', 'pwrite64', 1, 'the receipt is written', ofRecords],
   ['executor', 'fdatasync', 1, 'the receipt is synced', /^fdatasync\(/],
-  ['executor', 'write', 3, 'RECEIPT is sent', sends('write', wireKind.receipt, `${fromPeer}`)],
-  ['executor', 'write', 4, 'OPEN is sent', sends('write', wireKind.open, `${fromLauncher}`)],
+  ['executor', 'write', 3, 'OPEN is sent', sends('write', wireKind.open, `${fromLauncher}`)],
+  ['executor', 'write', 4, 'RECEIPT is sent', sends('write', wireKind.receipt, `${fromPeer}`)],
   ['broker', 'read', 1, 'SUBMIT or RESOLVED is read', /^read\([34],/],
   ['broker', 'read', 2, 'the other of the two is read', /^read\([34],/],
   ['broker', 'write', 1, 'INTEND is sent', sends('write', wireKind.intend, `${fromPeer}`)],
