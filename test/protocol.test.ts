@@ -11,7 +11,12 @@ import {
   written,
 } from '../src/core/protocol/bytes.ts'
 import { cutFrames, formatFrame } from '../src/core/protocol/frame.ts'
-import { parseHello, parseRunEnd, parseSubmission } from '../src/core/protocol/launcher-frames.ts'
+import {
+  formatExecutorReady,
+  parseHello,
+  parseRunEnd,
+  parseSubmission,
+} from '../src/core/protocol/launcher-frames.ts'
 import { wireKind } from '../src/core/protocol/layout.ts'
 import { parseSignRequest, formatSignRequest } from '../src/core/protocol/peer-frames.ts'
 import { formatRequest, parseRequest } from '../src/core/protocol/request.ts'
@@ -188,4 +193,9 @@ test('identity: guards take what is an id or a clean path and nothing else', () 
   assert.throws(() => parseHex('abc'), { code: 'input_invalid' })
   assert.deepEqual(parseHex('00ff'), Uint8Array.of(0, 255))
   assert.ok(Object.keys(wireKind).length > 20)
+})
+
+test('executor ready: the mask is eight bytes, little-endian', () => {
+  const frame = formatExecutorReady((1n << 40n) | 2n)
+  assert.deepEqual([...frame.slice(-8)], [2, 0, 0, 0, 0, 1, 0, 0])
 })

@@ -11,29 +11,18 @@ export type FileCoverage = Readonly<Record<Kind, Count>>
 
 /** Percent, of lines, functions and branches alike. */
 const overallFloor = 90
-/** Branches were at this when the gate was set; it goes up to the floor with the list below going down. */
-const branchFloor = 84
-/**
- * Files of `src/core` that are not covered whole yet: those of issue 2's first session that ended before their tests. Each
- * is judged with all others by the floor.
- */
+/** Files of `src/core` of which a branch or two is not reached yet. Each is judged with all others by the floor. */
 const coverageDebt: ReadonlySet<string> = new Set([
-  'src/core/sandbox/command.ts', // one branch is reached by random examples only
+  'src/core/audit/verify-receipts.ts',
   'src/core/policy/compile-action.ts',
-  'src/core/policy/compile-parameter.ts',
-  'src/core/policy/compile-principal.ts',
   'src/core/policy/compile-profile.ts',
+  'src/core/policy/compile-syscalls.ts',
   'src/core/policy/compile.ts',
   'src/core/policy/compiled-parse.ts',
-  'src/core/policy/decide.ts',
-  'src/core/policy/instant.ts',
+  'src/core/policy/grant-table.ts',
   'src/core/policy/pattern.ts',
   'src/core/policy/policy-index.ts',
-  'src/core/policy/problem.ts',
-  'src/core/policy/reader.ts',
-  'src/core/policy/resolve.ts',
   'src/core/policy/template.ts',
-  'src/core/protocol/launcher-frames.ts',
 ])
 /** `src/core` decides. What no test has run there, nobody has seen. */
 const core = 'src/core/'
@@ -111,9 +100,8 @@ function belowFloor(paths: readonly string[], coverage: ReadonlyMap<string, File
     const found = counts.reduce((sum, one) => sum + (one?.found ?? 0), 0)
     const hit = counts.reduce((sum, one) => sum + (one?.hit ?? 0), 0)
     const percent = found === 0 ? 0 : (100 * hit) / found
-    const floor = kind === 'branches' ? branchFloor : overallFloor
-    const text = `${kind} of src: ${percent.toFixed(2)} %, at least ${floor} %`
-    return percent < floor ? [text] : []
+    const text = `${kind} of src: ${percent.toFixed(2)} %, at least ${overallFloor} %`
+    return percent < overallFloor ? [text] : []
   })
 }
 

@@ -1,6 +1,6 @@
 /**
  * A small checkout of its own for tests of tools/setup, with stand-ins for what would need the network or change the
- * machine: npm, dpkg-query, apt-get and the C build only write down how they were called.
+ * machine: npm, dpkg-query, apt-get, node and the C build only write down how they were called.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import {
@@ -45,6 +45,7 @@ for package; do [ "$package" = "\${MISSING-}" ] || printf ' installed=%s ' "$pac
   'apt-get': `echo "apt-get $* [$DEBIAN_FRONTEND]" >>"$CALLS"
 case "$*" in *install*) /usr/sbin/policy-rc.d x start; echo "hook says $?" >>"$CALLS" ;; esac
 exit "\${APT_STATUS-0}"`,
+  node: 'for last; do :; done; echo "strip" >>"$CALLS"; mkdir -p "$last"',
   uname: 'echo "${MACHINE-Linux x86_64}"',
 }
 
@@ -65,7 +66,9 @@ export function makeCheckout(): Checkout {
   )
   for (const [name, text] of Object.entries(standIns))
     write(`stand-ins/${name}`, `#!/bin/sh\n${text}\n`)
-  cpSync(join(repository, 'tools/setup'), join(root, 'tools/setup'))
+  for (const name of ['setup', 'strip-types.ts']) {
+    cpSync(join(repository, 'tools', name), join(root, 'tools', name))
+  }
   writeFileSync(calls, '')
   chmodSync(calls, 0o666)
 

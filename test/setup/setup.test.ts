@@ -26,7 +26,7 @@ test('setup: the first start installs Node, then packages by it, then compiles',
   assert.equal(status, 0, stderr)
   assert.equal(stdout, '')
   assert.doesNotMatch(stderr, /warn/, 'warnings of npm stay in the log')
-  const [node = '', packages = '', build] = checkout.takeCalls()
+  const [node = '', packages = '', build, strip] = checkout.takeCalls()
   assert.ok(node.startsWith(`npm node: ${npmArguments} [nodedir=/usr]`), node)
   const pinned = join(checkout.root, 'tools/node/node_modules')
   assert.ok(
@@ -36,6 +36,7 @@ test('setup: the first start installs Node, then packages by it, then compiles',
   assert.ok(packages.endsWith(`[${pinned}/.bin]`), packages)
   for (const call of [node, packages]) assert.ok(call.includes('[compile cache off=1]'), call)
   assert.equal(build, 'build ')
+  assert.equal(strip, 'strip')
 })
 
 test('setup: a second call does nothing, says nothing, and takes no time to speak of', () => {
@@ -52,8 +53,9 @@ test('setup: a second call does nothing, says nothing, and takes no time to spea
 
 const changes: readonly { name: string; path: string; want: readonly string[] }[] = [
   { name: 'a lockfile', path: 'package-lock.json', want: ['npm .'] },
-  { name: 'the pinned Node', path: 'tools/node/package-lock.json', want: ['npm node'] },
+  { name: 'the pinned Node', path: 'tools/node/package-lock.json', want: ['npm node', 'strip'] },
   { name: 'the linter', path: 'tools/lint/package-lock.json', want: ['npm lint'] },
+  { name: 'a source', path: 'src/b.ts', want: ['strip'] },
   { name: 'a C source', path: 'native/b.c', want: ['build ', 'build asan', 'build test'] },
 ]
 for (const { name, path, want } of changes) {
@@ -90,7 +92,7 @@ test('setup: two at once do each thing once', async () => {
   using checkout = makeCheckout()
   const both = await Promise.all([checkout.startSetUp('start'), checkout.startSetUp('start')])
   assert.deepEqual(both, [0, 0])
-  assert.deepEqual(names(checkout.takeCalls()), ['npm node', 'npm .', 'build '])
+  assert.deepEqual(names(checkout.takeCalls()), ['npm node', 'npm .', 'build ', 'strip'])
 })
 
 test('setup: a failure says what failed and what to do, and the next call tries again', () => {

@@ -91,7 +91,7 @@ export const syscallGroups: ReadonlyMap<string, readonly string[]> = new Map(
 /** The calls of a named set, or null for `default`: all but what is refused to everybody. */
 export function callsOfSet(name: SyscallSet): readonly string[] | null {
   if (name === 'default') return null
-  const calls = groupsOf[name].flatMap((group) => syscallGroups.get(group) ?? [])
+  const calls = groupsOf[name].flatMap((group) => words(groupTexts[group]))
   return [...new Set([...neededToStart, ...calls])]
 }
 

@@ -136,6 +136,7 @@ function limitsOf(mode: string, escapable: readonly string[]): readonly string[]
       (name) => `profile ${name} is escapable: its runs reach servers that obey root`,
     ),
     'no observation: this version has no probe',
+    'unit: grants match nobody: the launcher does not tell units yet',
     'once holds only without a restored snapshot: no TPM counter, no witness',
   ]
   if (mode === 'privileged') return always
