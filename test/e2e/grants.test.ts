@@ -1,0 +1,84 @@
+/** What bounds a grant, with a real bridge: how often it may be used, for good and in a time (DESIGN.md section 6). */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { caller, startBridge } from '../support/bridge.ts'
+import type { TestBridge } from '../support/bridge.ts'
+
+const skip = process.geteuid?.() !== 0
+const actions = ['twice', 'burst', 'marked']
+
+const policy = `schema = 1
+[profile.plain]
+${actions
+  .map(
+    (name) => `[action.${name}]
+about = "x"
+command = ["/usr/bin/printf", "%s.", "a"${name === 'marked' ? ', "{loud}", "{words}"' : ''}]
+run_as = "root"
+profile = "plain"
+risk = "read-only"`,
+  )
+  .join('\n')}
+[action.marked.params.loud]
+flag = "LOUD"
+[action.marked.params.words]
+one_of = ["x", "y"]
+repeat = { min = 1, max = 2 }
+[[grant]]
+who = ["uid:${caller.uid}"]
+may = ["twice"]
+uses = 2
+[[grant]]
+who = ["uid:${caller.uid}"]
+may = ["burst"]
+limit = { rate = "1/h", burst = 2 }
+[[grant]]
+who = ["uid:${caller.uid}"]
+may = ["marked"]
+`
+
+async function codeOf(bridge: TestBridge, args: readonly string[]): Promise<string> {
+  const { status, stdout, stderr } = await bridge.bell(['--json', ...args])
+  return status === 0 ? 'ran' : (/"code":"([a-z_]+)"/.exec(stdout + stderr)?.[1] ?? stderr)
+}
+
+test('grants: uses are used up for good, a rate lets its burst through', { skip }, async () => {
+  await using bridge = await startBridge({ policy })
+  const ask = async (action: string): Promise<string> => codeOf(bridge, [action])
+  assert.deepEqual(
+    [await ask('twice'), await ask('twice'), await ask('twice')],
+    [...['ran', 'ran', 'grant_used_up']],
+  )
+  assert.deepEqual(
+    [await ask('burst'), await ask('burst'), await ask('burst')],
+    [...['ran', 'ran', 'rate_limited']],
+  )
+  await bridge.stop()
+  await bridge.startAgain()
+  await bridge.ready()
+  assert.equal(await ask('twice'), 'grant_used_up')
+  assert.deepEqual((await bridge.verify()).problems, [])
+})
+
+test('grants: eight at once do not share what is left', { skip }, async () => {
+  await using bridge = await startBridge({ policy })
+  const codes = await Promise.all(Array.from({ length: 8 }, () => codeOf(bridge, ['twice'])))
+  assert.equal(codes.filter((code) => code === 'ran').length, 2, codes.join(' '))
+})
+
+test(
+  'parameters: a flag puts its argument there or none, a repeat one for each value',
+  { skip },
+  async () => {
+    await using bridge = await startBridge({ policy })
+    const said = async (...values: readonly string[]): Promise<string> =>
+      (await bridge.bell(['marked', ...values])).stdout
+    assert.equal(await said('loud=true', 'words=x', 'words=y'), 'a.LOUD.x.y.')
+    assert.equal(await said('words=y'), 'a.y.')
+    assert.equal(await codeOf(bridge, ['marked']), 'parameter_missing')
+    assert.equal(
+      await codeOf(bridge, ['marked', 'words=x', 'words=x', 'words=x']),
+      'parameter_duplicate',
+    )
+  },
+)
