@@ -20,7 +20,7 @@ export async function status(
 
 /** The answer as `name: value` lines, nested names joined by a dot; lists on one line. */
 export function describeStatus(value: JsonValue, name = ''): readonly string[] {
-  if (Array.isArray(value)) return [`${name}: ${value.map(String).join(', ')}`]
+  if (Array.isArray(value)) return [`${name}: ${value.map(String).join(', ') || 'none'}`]
   if (typeof value === 'object' && value !== null) {
     return Object.entries(value).flatMap(([key, member]) =>
       describeStatus(member, name === '' ? key : `${name}.${key}`),
