@@ -62,7 +62,7 @@ test('grants: uses are used up for good, a rate lets its burst through', { skip 
 
 test('grants: eight at once do not share what is left', { skip }, async () => {
   await using bridge = await startBridge({ policy })
-  const codes = await Promise.all(Array.from({ length: 8 }, () => codeOf(bridge, ['twice'])))
+  const codes = await Promise.all(Array.from({ length: 8 }, async () => codeOf(bridge, ['twice'])))
   assert.equal(codes.filter((code) => code === 'ran').length, 2, codes.join(' '))
 })
 
