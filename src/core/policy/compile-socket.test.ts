@@ -86,6 +86,7 @@ const refused: readonly (readonly [name: string, line: string, code: string])[] 
   ['a path in the way of which is a file', 'sockets = [{ path = "/etc/hosts/x" }]', 'path_missing'],
   ['a path that others may write', 'sockets = [{ path = "/unsafe/x.sock" }]', 'path_unsafe'],
   ['a text', 'sockets = ["/run/app/app.sock"]', 'type_wrong'],
+  ['a path that is no text', 'sockets = [{ path = 1 }]', 'type_wrong'],
   ['no path', 'sockets = [{}]', 'key_missing'],
   ['an unknown key', 'sockets = [{ path = "/run/app/app.sock", bus = 1 }]', 'key_unknown'],
   ['a socket under `read`', 'read = ["/run/app/app.sock"]', 'path_invalid'],

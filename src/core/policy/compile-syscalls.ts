@@ -13,8 +13,8 @@ export const readSyscalls: Read<ProfileSource['syscalls']> = (report, node) => {
   if (node.value.length === 0) {
     return report.add(node, 'value_invalid', 'expected at least one system call')
   }
-  const lists = readList(readElement, maxElements)(report, node) ?? []
-  return [...new Set(lists.flat())].sort(compareText)
+  const lists = readList(readElement, maxElements)(report, node)
+  return lists && [...new Set(lists.flat())].sort(compareText)
 }
 
 const readElement: Read<readonly string[]> = (report, node) => {
