@@ -199,3 +199,11 @@ test('executor ready: the mask is eight bytes, little-endian', () => {
   const frame = formatExecutorReady((1n << 40n) | 2n)
   assert.deepEqual([...frame.slice(-8)], [2, 0, 0, 0, 0, 1, 0, 0])
 })
+
+test('submission: groups come in ascending order, each once', () => {
+  const bytes = new Uint8Array(32 + 3 * 4)
+  const view = new DataView(bytes.buffer)
+  view.setUint32(28, 3, true)
+  for (const [index, group] of [27, 4, 27].entries()) view.setUint32(32 + index * 4, group, true)
+  assert.deepEqual(parseSubmission(bytes).subject.groups, [4, 27])
+})
