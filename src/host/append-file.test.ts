@@ -113,7 +113,7 @@ test('append file: space is prepared ahead, and an append that needs more still 
     if (i % 10 === 0) await sleep(1)
   }
   let more = 0
-  for (; more < 500 && statSync(path).size < 803_200 + 65_536; more += 1) {
+  for (; more < 4000 && statSync(path).size < 803_200 + 65_536; more += 1) {
     file.append([encode('x')])
     await sleep(5)
   }
