@@ -148,10 +148,12 @@ enum wire_feature {
   WIRE_FEATURE_SECCOMP = 1u << 13,
   WIRE_FEATURE_LANDLOCK_SCOPE = 1u << 14, /* abstract sockets and signals stay inside */
   WIRE_FEATURE_RLIMITS = 1u << 15,
-  WIRE_FEATURE_USER_NAMESPACE = 1u << 16, /* unprivileged mode: root inside is the caller outside */
-  WIRE_FEATURE_PEER_PIDFD = 1u << 17,     /* host only: SO_PEERPIDFD */
-  WIRE_FEATURE_LANDLOCK_FILES = 1u << 18, /* a second wall around files */
-  WIRE_FEATURE_LANDLOCK_TCP = 1u << 19,   /* only the TCP ports that the profile names */
+  WIRE_FEATURE_USER_NAMESPACE = 1u << 16,    /* unprivileged mode: root inside is the caller outside */
+  WIRE_FEATURE_PEER_PIDFD = 1u << 17,        /* host only: SO_PEERPIDFD */
+  WIRE_FEATURE_LANDLOCK_FILES = 1u << 18,    /* a second wall around files */
+  WIRE_FEATURE_LANDLOCK_TCP = 1u << 19,      /* only the TCP ports that the profile names */
+  WIRE_FEATURE_LANDLOCK_TRUNCATE = 1u << 20, /* truncation is among what that wall holds; before Linux 6.2 it is not */
+  WIRE_FEATURE_LANDLOCK_IOCTL = 1u << 21,    /* so with ioctl(2) on devices, Linux 6.10 */
 };
 
 /* Which sandbox, before which command. The executor sends it once its own decision is a permit. */

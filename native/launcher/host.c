@@ -68,7 +68,9 @@ static void detect_landlock(void) {
   if (abi >= 4) host.landlock.handled_access_net = 3;
   if (abi >= 6) host.landlock.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
   if (abi >= 2) host.features |= WIRE_FEATURE_LANDLOCK_FILES;
+  if (abi >= 3) host.features |= WIRE_FEATURE_LANDLOCK_TRUNCATE;
   if (abi >= 4) host.features |= WIRE_FEATURE_LANDLOCK_TCP;
+  if (abi >= 5) host.features |= WIRE_FEATURE_LANDLOCK_IOCTL;
   if (abi >= 6) host.features |= WIRE_FEATURE_LANDLOCK_SCOPE;
 }
 

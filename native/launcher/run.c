@@ -50,6 +50,9 @@ static void close_fd(int *fd) {
 
 /* ---- starting ---- */
 
+#define WIRE_FEATURES_OF_FILES                                                                                         \
+  (WIRE_FEATURE_LANDLOCK_FILES | WIRE_FEATURE_LANDLOCK_TRUNCATE | WIRE_FEATURE_LANDLOCK_IOCTL)
+
 /*
  * What is in force for a run of this plan once its command starts: every step of sandbox.c ends the run if it fails, so
  * each that the plan asks for and that the host has was taken (DESIGN.md promise 8).
@@ -70,7 +73,7 @@ static uint32_t features_of(const struct wire_plan *plan) {
   if ((plan->namespaces & WIRE_NS_NETWORK) != 0 && may_share_network(plan))
     features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
   if (plan->landlock_scope != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_SCOPE;
-  if (plan->landlock_fs != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_FILES;
+  if (plan->landlock_fs != 0) features |= host.features & WIRE_FEATURES_OF_FILES;
   if (plan->landlock_net != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_TCP;
   if (plan->rlimit_count > 0) features |= WIRE_FEATURE_RLIMITS;
   return features |

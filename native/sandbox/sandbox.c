@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include <linux/if.h>
+#include <linux/openat2.h>
 
 #include "kernel.h"
 #include "sandbox.h"
@@ -146,14 +147,24 @@ void same_file(int fd, const struct wire_stamp *stamp) {
   }
 }
 
+/* In the new root. Never by a link of /proc/self/fd: our own descriptors are still there, and lead out of it (C24). */
+static int open_in_root(const char *path, uint64_t flags, uint64_t resolve, uint32_t stage) {
+  struct open_how how = {.flags = flags | O_PATH | O_CLOEXEC, .resolve = resolve | RESOLVE_NO_MAGICLINKS};
+  int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+  if (fd < 0) child_fail(stage);
+  return fd;
+}
+
 static int open_executable(void) {
-  struct open_how_v0 {
-    uint64_t flags, mode, resolve;
-  } how = {.flags = O_PATH | O_CLOEXEC, .resolve = 0x04 | 0x02}; /* RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS */
-  int fd = (int)syscall(SYS_openat2, AT_FDCWD, executable_path, &how, sizeof how);
-  if (fd < 0) child_fail(WIRE_STAGE_EXECUTABLE);
+  int fd = open_in_root(executable_path, 0, RESOLVE_NO_SYMLINKS, WIRE_STAGE_EXECUTABLE);
   same_file(fd, &child.stamp);
   return fd;
+}
+
+static void enter_working_directory(void) {
+  int fd = open_in_root(working_directory, O_DIRECTORY, 0, WIRE_STAGE_MOUNT);
+  if (fchdir(fd) != 0) child_fail(WIRE_STAGE_MOUNT);
+  close(fd);
 }
 
 /* Step 7, second half. */
@@ -268,7 +279,7 @@ _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) 
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY);
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY); /* ids are set: it stays */
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY);
-  if (chdir(working_directory) != 0) child_fail(WIRE_STAGE_MOUNT);
+  enter_working_directory();
   enter_landlock(&start->plan, plan);
   if (start->service) start_service(start, plan, executable);
   executable = keep_descriptors(executable);

@@ -18,8 +18,12 @@ export async function status(
   return 0
 }
 
-/** The answer as `name: value` lines, nested names joined by a dot; lists on one line. */
+/**
+ * The answer as `name: value` lines, nested names joined by a dot; lists on one line, and a line for each profile that says
+ * what of its sandbox this host does not enforce.
+ */
 export function describeStatus(value: JsonValue, name = ''): readonly string[] {
+  if (Array.isArray(value) && name === 'profiles') return value.map(describeProfile)
   if (Array.isArray(value)) return [`${name}: ${value.map(String).join(', ') || 'none'}`]
   if (typeof value === 'object' && value !== null) {
     return Object.entries(value).flatMap(([key, member]) =>
@@ -27,4 +31,33 @@ export function describeStatus(value: JsonValue, name = ''): readonly string[] {
     )
   }
   return [`${name}: ${String(value)}`]
+}
+
+function describeProfile(profile: JsonValue): string {
+  const missing = listOf(profile, 'missing').map(
+    (lack) => `${textOf(lack, 'feature')} (${textOf(lack, 'reason')})`,
+  )
+  const count = listOf(profile, 'in_force').length
+  const held = missing.length === 0 ? `all ${count}` : `${count} of ${count + missing.length}`
+  const words = [
+    `${held} in force`,
+    ...missing.map((lack) => `missing ${lack}`),
+    ...(memberOf(profile, 'escapable') === true ? ['escapable'] : []),
+  ]
+  return `profile ${textOf(profile, 'name')}: ${words.join('; ')}`
+}
+
+function memberOf(value: JsonValue, key: string): JsonValue {
+  if (typeof value !== 'object' || value === null) return null
+  return new Map(Object.entries(value)).get(key) ?? null
+}
+
+function textOf(value: JsonValue, key: string): string {
+  const member = memberOf(value, key)
+  return typeof member === 'string' ? member : ''
+}
+
+function listOf(value: JsonValue, key: string): readonly JsonValue[] {
+  const member = memberOf(value, key)
+  return typeof member === 'object' && member !== null ? Object.values(member) : []
 }

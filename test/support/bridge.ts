@@ -68,6 +68,8 @@ export type BridgeSetup = Readonly<{
   /** An executor of the test's own. */
   executorProgram?: string
   root?: string
+  /** The words that start the launcher, if they are not its program and its boot file: they must keep the process id. */
+  start?: (program: string, bootFile: string) => readonly string[]
 }>
 
 export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
@@ -173,7 +175,9 @@ async function launch(root: string, setup: BridgeSetup, coverage: string): Promi
     'pipe',
     process.env['BELLADONNA_TEST_STDERR'] === undefined ? 'ignore' : 'inherit',
   ]
-  const launcher = spawn(prepared.launcher, [prepared.bootFile], { stdio, env: {} })
+  const start = setup.start ?? ((program, bootFile) => [program, bootFile])
+  const [program = '', ...words] = start(prepared.launcher, prepared.bootFile)
+  const launcher = spawn(program, words, { stdio, env: {} })
   if (setup.brokerProgram === undefined) {
     await new Promise<void>((resolve, reject) => {
       launcher.stdout?.once('data', () => resolve())

@@ -77,8 +77,8 @@ const variable: readonly (readonly [RegExp, string])[] = [
   [/"signature":"[\w+/=]+"/g, '"signature":"BYTES"'],
   [/"groups":\[[\d,]*\]/g, '"groups":[GIDS]'],
   // What this kernel can enforce, and what does not hold: tests of `status` say what they must have.
-  [/"(features|limits)":\["[^\]]+\]/g, '"$1":[WORDS]'],
-  [/^(features:|limits:|in force|enforces) +.+$/gm, '$1 WORDS'],
+  [/"(features|limits|in_force|missing)":\[[^\]]*\]/g, '"$1":[WORDS]'],
+  [/^(features:|limits:|in force|enforces|profile \S+:) +.+$/gm, '$1 WORDS'],
 ]
 
 function levelled(text: string): string {

@@ -181,6 +181,8 @@ export const wireFeature = {
   peerPidfd: 0x2_0000,
   landlockFiles: 0x4_0000,
   landlockTcp: 0x8_0000,
+  landlockTruncate: 0x10_0000,
+  landlockIoctl: 0x20_0000,
 } as const
 
 /** enum wire_namespace: which namespaces a plan asks for. */

@@ -26,6 +26,8 @@ export const featureNames: readonly (readonly [bit: number, name: string])[] = [
   [wireFeature.peerPidfd, 'peer_pidfd'],
   [wireFeature.landlockFiles, 'landlock_files'],
   [wireFeature.landlockTcp, 'landlock_tcp'],
+  [wireFeature.landlockTruncate, 'landlock_truncate'],
+  [wireFeature.landlockIoctl, 'landlock_ioctl'],
 ]
 
 /** Stands among the features of a run, and says that something does not hold: its profile is `escapable = true`. */

@@ -7,8 +7,11 @@ import type { EntryCommon } from '../../core/audit/entry.ts'
 import { formatHex, sha256 } from '../../core/audit/merkle.ts'
 import { makeVerifierKey } from '../../core/audit/signed-note.ts'
 import { BelladonnaError } from '../../core/error.ts'
+import { parseBase64 } from '../../core/json/base64.ts'
+import type { JsonValue } from '../../core/json/canonical.ts'
 import { parseCompiledPolicy } from '../../core/policy/compiled-parse.ts'
 import { policyDigest } from '../../core/policy/compiled.ts'
+import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import { indexPolicy } from '../../core/policy/policy-index.ts'
 import { formatFrame } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
@@ -17,7 +20,9 @@ import type { ExecutorIdentity } from '../../core/protocol/identity-frame.ts'
 import { parseHello } from '../../core/protocol/launcher-frames.ts'
 import type { Hello } from '../../core/protocol/launcher-frames.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
+import { enforcementOf } from '../../core/sandbox/enforcement.ts'
 import { formatFeatures } from '../../core/sandbox/features.ts'
+import { parsePlan } from '../../core/sandbox/plan.ts'
 import { openChannel } from '../../host/channel.ts'
 import type { Channel } from '../../host/channel.ts'
 import { replaceFileOnceItFits } from '../../host/durable-file.ts'
@@ -100,6 +105,7 @@ function openBridge(
     pending: broker.pending(),
     counts: { ...broker.counts },
     features,
+    profiles: policy.profiles.map((profile) => describeProfile(profile, hello.features)),
     limits: limitsOf(mode, escapable),
   }))
   const signing = keepSigned(writer, links.executor, async (note) => {
@@ -123,6 +129,12 @@ function openBridge(
       signing.finish(() => process.exit(0))
     },
   }
+}
+
+/** What of a profile's sandbox this kernel really enforces (DESIGN.md promise 8). */
+function describeProfile({ name, plan, escapable }: CompiledProfile, host: number): JsonValue {
+  const { inForce, missing } = enforcementOf(parsePlan(parseBase64(plan)), host)
+  return { name, escapable, in_force: inForce, missing }
 }
 
 function commonOf(): EntryCommon {

@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { describeStatus } from './status.ts'
+
+test('status: nested names are joined, lists stand on one line', () => {
+  assert.deepEqual(
+    describeStatus({ policy: { trust: 'unsigned' }, limits: ['a', 'b'], entries: 1 }),
+    ['policy.trust: unsigned', 'limits: a, b', 'entries: 1'],
+  )
+})
+
+test('status: promise 8: a profile says what is in force, what is missing and why, and that it is escapable', () => {
+  const whole = { name: 'p', escapable: false, in_force: ['seccomp', 'rlimits'], missing: [] }
+  const lacking = {
+    name: 'q',
+    escapable: true,
+    in_force: ['seccomp'],
+    missing: [{ feature: 'landlock_tcp', reason: 'needs Landlock, Linux 6.7' }],
+  }
+  assert.deepEqual(describeStatus({ profiles: [whole, lacking] }), [
+    'profile p: all 2 in force',
+    'profile q: 1 of 2 in force; missing landlock_tcp (needs Landlock, Linux 6.7); escapable',
+  ])
+})

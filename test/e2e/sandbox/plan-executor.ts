@@ -1,0 +1,70 @@
+/**
+ * An executor that decides nothing: it starts, for each request, the command of the test in the plan of the test. Both are
+ * in a file of the bridge's root, written by bare-bridge.ts.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseBase64 } from '../../../src/core/json/base64.ts'
+import {
+  formatExecutorReady,
+  formatOpen,
+  formatPrepare,
+  parseSubmission,
+} from '../../../src/core/protocol/launcher-frames.ts'
+import { wireKind } from '../../../src/core/protocol/layout.ts'
+import { formatCommand } from '../../../src/core/sandbox/command.ts'
+import { openChannel } from '../../../src/host/channel.ts'
+import { openMeasure } from '../../../src/host/executable.ts'
+import { inherited } from '../../../src/host/inherited.ts'
+import { isCleanPath, isGid, isUid } from '../../../src/core/identity.ts'
+import type { CleanPath } from '../../../src/core/identity.ts'
+
+/** The next command, and the plan that it gets: PLAN bytes in base64. `id` is uid and gid. */
+export type Start = Readonly<{
+  plan: string
+  argv: readonly string[]
+  env: readonly string[]
+  cwd: string
+  id: number
+}>
+
+const measure = openMeasure(0)
+/** All capabilities: a spare keeps in its bounding set what is said here. */
+const allCapabilities = (1n << 41n) - 1n
+
+function main(root: string): void {
+  const events = { batchEnd: () => undefined, closed: () => process.exit(0) }
+  const launcher = openChannel(inherited.launcher, {
+    ...events,
+    frame: ({ kind, body }) => {
+      if (kind === wireKind.hello) launcher.send(formatExecutorReady(allCapabilities))
+      if (kind !== wireKind.submit) return
+      const { run } = parseSubmission(body.slice())
+      const start: Start = JSON.parse(readFileSync(join(root, 'start.json'), 'utf8'))
+      const [program = ''] = start.argv
+      const executable = clean(program)
+      const { id } = start
+      if (!isUid(id) || !isGid(id)) throw new Error(`id ${String(id)}`)
+      const command = formatCommand({
+        ...{ uid: id, gid: id, groups: [] },
+        executable,
+        cwd: clean(start.cwd),
+        stamp: measure(executable).stamp,
+        argv: start.argv,
+        env: start.env,
+        binds: [],
+      })
+      launcher.send(formatPrepare(run, parseBase64(start.plan), command))
+      launcher.send(formatOpen(run, new Uint8Array(2)))
+    },
+  })
+  openChannel(inherited.peer, { ...events, frame: () => undefined })
+  process.on('SIGTERM', () => process.exit(0))
+}
+
+function clean(path: string): CleanPath {
+  if (!isCleanPath(path)) throw new Error(path)
+  return path
+}
+
+if (import.meta.main) main(process.argv[2] ?? '')

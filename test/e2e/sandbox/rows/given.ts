@@ -1,0 +1,182 @@
+/** Rows of restrictions.test.ts: what a command is given, and how much of it. */
+import { all, noLandlockFiles, noRlimit, withCapabilities, withDevice } from '../plan-changes.ts'
+import { ended, inherited, remove, session, startEnvironment, none } from './row.ts'
+import type { Row } from './row.ts'
+
+export const given: readonly Row[] = [
+  {
+    id: 'C30',
+    name: 'rlimits: no core is dumped',
+    attempt: () => ['limit', '4'],
+    without: noRlimit(4),
+    refused: '0 0',
+    succeeds: '4096 8192',
+  },
+  {
+    id: 'C30',
+    name: 'rlimits: a file size that the launcher was started with is not the run’s',
+    attempt: () => ['limit', '1'],
+    without: noRlimit(1),
+    refused: '-1 -1',
+    succeeds: '40960000 -1',
+  },
+  {
+    name: 'rlimits: 1,024 open files',
+    attempt: () => ['files'],
+    without: noRlimit(7),
+    refused: '1021, errno 24',
+    succeeds: '4093, errno 24',
+  },
+  {
+    name: 'rlimits: the hard limit is not raised',
+    attempt: () => ['raise-files'],
+    without: withCapabilities('CAP_SYS_RESOURCE'),
+    refused: ended.EPERM,
+    succeeds: 'ok',
+    needs: 'CAP_SYS_RESOURCE',
+  },
+  {
+    id: 'C30',
+    name: 'umask is the plan’s',
+    attempt: ({ write }) => ['create', `${write}/created`],
+    without: (plan) => ({ ...plan, umask: 0 }),
+    refused: 'mode 644',
+    succeeds: 'mode 666',
+  },
+  {
+    id: 'C30',
+    name: 'nice: what the launcher was started with is not the run’s',
+    attempt: () => ['priority'],
+    without: remove(
+      'launcher/host.c',
+      'if (getpriority(PRIO_PROCESS, 0) < 0 && setpriority(PRIO_PROCESS, 0, 0) != 0) die("setpriority");',
+    ),
+    refused: '0',
+    succeeds: '-7',
+  },
+  {
+    name: 'nice: it is not raised',
+    attempt: () => ['raise-priority'],
+    without: withCapabilities('CAP_SYS_NICE'),
+    refused: ended.EACCES,
+    succeeds: 'ok',
+  },
+  {
+    id: 'C30',
+    name: 'signals: none is ignored',
+    attempt: () => ['status', 'SigIgn'],
+    without: remove(
+      'launcher/main.c',
+      'for (int number = 1; number < 65; number++) sigaction(number, &standard, NULL);',
+      '(void)standard;',
+    ),
+    refused: none,
+    succeeds: /\t0{12}1200$/, // SIGUSR1 10, SIGPIPE 13
+  },
+  {
+    id: 'C30',
+    name: 'signals: none is blocked',
+    attempt: () => ['status', 'SigBlk'],
+    without: remove('sandbox/first-process.c', 'set_signals(SIG_UNBLOCK);'),
+    refused: none,
+    succeeds: /\tf{7}e7ffbfeff$/, // all but SIGKILL, SIGSTOP and two of the C library's own
+  },
+  {
+    id: 'C20',
+    name: 'environment: that of the command, not the launcher’s',
+    attempt: () => ['environment'],
+    behindEdits: startEnvironment,
+    without: remove(
+      'sandbox/first-process.c',
+      'child.argv, child.envp, AT_EMPTY_PATH',
+      'child.argv, environ, AT_EMPTY_PATH',
+    ),
+    refused: 'end',
+    succeeds: /^LD_LIBRARY_PATH=\/nowhere\n[^]*end$/,
+  },
+  {
+    id: 'C24',
+    name: 'cwd: that of the command',
+    attempt: () => ['directory'],
+    without: remove('sandbox/sandbox.c', 'if (fchdir(fd) != 0) child_fail(WIRE_STAGE_MOUNT);'),
+    refused: '/tmp',
+    succeeds: '/',
+    options: { cwd: '/tmp' },
+  },
+  {
+    id: 'C24',
+    name: 'cwd: not the host’s cgroups, which a descriptor of the launcher leads to',
+    attempt: () => ['directory'],
+    without: remove(
+      'sandbox/sandbox.c',
+      '.resolve = resolve | RESOLVE_NO_MAGICLINKS',
+      '.resolve = resolve',
+    ),
+    refused: /^125: .*not started: mount/,
+    succeeds: /^\(unreachable\)\//,
+    options: { cwd: '/proc/self/fd/11' },
+  },
+  {
+    id: 'C22',
+    name: 'no controlling terminal: there is none behind /dev/tty',
+    attempt: () => ['write', '/dev/tty'],
+    behind: all(withDevice('/dev/tty'), noLandlockFiles),
+    behindEdits: session,
+    without: remove('sandbox/first-process.c', 'if (setsid() < 0) _exit(125);'),
+    refused: ended.ENXIO,
+    succeeds: 'ok',
+  },
+  {
+    id: 'C23',
+    name: 'descriptors: three, with 500 open where the launcher was started',
+    attempt: () => ['descriptors'],
+    behindEdits: [
+      ...remove(
+        'launcher/main.c',
+        'if (syscall(SYS_close_range, 3u, ~0u, 0) != 0) die("close_range");',
+      ),
+      ...inherited,
+    ],
+    without: remove(
+      'sandbox/sandbox.c',
+      'dup3(executable, EXECUTABLE, O_CLOEXEC) < 0 || syscall(SYS_close_range, EXECUTABLE + 1, ~0u, 0) != 0',
+      'dup3(executable, EXECUTABLE, O_CLOEXEC) < 0',
+    ),
+    refused: '3',
+    succeeds: /^[45]\d\d$/,
+  },
+  {
+    name: 'stdin: null unless the profile says otherwise',
+    attempt: () => ['input'],
+    without: (plan) => ({ ...plan, flags: 0 }),
+    refused: '0',
+    succeeds: '5',
+    options: { stdin: 'typed' },
+  },
+]
+
+export const amounts: readonly Row[] = [
+  {
+    id: 'C86',
+    name: 'processes are limited',
+    attempt: () => ['fork', '200'],
+    without: (plan) => ({ ...plan, pidsMax: 0 }),
+    refused: 'fewer than 64',
+    succeeds: 'all',
+  },
+  {
+    name: 'memory is limited',
+    attempt: () => ['memory', '100'],
+    without: (plan) => ({ ...plan, memoryMaxBytes: 0 }),
+    refused: 'signal 9',
+    succeeds: 'ok',
+  },
+  {
+    name: 'time is limited',
+    profile: 'quick',
+    attempt: () => ['sleep', '700'],
+    without: (plan) => ({ ...plan, timeLimitMs: 0 }),
+    refused: 'exit 124',
+    succeeds: 'ok',
+  },
+]

@@ -1,0 +1,137 @@
+/** Rows of restrictions.test.ts: namespaces, and what Landlock and seccomp keep from what lies outside. */
+import {
+  all,
+  allowCalls,
+  noLandlockFiles,
+  noLandlockPorts,
+  noMountNamespace,
+  noNetworkNamespace,
+  noScope,
+  withCapabilities,
+} from '../plan-changes.ts'
+import { ended, noPid, noIpc, noUts, noCgroup } from './row.ts'
+import type { Row } from './row.ts'
+
+export const namespaces: readonly Row[] = [
+  {
+    name: 'pid: a process of the host cannot be signalled',
+    attempt: ({ pid }) => ['kill', `${pid}`],
+    behind: noScope(2n),
+    without: noPid,
+    refused: ended.ESRCH,
+    succeeds: 'ok',
+  },
+  {
+    name: 'pid: nothing of it is in /proc',
+    attempt: ({ pid }) => ['read', `/proc/${pid}/status`],
+    without: noPid,
+    refused: ended.ENOENT,
+    succeeds: 'ok',
+  },
+  {
+    name: 'mount: the root of the host cannot be named',
+    attempt: () => ['read', '/etc/shadow'],
+    behind: noLandlockFiles,
+    without: noMountNamespace,
+    refused: ended.ENOENT,
+    succeeds: 'ok',
+  },
+  {
+    name: 'ipc: shared memory of the host is not there',
+    attempt: ({ sharedMemory }) => ['shm', sharedMemory],
+    without: noIpc,
+    refused: ended.ENOENT,
+    succeeds: 'ok',
+  },
+  {
+    name: 'ipc: a message queue of the host is not there',
+    attempt: ({ queue }) => ['queue', queue],
+    behind: noLandlockFiles,
+    without: noIpc,
+    refused: ended.ENOENT,
+    succeeds: 'ok',
+  },
+  {
+    name: 'uts: the name that a run could set is not the host’s',
+    attempt: () => ['link-text', '/proc/self/ns/uts'],
+    without: noUts,
+    refused: /^uts:/,
+    succeeds: 'host',
+  },
+  {
+    name: 'uts: it cannot be set',
+    attempt: () => ['host-name'],
+    behind: withCapabilities('CAP_SYS_ADMIN'),
+    without: allowCalls('sethostname'),
+    refused: ended.EPERM,
+    succeeds: 'ok',
+  },
+  {
+    name: 'network: a listener on the host’s loopback cannot be reached',
+    attempt: ({ port }) => ['tcp', `${port}`],
+    behind: allowCalls('connect'),
+    without: noNetworkNamespace,
+    refused: ended.ENETUNREACH,
+    succeeds: 'ok',
+  },
+  {
+    name: 'network: connect is refused before it looks for one',
+    attempt: ({ port }) => ['tcp', `${port}`],
+    behind: noNetworkNamespace,
+    without: allowCalls('connect'),
+    refused: ended.ENETUNREACH,
+    succeeds: 'ok',
+  },
+  {
+    name: 'cgroup: its own looks like the root',
+    attempt: () => ['show', '/proc/self/cgroup'],
+    without: noCgroup,
+    refused: /(^|\n)0::\/$/,
+    succeeds: /(^|\n)0::\/.*belladonna.*\/run-\d+$/,
+  },
+]
+
+export const landlock: readonly Row[] = [
+  {
+    name: 'Landlock scope: a signal does not reach a process of the host',
+    attempt: ({ pid }) => ['kill', `${pid}`],
+    behindEdits: noPid,
+    without: noScope(2n),
+    refused: ended.EPERM,
+    succeeds: 'ok',
+  },
+  {
+    name: 'Landlock scope: an abstract socket of the host is not reached',
+    profile: 'unix',
+    attempt: ({ abstract }) => ['unix', abstract],
+    behind: noNetworkNamespace,
+    without: noScope(1n),
+    refused: ended.EPERM,
+    succeeds: 'ok',
+  },
+  {
+    name: 'network: an abstract socket of the host is not in it',
+    profile: 'unix',
+    attempt: ({ abstract }) => ['unix', abstract],
+    behind: noScope(1n),
+    without: noNetworkNamespace,
+    refused: ended.ECONNREFUSED,
+    succeeds: 'ok',
+  },
+  {
+    name: 'Landlock TCP: another port of the host is not reached',
+    profile: 'ports',
+    attempt: ({ port }) => ['tcp', `${port}`],
+    without: noLandlockPorts,
+    refused: ended.EACCES,
+    succeeds: 'ok',
+  },
+  {
+    name: 'Unix sockets: none is opened, so none that the run sees is reached',
+    attempt: ({ read }) => ['unix', `${read}/socket`],
+    behind: all(allowCalls('connect'), noLandlockFiles),
+    without: allowCalls('socket'),
+    refused: ended.EAFNOSUPPORT,
+    succeeds: 'ok',
+  },
+]
