@@ -46,7 +46,9 @@ static int open_parent(const char *target, const char **name) {
   *name = slash == NULL ? target : slash + 1;
   memcpy(parent, target, size);
   parent[size] = 0;
-  return open_below(new_root, parent, O_PATH | O_DIRECTORY);
+  int fd = open_below(new_root, parent, O_PATH | O_DIRECTORY);
+  if (fd < 0) child_fail(WIRE_STAGE_MOUNT);
+  return fd;
 }
 
 /* A new file system of its own: tmpfs or proc. */
@@ -72,8 +74,7 @@ int child_proc(void) {
 }
 
 static void attach(int tree, int target) {
-  if (target < 0 ||
-      syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+  if (syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
     child_fail(WIRE_STAGE_MOUNT);
   close(target);
   close(tree);
@@ -83,13 +84,15 @@ static void attach(int tree, int target) {
 static int place_for(const char *target, bool directory) {
   const char *name;
   int place = open_below(new_root, target, O_PATH | O_NOFOLLOW);
-  if (place >= 0 || errno != ENOENT) return place;
+  if (place >= 0) return place;
+  if (errno != ENOENT) child_fail(WIRE_STAGE_MOUNT);
   int parent = open_parent(target, &name);
-  if (parent < 0) child_fail(WIRE_STAGE_MOUNT);
   int made = directory ? mkdirat(parent, name, 0755) : mknodat(parent, name, S_IFREG | 0444, 0);
   if (made != 0 && errno != EEXIST) child_fail(WIRE_STAGE_MOUNT);
   close(parent);
-  return open_below(new_root, target, O_PATH | O_NOFOLLOW);
+  place = open_below(new_root, target, O_PATH | O_NOFOLLOW);
+  if (place < 0) child_fail(WIRE_STAGE_MOUNT);
+  return place;
 }
 
 /*

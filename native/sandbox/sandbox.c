@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -42,9 +43,18 @@ static gid_t groups[WIRE_MAX_GROUPS];
 static char executable_path[4096], working_directory[4096];
 static char text[MAX_TEXT]; /* argv and environment, each ending in NUL */
 
+/* Of a run the client hears why; of a service, that the host lacks what its sandbox needs, the launcher's own stderr.
+ */
 _Noreturn void child_fail(uint32_t stage) {
+  static const char *const names[] = {"clone",    "clone",    "cgroup",  "network",    "mount", "limits",
+                                      "identity", "landlock", "seccomp", "executable", "exec",  "stdio"};
   struct report report = {.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
+  char line[160];
   if (child.reports) (void)!send(GATE, &report, sizeof report, MSG_NOSIGNAL);
+  if (child.service) {
+    snprintf(line, sizeof line, "belladonna-launcher: a service: %s: %s\n", names[stage % 12], strerror(errno));
+    (void)!write(2, line, strlen(line));
+  }
   _exit(125);
 }
 
@@ -265,6 +275,7 @@ static _Noreturn void start_service(struct start *start, const struct wire_plan 
 }
 
 _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) {
+  child.service = start->service;
   read_command(&start->command);
   if (!host.privileged && !start->service) child_user_namespace(&child.command);
   enter_network(plan);

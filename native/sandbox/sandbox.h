@@ -78,6 +78,7 @@ struct report {
 /* What the child's files share. */
 struct child {
   bool reports; /* over GATE */
+  bool service; /* says on stderr why it cannot start */
   struct wire_command command;
   struct wire_stamp stamp; /* of the executable */
   struct cursor binds;

@@ -2,7 +2,6 @@
  * around.c: becomes another program, in surroundings that it should not notice, or on a kernel that lacks something.
  *
  *   around mask NR,NR… PROGRAM…       those system calls answer ENOSYS, here and in all that is started
- *   around landlock ABI PROGRAM…      as a kernel of that Landlock ABI
  *   around descriptors COUNT PROGRAM…
  *   around terminal PROGRAM…          in a session with a controlling terminal
  *   around signals PROGRAM…           SIGPIPE and SIGUSR1 ignored, SIGUSR2 blocked
@@ -34,11 +33,9 @@ static void fail(const char *what) {
   exit(1);
 }
 
-static int install(struct sock_filter *program, size_t length, unsigned long flags) {
+static void install(struct sock_filter *program, size_t length) {
   struct sock_fprog filter = {.len = (unsigned short)length, .filter = program};
-  long listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
-  if (listener < 0) fail("seccomp");
-  return (int)listener;
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0) fail("seccomp");
 }
 
 static void mask(char *numbers) {
@@ -49,37 +46,7 @@ static void mask(char *numbers) {
     program[length++] = (struct sock_filter)RETURN(SECCOMP_RET_ERRNO | ENOSYS);
   }
   program[length++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
-  install(program, length, 0);
-}
-
-/* The question for the version, by its flag, is answered here. Such a kernel refuses what it does not know, but nobody
- * who believes the answer asks it for that. */
-static void answer_for(int listener, int abi) {
-  struct seccomp_notif question;
-  for (;;) {
-    memset(&question, 0, sizeof question);
-    if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &question) != 0) _exit(0);
-    struct seccomp_notif_resp answer = {.id = question.id, .val = abi};
-    ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
-  }
-}
-
-static void older_landlock(int abi) {
-  struct sock_filter program[] = {
-      NUMBER,
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_landlock_create_ruleset, 0, 3),
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 1),
-      RETURN(SECCOMP_RET_USER_NOTIF),
-      RETURN(SECCOMP_RET_ALLOW),
-  };
-  int listener = install(program, sizeof program / sizeof program[0], SECCOMP_FILTER_FLAG_NEW_LISTENER);
-  if (fork() == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (int fd = 0; fd < 3; fd++) close(fd);
-    answer_for(listener, abi);
-  }
-  close(listener);
+  install(program, length);
 }
 
 /* A child keeps the master's end, or the session would get SIGHUP when PROGRAM closes what it inherited. */
@@ -110,7 +77,6 @@ int main(int argc, char **argv) {
   const char *what = argv[1];
   char **program = argv + (strcmp(what, "terminal") == 0 || strcmp(what, "signals") == 0 ? 2 : 3);
   if (strcmp(what, "mask") == 0) mask(argv[2]);
-  if (strcmp(what, "landlock") == 0) older_landlock(atoi(argv[2]));
   if (strcmp(what, "descriptors") == 0)
     for (int count = atoi(argv[2]); count > 0; count--)
       if (open("/dev/null", O_RDONLY) < 0) fail("/dev/null");

@@ -20,6 +20,8 @@ export type BareBridge = AsyncDisposable &
     /** The plan of a profile, as the policy was compiled. */
     plan: (profile: string) => Plan
     run: (plan: Plan, argv: readonly string[], options?: RunOptions) => Promise<BellResult>
+    /** What the next request starts, whoever makes it. */
+    arrange: (plan: Plan, argv: readonly string[], options?: RunOptions) => void
   }>
 
 export type RunOptions = CallerOptions &
@@ -46,6 +48,11 @@ export async function startBare(policy: string, start?: BridgeSetup['start']): P
       parsePlan(parseBase64(plan)),
     ]),
   )
+  const arrange: BareBridge['arrange'] = (plan, argv, { env = [], cwd = '/', id = 0 } = {}) => {
+    const next: Start = { plan: formatBase64(formatPlan(plan)), argv, env, cwd, id }
+    writeFileSync(join(root, 'start.new'), JSON.stringify(next))
+    renameSync(join(root, 'start.new'), join(root, 'start.json'))
+  }
   return {
     bridge,
     plan: (profile) => {
@@ -53,11 +60,10 @@ export async function startBare(policy: string, start?: BridgeSetup['start']): P
       if (plan === undefined) throw new Error(`no profile ${profile}`)
       return plan
     },
-    run: async (plan, argv, { env = [], cwd = '/', id = 0, ...caller } = {}) => {
-      const start: Start = { plan: formatBase64(formatPlan(plan)), argv, env, cwd, id }
-      writeFileSync(join(root, 'start.new'), JSON.stringify(start))
-      renameSync(join(root, 'start.new'), join(root, 'start.json'))
-      return await bridge.bell(['any'], caller)
+    arrange,
+    run: async (plan, argv, options = {}) => {
+      arrange(plan, argv, options)
+      return await bridge.bell(['any'], options)
     },
     async [Symbol.asyncDispose]() {
       await bridge[Symbol.asyncDispose]()

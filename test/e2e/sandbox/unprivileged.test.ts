@@ -1,0 +1,193 @@
+/**
+ * `belladonna up --unprivileged`, as an ordinary user: the walls that user namespaces give hold as they do for root, and
+ * `status` lists what does not.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { parseEntry } from '../../../src/core/audit/entry-parse.ts'
+import { bridgePaths } from '../../../src/host/layout.ts'
+import { openLogSource } from '../../../src/host/read-log.ts'
+import { caller, checkout, exitOf, run, until } from '../../support/bridge.ts'
+import type { BellResult } from '../../support/bridge.ts'
+import { numberOf } from './plan-changes.ts'
+import { compileStatic } from './programs.ts'
+
+const skip = process.geteuid?.() !== 0
+const directory = mkdtempSync('/var/lib/belladonna-test.')
+const root = mkdtempSync('/tmp/belladonna.')
+const [read, write] = [join(directory, 'read'), join(directory, 'write')]
+const asUser = [
+  '/usr/bin/setpriv',
+  `--reuid=${caller.uid}`,
+  `--regid=${caller.uid}`,
+  '--clear-groups',
+]
+const belladonna = join(checkout, 'bin/belladonna')
+const listener = createServer((peer) => peer.destroy())
+let bridge: ChildProcess
+
+/** What is tried, and how it ends. */
+const rows: Readonly<Record<string, readonly [words: readonly string[], end: string | RegExp]>> = {
+  'mount: the host’s root cannot be named': [['read', '/etc/hostname'], 'errno 2'],
+  'the root is read-only': [['mkdir', '/made'], 'errno 30'],
+  'what is read is not written': [['copy-in', `${read}/file`], 'errno 30'],
+  'what may be written may not be executed': [['exec', `${write}/probe`, 'sleep', '0'], 'errno 13'],
+  '/tmp is its own': [['list', root], 'errno 2'],
+  'pid: a process of the host is not there': [['kill', `${process.pid}`], 'errno 3'],
+  'network: the host’s loopback is not there': [['tcp', '1'], 'errno 101'],
+  'no Unix socket': [['unix', `${read}/socket`], 'errno 97'],
+  'cgroup: its own looks like the root': [['show', '/proc/self/cgroup'], /(^|\n)0::\/$/],
+  'capabilities: none': [['status', 'CapEff'], /\t0{16}$/],
+  'capabilities: none to gain': [['status', 'CapBnd'], /\t0{16}$/],
+  no_new_privs: [['status', 'NoNewPrivs'], /\t1$/],
+  'ids: root inside': [['ids'], /^0 0/],
+  'rlimits: no core': [['limit', '4'], '0 0'],
+  'descriptors: three': [['descriptors'], '3'],
+  'seccomp: io_uring_setup (C82)': [['call', `${numberOf('io_uring_setup')}`], 'errno 1'],
+  'seccomp: unshare': [['call', `${numberOf('unshare')}`], 'errno 1'],
+  'seccomp: TIOCSTI with high bits (C22)': [['ioctl', '0x1234567800005412'], 'errno 1'],
+}
+
+function policy(): string {
+  return `schema = 1
+[profile.plain]
+read = ["${read}"]
+write = ["${write}"]
+limits = { processes = 32, memory = "64M", time = "1s" }
+${Object.values(rows)
+  .map(
+    ([words], at) => `[action.row${at}]
+about = "x"
+command = ${JSON.stringify([`${read}/probe`, ...words])}
+run_as = "root"
+profile = "plain"
+risk = "read-only"`,
+  )
+  .join('\n')}
+[action.stays]
+about = "x"
+command = ["${read}/probe", "stubborn", "60000", "94713"]
+run_as = "root"
+profile = "plain"
+risk = "read-only"
+[[grant]]
+who = ["uid:${caller.uid}"]
+may = ${JSON.stringify(['stays', ...Object.keys(rows).map((_, at) => `row${at}`)])}
+`
+}
+
+async function bell(action: string): Promise<BellResult> {
+  return await run([...asUser, join(root, 'bell'), '-S', bridgePaths(root).runSocket, action])
+}
+
+before(async () => {
+  if (skip) return
+  for (const path of [read, write]) mkdirSync(path)
+  for (const path of [directory, read, write, root]) chmodSync(path, 0o755)
+  for (const path of [write, root]) chownSync(path, caller.uid, caller.uid)
+  compileStatic(read, 'probe')
+  copyFileSync(join(read, 'probe'), join(write, 'probe'))
+  writeFileSync(join(read, 'file'), 'text')
+  chownSync(join(read, 'file'), caller.uid, caller.uid)
+  copyFileSync(join(checkout, 'native/out/bell'), join(root, 'bell'))
+  chmodSync(join(root, 'bell'), 0o755)
+  await new Promise<void>((resolve) => listener.listen(join(read, 'socket'), resolve))
+  chmodSync(join(read, 'socket'), 0o777)
+  writeFileSync(join(root, 'policy.toml'), policy())
+  chownSync(join(root, 'policy.toml'), caller.uid, caller.uid)
+  const installed = await run([
+    ...asUser,
+    belladonna,
+    'policy',
+    'install',
+    '--root',
+    root,
+    join(root, 'policy.toml'),
+  ])
+  assert.equal(installed.status, 0, installed.stderr)
+  bridge = spawn(
+    asUser[0] ?? '',
+    [...asUser.slice(1), belladonna, 'up', '--unprivileged', '--root', root],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
+  let said = ''
+  bridge.stdout?.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  await until(() => said.includes('ready') || bridge.exitCode !== null, 20_000)
+  assert.match(said, /ready/)
+})
+after(async () => {
+  if (!skip) {
+    bridge.kill('SIGTERM')
+    await exitOf(bridge)
+  }
+  listener.close()
+  for (const path of [directory, root]) rmSync(path, { recursive: true, force: true })
+})
+
+for (const [at, [name, [, end]]] of Object.entries(rows).entries()) {
+  test(`unprivileged: ${name}`, { skip, timeout: 60_000 }, async () => {
+    const { status, stdout, stderr } = await bell(`row${at}`)
+    assert.deepEqual([status, stderr], [0, ''])
+    if (typeof end === 'string') assert.equal(stdout.trim(), end)
+    else assert.match(stdout.trim(), end)
+  })
+}
+
+test(
+  'unprivileged: C90: a deaf run and its orphan end with their time',
+  { skip, timeout: 60_000 },
+  async () => {
+    assert.equal((await bell('stays')).status, 124)
+    const { stdout } = await run([
+      '/bin/sh',
+      '-c',
+      'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " "; true',
+    ])
+    assert.doesNotMatch(stdout, /sleep 94713/)
+  },
+)
+
+test(
+  'unprivileged: promise 8: status lists what does not hold, and entries list what status says',
+  { skip, timeout: 60_000 },
+  async () => {
+    const { stdout } = await run([belladonna, 'status', '--json', '--root', root])
+    const status: Readonly<{
+      mode: string
+      limits: string[]
+      profiles: Readonly<{ in_force: string[]; missing: Readonly<{ feature: string }>[] }>[]
+    }> = JSON.parse(stdout)
+    assert.equal(status.mode, 'unprivileged')
+    assert.ok(status.limits.some((text) => text.includes('promises 4 and 5 do not hold')))
+    const [profile] = status.profiles
+    assert.ok(profile)
+    assert.deepEqual(
+      profile.missing.map(({ feature }) => feature),
+      ['cgroup_kill', 'cgroup_limits'],
+    )
+    await bell('row0')
+    const entries = [...(openLogSource(root, undefined)?.entries() ?? [])].map((bytes) =>
+      parseEntry(bytes),
+    )
+    const last = entries
+      .flatMap((entry) => (entry.kind === 'outcome' ? [entry.features] : []))
+      .at(-1)
+    assert.deepEqual(last, profile.in_force)
+    assert.ok(profile.in_force.includes('user_namespace'))
+  },
+)
