@@ -33,6 +33,7 @@ static const char problem_stdio[] = PROBLEM(
     "stdio_not_accepted", "stdin, stdout and stderr must be pipes, stream sockets, files, terminals or /dev/null");
 
 static int door = -1;
+static int reserve = -1; /* one descriptor kept back, so that a client can hear that there is none left */
 static char door_path[4096];
 
 /* Always through the directory's descriptor: paths over 107 bytes fit, and the directory checked is the one used. */
@@ -63,6 +64,7 @@ int listen_at(const char *path, mode_t mode) {
 void door_open(const char *path) {
   snprintf(door_path, sizeof door_path, "%s", path);
   door = listen_at(path, 0666); /* anybody may ask; the policy answers */
+  reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 /* Called when both services are ready: until then a client's connect(2) fails, which says the truth. */
@@ -138,10 +140,22 @@ static bool has_room(uint32_t uid) {
   return count < MAX_PER_UID;
 }
 
+static struct slot turned_away; /* no place is left, but the client hears why */
+
+static int accept_client(void) { return accept4(door, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+/* Where descriptors are fewer than slots want: who stays unaccepted would wake the loop again and again (C87). */
+static void refuse_for_want_of_descriptors(void) {
+  if (reserve >= 0) close(reserve);
+  turned_away.client = accept_client();
+  refuse_client(&turned_away, 125, problem_busy);
+  reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 void door_accept(bool available) {
-  static struct slot turned_away; /* no slot is left, but the client hears why */
-  int fd = accept4(door, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0) return; /* EMFILE cannot happen: slots bound our descriptors; the rest is the client's going away */
+  int fd = accept_client();
+  if (fd < 0 && (errno == EMFILE || errno == ENFILE)) refuse_for_want_of_descriptors();
+  if (fd < 0) return; /* or the client has gone away */
   struct slot *slot = free_slot();
   if (slot == NULL) slot = &turned_away;
   slot->client = fd;

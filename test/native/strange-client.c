@@ -1,0 +1,195 @@
+/*
+ * A client of run.sock that does what bell does not: stops in the middle, passes many descriptors, or has its
+ * connection used by another process. Its frame comes from a file. It prints what the other side answers.
+ *
+ *   strange-client cut SOCKET FRAME BYTES DESCRIPTORS TIMES   sends so much of it so often, and is gone each time
+ *   strange-client many SOCKET FRAME DESCRIPTORS              the whole frame with so many descriptors
+ *   strange-client lend SOCKET FRAME UID OTHER                UID connects, OTHER sends
+ *   strange-client reuse SOCKET FRAME UID OTHER LAUNCHER      UID connects and ends; before LAUNCHER sees it, OTHER has
+ * its pid strange-client slow SOCKET UID COUNT SECONDS              COUNT connections that send a byte each second;
+ * prints how many are open after each second
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct sockaddr_un address = {.sun_family = AF_UNIX};
+static char frame[70000];
+static size_t frame_size;
+
+static void read_frame(const char *path) {
+  int fd = open(path, O_RDONLY);
+  ssize_t n = fd < 0 ? -1 : read(fd, frame, sizeof frame);
+  if (n < 0) err(2, "%s", path);
+  frame_size = (size_t)n;
+  close(fd);
+}
+
+static int new_socket(void) {
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) err(2, "socket");
+  return fd;
+}
+
+static void dial(int fd) {
+  if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) err(2, "connect");
+}
+
+static void send_part(int fd, size_t size, int count) {
+  static int null = -1;
+  union {
+    char bytes[CMSG_SPACE(253 * sizeof(int))];
+    struct cmsghdr align;
+  } control = {0};
+  int fds[253];
+  struct iovec part = {.iov_base = frame, .iov_len = size};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (null < 0) null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int i = 0; i < count; i++) fds[i] = null;
+  if (count > 0) {
+    message.msg_control = control.bytes;
+    message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    *head = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN((size_t)count * sizeof(int))};
+    memcpy(CMSG_DATA(head), fds, (size_t)count * sizeof(int));
+  }
+  if (size > 0) (void)sendmsg(fd, &message, MSG_NOSIGNAL); /* the other side may have ended it already */
+}
+
+static void print_answer(int fd) {
+  char bytes[4096];
+  struct pollfd ready = {.fd = fd, .events = POLLIN};
+  while (poll(&ready, 1, 10000) == 1) {
+    ssize_t n = read(fd, bytes, sizeof bytes);
+    if (n <= 0) return;
+    fwrite(bytes, 1, (size_t)n, stdout);
+  }
+}
+
+static void become(uid_t uid) {
+  if (setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0) err(2, "setresuid");
+}
+
+/* A process of `uid` that has connected `fd`, and is gone or, with `stays`, waits to be killed. */
+static pid_t connect_as(int fd, uid_t uid, int stays) {
+  int status, done[2];
+  char byte;
+  if (pipe2(done, O_CLOEXEC) != 0) err(2, "pipe");
+  pid_t pid = fork();
+  if (pid == 0) {
+    become(uid);
+    dial(fd);
+    close(done[1]);
+    if (stays) close(done[0]);
+    for (; stays;) pause();
+    _exit(0);
+  }
+  close(done[1]);
+  if (read(done[0], &byte, 1) != 0) err(2, "read");
+  close(done[0]);
+  if (!stays && (waitpid(pid, &status, 0) != pid || status != 0)) errx(2, "a child failed");
+  return pid;
+}
+
+/* A process of `uid` that has the pid `wanted` and waits to be killed. */
+static pid_t take_pid(pid_t wanted, uid_t uid) {
+  for (int attempt = 0; attempt < 100; attempt++) {
+    int last = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
+    if (last < 0 || dprintf(last, "%d", (int)wanted - 1) < 0) err(2, "ns_last_pid");
+    close(last);
+    pid_t pid = fork();
+    if (pid == 0) {
+      become(uid);
+      for (;;) pause();
+    }
+    if (pid == wanted) return pid;
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+  }
+  errx(2, "pid %d is not to be had", (int)wanted);
+}
+
+static void slow(uid_t uid, int count, int seconds) {
+  static struct pollfd clients[1024];
+  become(uid);
+  for (int i = 0; i < count; i++) {
+    clients[i] = (struct pollfd){.fd = new_socket(), .events = POLLRDHUP};
+    dial(clients[i].fd);
+  }
+  for (int second = 0; second < seconds; second++) {
+    int open_count = 0;
+    for (int i = 0; i < count; i++) (void)send(clients[i].fd, &frame[second], 1, MSG_NOSIGNAL);
+    sleep(1);
+    poll(clients, (nfds_t)count, 0);
+    for (int i = 0; i < count; i++) open_count += (clients[i].revents & (POLLHUP | POLLRDHUP)) == 0;
+    printf("%d\n", open_count);
+    fflush(stdout);
+  }
+}
+
+int main(int argc, char **argv) {
+  setvbuf(stdout, NULL, _IOFBF, 0);
+  if (argc < 5) errx(2, "usage");
+  const char *mode = argv[1];
+  snprintf(address.sun_path, sizeof address.sun_path, "%s", argv[2]);
+  if (strcmp(mode, "slow") == 0 && argc == 6) {
+    memset(frame, 'G', sizeof frame);
+    slow((uid_t)atoi(argv[3]), atoi(argv[4]), atoi(argv[5]));
+    return 0;
+  }
+  read_frame(argv[3]);
+  if (strcmp(mode, "cut") == 0 && argc == 7) {
+    size_t size = (size_t)atoi(argv[4]);
+    for (int i = 0; i < atoi(argv[6]); i++) {
+      int fd = new_socket();
+      dial(fd);
+      send_part(fd, size < frame_size ? size : frame_size, atoi(argv[5]));
+      close(fd);
+    }
+    return 0;
+  }
+  int fd = new_socket();
+  if (strcmp(mode, "many") == 0) {
+    dial(fd);
+    send_part(fd, frame_size, atoi(argv[4]));
+  } else if (strcmp(mode, "lend") == 0 && argc == 6) {
+    pid_t opener = connect_as(fd, (uid_t)atoi(argv[4]), 1);
+    pid_t sender = fork();
+    if (sender == 0) {
+      become((uid_t)atoi(argv[5]));
+      send_part(fd, frame_size, 3);
+      print_answer(fd);
+      fflush(stdout);
+      _exit(0);
+    }
+    waitpid(sender, NULL, 0);
+    kill(opener, SIGKILL);
+    waitpid(opener, NULL, 0);
+    return 0;
+  } else if (strcmp(mode, "reuse") == 0 && argc == 7) {
+    pid_t launcher = atoi(argv[6]);
+    if (launcher > 1 && kill(launcher, SIGSTOP) != 0) err(2, "stop");
+    pid_t gone = connect_as(fd, (uid_t)atoi(argv[4]), 0);
+    pid_t taker = take_pid(gone, (uid_t)atoi(argv[5]));
+    if (launcher > 1 && kill(launcher, SIGCONT) != 0) err(2, "continue");
+    send_part(fd, frame_size, 3);
+    print_answer(fd);
+    kill(taker, SIGKILL);
+    waitpid(taker, NULL, 0);
+    return 0;
+  } else
+    errx(2, "usage");
+  print_answer(fd);
+  return 0;
+}
