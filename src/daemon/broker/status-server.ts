@@ -11,7 +11,11 @@ const { createServer } = process.getBuiltinModule('node:http')
  */
 export function serveStatus(descriptor: number, describe: () => JsonValue): Server {
   const server = createServer(
-    { maxHeaderSize: 8192, headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 1_000 },
+    {
+      ...{ maxHeaderSize: 8192, headersTimeout: 2_000, requestTimeout: 4_000 },
+      // Node looks for connections past these times every 30 s unless told otherwise: 32 silent clients would shut out all.
+      ...{ keepAliveTimeout: 1_000, connectionsCheckingInterval: 500 },
+    },
     (request, response) => {
       request.resume()
       const known = request.url === '/v1/status'
