@@ -222,12 +222,12 @@ const locked = (packages: object, own: object = { dependencies: { toml: '1.0.0' 
 
 runCases('lockfiles', checkLockfiles, [
   {
-    name: 'a pinned package is fine',
+    name: 'C115: a pinned package is fine',
     files: locked({ 'node_modules/toml': { integrity } }),
     want: [],
   },
   {
-    name: 'no hash, an install script and a registry are refused',
+    name: 'C115: no hash, an install script and a registry are refused',
     files: locked({
       'node_modules/toml': { hasInstallScript: true, resolved: 'https://x.example/' },
     }),

@@ -9,6 +9,8 @@ import { globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { dataRoot } from '../test/data.ts'
+import { abuseGroups } from './abuse-classes.ts'
+import { checkBorne } from './abuse-page.ts'
 import { checkCoverage, parseLcov } from './coverage.ts'
 import { checkDataMarks } from './data-marks.ts'
 import { runBounded } from './run-bounded.ts'
@@ -21,6 +23,7 @@ const isCheck = process.argv[2] === 'check'
 const only = process.argv.slice(isCheck ? 3 : 2)
 const node = process.execPath
 const lcovPath = join(root, 'coverage', 'lcov.info')
+const namesPath = join(root, 'coverage', 'names.txt')
 const checkNames = ['walls', 'sizes', 'paths', 'docs', 'lockfiles', 'launcher-size']
 
 const steps: readonly Step[] = [
@@ -33,6 +36,7 @@ const steps: readonly Step[] = [
   ]),
   quiet('format-c', ['sh', 'native/build', 'check-format']),
   ...checkNames.map((name) => quiet(name, [node, `tools/check-${name}.ts`])),
+  quiet('abuse', [node, 'tools/abuse-page.ts']),
   quiet('types', ['node_modules/.bin/tsc', '--noEmit', '--pretty', 'false']),
   quiet('lint', [
     ...[
@@ -71,7 +75,8 @@ async function runTests(): Promise<boolean> {
       ...{ cwd: root, limitMs: isCheck ? 300_000 : 1_500_000, output: 'always' },
       env: { ...process.env, BELLADONNA_DATA_MARKS: marks },
     })
-    return passes('data', () => dataProblems(marks)) && passed
+    const named = passes('abuse', borneProblems)
+    return passes('data', () => dataProblems(marks)) && named && passed
   } finally {
     rmSync(marks, { recursive: true })
   }
@@ -89,6 +94,7 @@ function runnerOptions(): readonly string[] {
     '--test-coverage-exclude=**/*.test*.ts',
     ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
     ...['--test-reporter=lcov', `--test-reporter-destination=${lcovPath}`],
+    ...['--test-reporter=./tools/test-names.ts', `--test-reporter-destination=${namesPath}`],
   ]
 }
 
@@ -103,6 +109,10 @@ function dataProblems(marks: string): readonly string[] {
   if (dataRoot() === undefined) return []
   const tree = [...readTree()].filter(([path]) => !isCheck || !/^test\/.+\//.test(path))
   return checkDataMarks(new Map(tree), new Set(readdirSync(marks).map(decodeURIComponent)))
+}
+
+function borneProblems(): readonly string[] {
+  return isCheck ? [] : checkBorne(abuseGroups, readFileSync(namesPath, 'utf8'))
 }
 
 function passes(name: string, problemsOf: () => readonly string[]): boolean {

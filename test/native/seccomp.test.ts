@@ -111,7 +111,11 @@ for (const policy of refusingNames) {
   for (const name of found.keys()) {
     const expected = wanted[name]
     if (expected === undefined) continue
-    const id = /^TIOC/.test(name) ? 'C22: ' : name.startsWith('io_uring') ? 'C82: ' : ''
+    const id = /^TIOC/.test(name)
+      ? 'C22: the terminal’s '
+      : name.startsWith('io_uring')
+        ? 'C82: the ring’s '
+        : ''
     test(`seccomp ${policy}: ${id}${name} is refused, and only by the program`, (t) => {
       assert.equal(found.get(name), expected)
       const plain = without.get(name)
