@@ -143,7 +143,8 @@ test('C13: JSONTestSuite: each text as a value is refused, or reaches argv as it
       continue
     }
     count.permitted += 1
-    assert.deepEqual(decision.argv, ['/usr/bin/true', bytes.toString('utf8'), 'end'])
+    assert.equal(decision.argv.length, 3)
+    assert.deepEqual(Buffer.from(decision.argv[1] ?? ''), bytes, name)
     assert.doesNotMatch(decision.argv[1] ?? '', /[\p{Cc}\p{Cs}\p{Bidi_C}\p{Zl}\p{Zp}]/u, name)
   }
   console.log(`JSONTestSuite as values: ${names.length} texts: ${JSON.stringify(count)}`)
