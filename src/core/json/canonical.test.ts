@@ -34,6 +34,7 @@ test('canonical JSON: the examples of RFC 8785 come out byte by byte', (t) => {
     const want: string = readFileSync(join(folder, 'output', name), 'utf8').replace(/\n$/, '')
     assert.equal(formatCanonicalJson(value), want, name)
   }
+  console.log(`RFC 8785: ${names.length} examples`)
 })
 
 test('canonical JSON: agrees with the package canonicalize on any JSON, and parses to the same again', () => {

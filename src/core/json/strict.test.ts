@@ -34,6 +34,7 @@ test('strict JSON: JSONTestSuite: y_ is accepted, n_ is refused, i_ does not cra
     if (kind === 'n' || refusedOnPurpose.has(name)) assert.equal(outcome, 'refused', name)
     else if (kind === 'y') assert.equal(outcome, 'accepted', name)
   }
+  console.log(`JSONTestSuite: ${JSON.stringify(Object.fromEntries(counts))}`)
   assert.ok((counts.get('y') ?? 0) >= 75 && (counts.get('n') ?? 0) >= 154)
 })
 
