@@ -208,8 +208,8 @@ function isAs(found: string | undefined, wanted: string | RegExp): boolean {
 }
 
 for (const row of restrictions) {
-  const { id = 'promise 8', name, refused, succeeds } = row
-  test(`${id}: ${name}, and only by that`, { skip }, (t) => {
+  const { name, refused, succeeds } = row
+  test(`promise 8: ${name}, and only by that`, { skip }, (t) => {
     const { with: behind, without } = ends.get(row) ?? {}
     assert.ok(isAs(behind, refused), `with it: ${behind}, not ${String(refused)}`)
     if (row.needs !== undefined && !canGive(row.needs)) {

@@ -116,8 +116,7 @@ export const files: readonly Row[] = [
     succeeds: 'ok',
   },
   {
-    id: 'C25',
-    name: 'the launcher’s own program is not opened through /proc',
+    name: 'C25: the launcher’s own program is not opened through /proc',
     attempt: () => ['read', '/proc/1/exe'],
     behind: noLandlockFiles,
     without: remove('sandbox/sandbox.c', 'prctl(PR_SET_DUMPABLE, 0,', 'prctl(PR_SET_DUMPABLE, 1,'),

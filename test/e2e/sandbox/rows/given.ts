@@ -5,16 +5,14 @@ import type { Row } from './row.ts'
 
 export const given: readonly Row[] = [
   {
-    id: 'C30',
-    name: 'rlimits: no core is dumped',
+    name: 'C30: rlimits: no core is dumped',
     attempt: () => ['limit', '4'],
     without: noRlimit(4),
     refused: '0 0',
     succeeds: '4096 8192',
   },
   {
-    id: 'C30',
-    name: 'rlimits: a file size that the launcher was started with is not the run’s',
+    name: 'C30: rlimits: a file size that the launcher was started with is not the run’s',
     attempt: () => ['limit', '1'],
     without: noRlimit(1),
     refused: '-1 -1',
@@ -36,16 +34,14 @@ export const given: readonly Row[] = [
     needs: 'CAP_SYS_RESOURCE',
   },
   {
-    id: 'C30',
-    name: 'umask is the plan’s',
+    name: 'C30: umask is the plan’s',
     attempt: ({ write }) => ['create', `${write}/created`],
     without: (plan) => ({ ...plan, umask: 0 }),
     refused: 'mode 644',
     succeeds: 'mode 666',
   },
   {
-    id: 'C30',
-    name: 'nice: what the launcher was started with is not the run’s',
+    name: 'C30: nice: what the launcher was started with is not the run’s',
     attempt: () => ['priority'],
     without: remove(
       'launcher/host.c',
@@ -62,8 +58,7 @@ export const given: readonly Row[] = [
     succeeds: 'ok',
   },
   {
-    id: 'C30',
-    name: 'signals: none is ignored',
+    name: 'C30: signals: none is ignored',
     attempt: () => ['status', 'SigIgn'],
     without: remove(
       'launcher/main.c',
@@ -74,16 +69,14 @@ export const given: readonly Row[] = [
     succeeds: /\t0{12}1200$/, // SIGUSR1 10, SIGPIPE 13
   },
   {
-    id: 'C30',
-    name: 'signals: none is blocked',
+    name: 'C30: signals: none is blocked',
     attempt: () => ['status', 'SigBlk'],
     without: remove('sandbox/first-process.c', 'set_signals(SIG_UNBLOCK);'),
     refused: none,
     succeeds: /\tf{7}e7ffbfeff$/, // all but SIGKILL, SIGSTOP and two of the C library's own
   },
   {
-    id: 'C20',
-    name: 'environment: that of the command, not the launcher’s',
+    name: 'C20: environment: that of the command, not the launcher’s',
     attempt: () => ['environment'],
     behindEdits: startEnvironment,
     without: remove(
@@ -95,8 +88,7 @@ export const given: readonly Row[] = [
     succeeds: /(^|\n)LD_LIBRARY_PATH=\/nowhere\n[^]*end$/,
   },
   {
-    id: 'C24',
-    name: 'cwd: that of the command',
+    name: 'C24: cwd: that of the command',
     attempt: () => ['directory'],
     without: remove('sandbox/sandbox.c', 'if (fchdir(fd) != 0) child_fail(WIRE_STAGE_MOUNT);'),
     refused: '/tmp',
@@ -104,8 +96,7 @@ export const given: readonly Row[] = [
     options: { cwd: '/tmp' },
   },
   {
-    id: 'C24',
-    name: 'cwd: not the host’s cgroups, which a descriptor of the launcher leads to',
+    name: 'C24: cwd: not the host’s cgroups, which a descriptor of the launcher leads to',
     attempt: () => ['directory'],
     without: remove(
       'sandbox/sandbox.c',
@@ -117,8 +108,7 @@ export const given: readonly Row[] = [
     options: { cwd: '/proc/self/fd/11' },
   },
   {
-    id: 'C22',
-    name: 'no controlling terminal: there is none behind /dev/tty',
+    name: 'C22: no controlling terminal: there is none behind /dev/tty',
     attempt: () => ['write', '/dev/tty'],
     behind: all(withDevice('/dev/tty'), noLandlockFiles),
     behindEdits: session,
@@ -127,8 +117,7 @@ export const given: readonly Row[] = [
     succeeds: 'ok',
   },
   {
-    id: 'C23',
-    name: 'descriptors: three, with 500 open where the launcher was started',
+    name: 'C23: descriptors: three, with 500 open where the launcher was started',
     attempt: () => ['descriptors'],
     behindEdits: [
       ...remove(
@@ -157,8 +146,7 @@ export const given: readonly Row[] = [
 
 export const amounts: readonly Row[] = [
   {
-    id: 'C86',
-    name: 'processes are limited',
+    name: 'C86: processes are limited',
     attempt: () => ['fork', '200'],
     without: (plan) => ({ ...plan, pidsMax: 0 }),
     refused: 'fewer than 64',

@@ -8,7 +8,6 @@ const onlySysAdmin = /\t0{10}200000$/
 const sets = ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']
 export const privileges: readonly Row[] = [
   ...sets.map((set): Row => ({
-    id: 'promise 8',
     name: `capabilities: ${set} is empty`,
     attempt: () => ['status', set],
     without: withCapabilities('CAP_CHOWN'),

@@ -16,8 +16,7 @@ export type Host = Readonly<{
 }>
 
 export type Row = Readonly<{
-  /** Numbers of ABUSE.md, or of a promise. */
-  id?: string
+  /** Begins with the number of a class of docs/reference/abuse.md, if it belongs to one. */
   name: string
   profile?: string
   /** The probe's words; or a program's, if the first is a path. */

@@ -15,14 +15,12 @@ import type { Row } from './row.ts'
 
 /** Refused to all by seccomp. All capabilities are there on both sides, so that it is not the kernel that refuses. */
 function refusedCall(
-  id: string,
   name: string,
   words: readonly string[],
   without: Change,
   refused = ended.EPERM,
 ): Row {
   return {
-    ...(id === '' ? {} : { id }),
     name: `seccomp: ${name} is refused`,
     attempt: () => words,
     behind: withCapabilities(),
@@ -37,15 +35,14 @@ export const byNumber: readonly Row[] = refusedToAll
   .filter((call) => own.has(call))
   .map((call) =>
     refusedCall(
-      call.startsWith('io_uring') ? 'C82' : '',
-      call,
+      call.startsWith('io_uring') ? `C82: ${call}` : call,
       ['call', `${numberOf(call)}`],
       allowCalls(call),
     ),
   )
 const [TIOCSTI, TIOCLINUX, TIOCSETD] = [0x5412, 0x541c, 0x5423]
 export const byArgument: readonly Row[] = [
-  refusedCall('', 'clone3', ['call', `${numberOf('clone3')}`], allowCalls('clone3'), ended.ENOSYS),
+  refusedCall('clone3', ['call', `${numberOf('clone3')}`], allowCalls('clone3'), ended.ENOSYS),
   ...Object.entries({
     NEWNS: 0x2_0000,
     NEWCGROUP: 0x200_0000,
@@ -55,20 +52,18 @@ export const byArgument: readonly Row[] = [
     NEWPID: 0x2000_0000,
     NEWNET: 0x4000_0000,
   }).map(([name, flag]) =>
-    refusedCall('', `clone with CLONE_${name}`, ['clone', `${flag}`], allowCalls('clone')),
+    refusedCall(`clone with CLONE_${name}`, ['clone', `${flag}`], allowCalls('clone')),
   ),
   ...Object.entries({ TIOCSTI, TIOCLINUX, TIOCSETD }).flatMap(([name, request]) => [
-    refusedCall('C22', name, ['ioctl', `${request}`], allowCalls('ioctl')),
+    refusedCall(`C22: ${name}`, ['ioctl', `${request}`], allowCalls('ioctl')),
     refusedCall(
-      'C22',
-      `${name} with high bits`,
+      `C22: ${name} with high bits`,
       ['ioctl', `0x12345678${request.toString(16).padStart(8, '0')}`],
       allowCalls('ioctl'),
     ),
   ]),
-  refusedCall('', 'personality', ['personality', '0x40000'], allowCalls('personality')),
+  refusedCall('personality', ['personality', '0x40000'], allowCalls('personality')),
   refusedCall(
-    '',
     'socketpair of datagrams',
     ['pair', '1', '2'],
     allowCalls('socketpair'),
@@ -78,7 +73,7 @@ export const byArgument: readonly Row[] = [
 export const byEntry: readonly Row[] =
   architecture === 'x86_64'
     ? [
-        refusedCall('', 'the entry for 32-bit programs', ['i386'], allowI386, ended.SIGSYS),
-        refusedCall('', 'x32', ['x32'], allowX32, ended.SIGSYS),
+        refusedCall('the entry for 32-bit programs', ['i386'], allowI386, ended.SIGSYS),
+        refusedCall('x32', ['x32'], allowX32, ended.SIGSYS),
       ]
     : []
