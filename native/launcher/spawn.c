@@ -116,11 +116,16 @@ static void close_seat(struct seat *seat) {
   close(seat->pidfd);
 }
 
-/* Asks the seat of `process` for a child that has `gate`. Whoever needs it waits for the answer (`arrive`). */
+/* Asks the seat of `process` for a child that has `gate`. Whoever needs it waits for the answer (`arrive`). A seat may
+ * have been ended by somebody, or for want of memory, since it was last asked: then there is a new one. */
 static bool ask_seat(const struct process *process, int gate) {
   const int fds[2] = {gate, process->group.fd};
-  return open_seat(process->group.seat) &&
-         send_descriptors(seats[process->group.seat].socket, "C", 1, fds, process->group.fd < 0 ? 1 : 2);
+  struct seat *seat = &seats[process->group.seat];
+  for (int attempt = 0; attempt < 2 && open_seat(process->group.seat); attempt++) {
+    if (send_descriptors(seat->socket, "C", 1, fds, process->group.fd < 0 ? 1 : 2)) return true;
+    close_seat(seat);
+  }
+  return false;
 }
 
 /* false: the seat was ended by somebody; the next run that sits there gets another. */
