@@ -1,7 +1,7 @@
 /** Processes that wait for a run, and those that clone them on hosts with v1 controllers (ADR 0013): what if they end. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { caller, childrenOf, readProc, startBridge } from '../support/bridge.ts'
+import { caller, childrenOf, readProc, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
 const skip = process.geteuid?.() !== 0
@@ -31,6 +31,11 @@ function waiting(bridge: TestBridge): readonly number[] {
   return childrenOf(launcher).filter((pid) => pid !== broker && pid !== executor)
 }
 
+/** The line of /proc/PID/status, or nothing for a process that is gone. */
+function stateOf(pid: number): string {
+  return /^State:.*$/m.exec(readProc(`${pid}/status`))?.[0] ?? ''
+}
+
 test(
   'spares: when somebody ends them all, the next runs start all the same',
   { skip },
@@ -40,6 +45,8 @@ test(
       const pids = waiting(bridge)
       assert.ok(pids.length > 0)
       for (const pid of pids) process.kill(pid, 'SIGKILL')
+      // Who is being ended may still take a run along: only afterwards is anything promised.
+      await until(() => pids.every((pid) => /^(?:|State:\t[ZX].*)$/m.test(stateOf(pid))), 5_000)
       for (let run = 0; run < 6; run += 1) {
         assert.equal((await bridge.bell(['plain'])).status, 0, `round ${round}, run ${run}`)
       }
