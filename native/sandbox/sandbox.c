@@ -111,6 +111,7 @@ void child_begin(const struct start *start) {
   } wanted[] = {
       {start->gate, GATE}, {start->template, TEMPLATE}, {start->bootstrap, BOOTSTRAP}, {start->inherit, INHERIT}};
   set_signals(SIG_BLOCK);
+  (void)schedule_shortly();
   for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
     if (wanted[i].from >= 0 && dup3(wanted[i].from, wanted[i].to, O_CLOEXEC) < 0) _exit(125);
   child.reports = start->gate >= 0;

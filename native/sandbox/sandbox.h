@@ -106,6 +106,7 @@ int child_seccomp(struct cursor *c, const struct wire_plan *plan); /* the exec l
 void child_user_namespace(const struct wire_command *command);
 void same_file(int fd, const struct wire_stamp *stamp); /* is the one that the executor looked at */
 void set_signals(int how);
+bool schedule_shortly(void); /* false: a raised priority could not be given up */
 _Noreturn void run_command(int executable);
 
 /* ---- mounts.c ---- */

@@ -29,6 +29,7 @@ import { replaceFileOnceItFits } from '../../host/durable-file.ts'
 import { loadInstalledPolicy } from '../../host/policy-store.ts'
 import { randomBytes } from '../../host/random.ts'
 import { readRecords } from '../../host/read-log.ts'
+import { settleHeap } from '../../host/settled-heap.ts'
 import { endService, inherited } from '../../host/inherited.ts'
 import { createBroker } from './broker.ts'
 import type { Broker } from './broker.ts'
@@ -205,6 +206,7 @@ function main([log = '', policy = '', receipts = '', mode = '']: readonly string
   const meet = (): void => {
     if (hello === null || identity === null) return
     bridge = openBridge({ log, policy, receipts }, mode, { launcher, executor }, hello, identity)
+    settleHeap()
     launcher.send(formatFrame(wireKind.brokerReady))
   }
   const fromLauncher = (frame: Frame): void => {

@@ -25,6 +25,7 @@ import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
 import { bridgePaths } from '../../host/layout.ts'
 import { randomBytes } from '../../host/random.ts'
 import { loadInstalledPolicy } from '../../host/policy-store.ts'
+import { settleHeap } from '../../host/settled-heap.ts'
 import { endService, inherited } from '../../host/inherited.ts'
 import { createSigner } from './checkpoints.ts'
 import { createExecutor } from './executor.ts'
@@ -94,6 +95,7 @@ function main(root: string): void {
     broker.send(formatFrame(wireKind.signed, new TextEncoder().encode(note)))
   }
   const greet = (): void => {
+    settleHeap()
     broker.send(
       formatIdentity({
         publicKey: key.publicKey,
