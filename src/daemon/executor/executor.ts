@@ -1,7 +1,7 @@
 import { BelladonnaError } from '../../core/error.ts'
 import { formatHex } from '../../core/audit/merkle.ts'
 import { nextReceipt } from '../../core/audit/receipt.ts'
-import type { ReceiptHead } from '../../core/audit/receipt.ts'
+import type { MadeReceipt, ReceiptHead } from '../../core/audit/receipt.ts'
 import type { Sign } from '../../core/audit/ed25519.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
@@ -93,8 +93,8 @@ export function createExecutor(
     }
     if (runs.size >= maxRuns) throw outOfTurn('more runs than the launcher has slots')
     const prepared = mayPrepare(runs, submission.subject)
-    if (prepared) host.toLauncher(answer.run.prepare) // first: building the sandbox takes longest
-    host.toBroker(answer.resolved)
+    host.toBroker(answer.resolved) // first: two records on disk take longer than a sandbox
+    if (prepared) host.toLauncher(answer.run.prepare)
     runs.set(submission.run, { ...answer.run, prepared })
     if (answer.run.use !== null) host.usedGrants.take(answer.run.use)
   }
@@ -139,7 +139,10 @@ export function createExecutor(
       } else throw outOfTurn(`frame ${frame.kind} from the broker`)
     },
     batchEnd: () => {
-      if (intended.length === 0) return
+      if (intended.length === 0) {
+        signAhead(host, runs, head)
+        return
+      }
       const batch = intended
       intended = []
       head = writeReceipts(host, batch, head)
@@ -215,9 +218,31 @@ function resolve(
       ...{ run, subject, actionDigest: digest, nonce, timeMs, notAfterMs, prepare },
       ...{ prepared: false, stage: 'resolved', entry: null, receipt: null },
       receiptRecord: nothing,
+      ahead: null,
       use: permit.changes.uses?.grant ?? null,
     },
   }
+}
+
+/**
+ * Signs the receipt of a run that is alone while the broker decides and records, which takes as long. Not one byte of it
+ * leaves us before the broker has agreed, and it is thrown away if another receipt comes first.
+ */
+function signAhead(host: ExecutorHost, runs: ReadonlyMap<number, Run>, head: ReceiptHead): void {
+  if (runs.size !== 1) return
+  for (const run of runs.values()) {
+    if (run.stage !== 'resolved' || run.ahead !== null) return
+    run.ahead = { follows: head, receipt: receiptOf(host, run, head) }
+  }
+}
+
+function receiptOf(host: ExecutorHost, run: Run, head: ReceiptHead): MadeReceipt {
+  const { subject, actionDigest, nonce, timeMs } = run
+  const facts = {
+    ...{ actionDigest, run: run.run, nonce, timeMs, host: host.hostId },
+    subject: { uid: subject.uid, gid: subject.gid },
+  }
+  return nextReceipt(head, facts, host.sign)
 }
 
 /** Makes, writes and tells the receipts of one group; gates whose entries are durable already open here. */
@@ -225,12 +250,8 @@ function writeReceipts(host: ExecutorHost, batch: readonly Run[], first: Receipt
   let head = first
   const records: Uint8Array[] = []
   for (const run of batch) {
-    const { subject, actionDigest, nonce, timeMs } = run
-    const facts = {
-      ...{ actionDigest, run: run.run, nonce, timeMs, host: host.hostId },
-      subject: { uid: subject.uid, gid: subject.gid },
-    }
-    const made = nextReceipt(head, facts, host.sign)
+    const made = run.ahead?.follows === head ? run.ahead.receipt : receiptOf(host, run, head)
+    run.ahead = null
     head = made.head
     run.receipt = made.receipt.number
     records.push(made.record)
