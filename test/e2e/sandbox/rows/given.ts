@@ -48,7 +48,7 @@ export const given: readonly Row[] = [
       ...remove('sandbox/schedule.c', '.flags = SCHED_FLAG_RESET_ON_FORK, '),
     ],
     refused: '0',
-    succeeds: '-7',
+    succeeds: '-20',
   },
   {
     name: 'C30: affinity: what the launcher was started with is not the run’s',
