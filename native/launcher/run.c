@@ -85,10 +85,28 @@ static void start_failed(struct slot *slot, uint32_t stage) {
   slot->last = (struct report){.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
 }
 
+/* A run whose plan caps its output gets pipes to a relay in place of the client's descriptors. `pipes`: both ends of
+ * stdout's, then of stderr's. */
+static bool take_pipes(struct start *start, int *pipes) {
+  if (pipe2(pipes, O_CLOEXEC) != 0 || pipe2(pipes + 2, O_CLOEXEC) != 0) return false;
+  start->stdio[1] = pipes[1];
+  start->stdio[2] = pipes[3];
+  return true;
+}
+
+static bool take_relay(struct slot *slot, uint64_t output_max, const int *pipes) {
+  const struct wire_relay order = {.output_max = output_max, .stdio = {slot->subject.stdio[1], slot->subject.stdio[2]}};
+  const int fds[4] = {slot->stdio[1], slot->stdio[2], pipes[0], pipes[2]};
+  if (!relay_start(&slot->relay, &order, fds)) return false;
+  watch(slot->relay.gate, WATCH_RELAY, slot_tag(slot), EPOLLIN);
+  return true;
+}
+
 bool run_prepare(struct cursor *body) {
   struct wire_prepare frame;
   struct wire_plan plan;
   struct start start;
+  int pipes[4] = {-1, -1, -1, -1};
   const struct cursor whole = *body;
   if (!take_prepare(body, &frame, &start, &plan) || frame.run >= next_run) return false;
   struct slot *slot = find_run(frame.run);
@@ -99,14 +117,17 @@ bool run_prepare(struct cursor *body) {
   slot->features = features_of(&plan);
   start.template = template_for(start.plan, &plan);
   memcpy(start.stdio, slot->stdio, sizeof start.stdio);
-  if (!process_start(&slot->process, whole, &start)) {
+  bool relayed = plan.output_max != 0;
+  if ((relayed && !take_pipes(&start, pipes)) || !process_start(&slot->process, whole, &start)) {
     slot->process = no_process;
     start_failed(slot, WIRE_STAGE_CLONE);
   } else {
     if (!group_limit(&slot->process.group, &plan)) start_failed(slot, WIRE_STAGE_CGROUP);
     watch(slot->process.gate, WATCH_GATE, slot_tag(slot), EPOLLIN);
     watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
+    if (relayed && !take_relay(slot, plan.output_max, pipes)) start_failed(slot, WIRE_STAGE_STDIO);
   }
+  for (int i = 0; i < 4; i++) close_fd(&pipes[i]);
   for (int i = 0; i < 3; i++) close_fd(&slot->stdio[i]);
   return true;
 }
@@ -119,7 +140,8 @@ static void kill_run(struct slot *slot) {
                 0); /* the first of its pid namespace takes all along */
 }
 
-static void tell_services(uint64_t run, const struct report *end, uint32_t kind, uint32_t features, uint64_t wall_us) {
+static void tell_services(uint64_t run, const struct report *end, uint32_t kind, uint32_t features, uint64_t wall_us,
+                          struct part output) {
   struct wire_exited frame = {.run = run,
                               .kind = kind,
                               .value = end->value,
@@ -129,8 +151,8 @@ static void tell_services(uint64_t run, const struct report *end, uint32_t kind,
                               .system_us = end->system_us,
                               .max_rss_kib = end->max_rss_kib,
                               .wall_us = wall_us};
-  struct part part = {&frame, sizeof frame};
-  if (!services_send(WIRE_EXITED, &part, 1)) services_failed("a service does not take frames");
+  struct part parts[] = {{&frame, sizeof frame}, output};
+  if (!services_send(WIRE_EXITED, parts, 2)) services_failed("a service does not take frames");
 }
 
 static void tell_client(struct slot *slot, uint32_t kind) {
@@ -152,10 +174,17 @@ static void finish(struct slot *slot, uint32_t kind) {
   tell_client(slot, kind);
   slot->state = SLOT_ENDED;
   slot->deadline_ms = 0;
-  tell_services(slot->run, &slot->last, kind, slot->opened_us == 0 ? 0 : slot->features, wall_us);
+  tell_services(slot->run, &slot->last, kind, slot->opened_us == 0 ? 0 : slot->features, wall_us,
+                (struct part){&slot->output, slot->output_size});
   if (kind != WIRE_END_EXITED && kind != WIRE_END_SIGNALLED) kill_run(slot); /* else its first process has ended */
   if (slot->process.pidfd < 0) slot_release(slot);
   spares_refill(); /* now, when nobody waits for us */
+}
+
+/* The command is over; its run is when the relay has handed on what is still in the pipes. */
+static void command_ended(struct slot *slot, uint32_t kind) {
+  slot->end = kind;
+  if (slot->relay.gate < 0) finish(slot, kind);
 }
 
 void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
@@ -202,7 +231,7 @@ bool run_open(struct cursor *body) {
   struct slot *slot = find_run(run);
   if (slot == NULL || slot->state == SLOT_ENDED) {
     struct report none = {0};
-    tell_services(run, &none, WIRE_END_GONE, 0, 0);
+    tell_services(run, &none, WIRE_END_GONE, 0, 0, (struct part){0});
     return true;
   }
   if (slot->state != SLOT_PREPARED) return false;
@@ -239,14 +268,23 @@ void run_client_gone(struct slot *slot) {
   slot->client_gone = true;
 }
 
+/* Once politely; a relay that has not ended by then is stopped, or worse. */
+static void hurry_relay(struct slot *slot) {
+  if (slot->hurried) (void)syscall(SYS_pidfd_send_signal, slot->relay.pidfd, SIGKILL, NULL, 0);
+  slot->hurried = true;
+  (void)!send(slot->relay.gate, "E", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  slot->deadline_ms = now_ms() + HANGUP_GRACE_MS;
+}
+
 void run_expired(struct slot *slot) {
   slot->deadline_ms = 0;
   if (slot->state == SLOT_READING) {
     close_fd(&slot->client);
     slot_release(slot);
   } else if (slot->state == SLOT_RUNNING) {
-    slot->timed_out = !slot->client_gone;
+    if (slot->end == 0) slot->timed_out = !slot->client_gone;
     kill_run(slot);
+    if (slot->relay.gate >= 0) hurry_relay(slot);
   } else {
     services_failed("a request was not answered in time");
   }
@@ -266,16 +304,30 @@ void run_reported(struct slot *slot) {
   if (report.kind == WIRE_END_FAILED && slot->state == SLOT_PREPARED) {
     slot->failed = true; /* told when the gate would have opened, so that it has an entry and a receipt */
   } else if (slot->state == SLOT_RUNNING) {
-    finish(slot, slot->timed_out ? WIRE_END_TIMED_OUT : report.kind);
+    command_ended(slot, slot->timed_out ? WIRE_END_TIMED_OUT : report.kind);
   }
+}
+
+/* Its word, or its end without one: then nobody knows what the client got, and the run is lost. */
+void run_relayed(struct slot *slot) {
+  ssize_t n = recv(slot->relay.gate, &slot->output, sizeof slot->output, MSG_DONTWAIT);
+  bool whole = n == (ssize_t)sizeof slot->output;
+  slot->output_size = whole ? sizeof slot->output : 0;
+  if (slot->state == SLOT_RUNNING && (!whole || slot->end != 0)) {
+    finish(slot, whole ? slot->end : WIRE_END_LOST);
+  } else if (slot->state == SLOT_PREPARED && !slot->failed) {
+    errno = EPIPE;
+    start_failed(slot, WIRE_STAGE_STDIO);
+  }
+  process_discard(&slot->relay);
 }
 
 void run_exited(struct slot *slot) {
   siginfo_t info;
   if (slot->process.gate >= 0) run_reported(slot); /* what it sent last may still be there */
-  if (slot->state == SLOT_RUNNING) {
+  if (slot->state == SLOT_RUNNING && slot->end == 0) {
     slot->last.value = SIGKILL;
-    finish(slot, slot->timed_out ? WIRE_END_TIMED_OUT : WIRE_END_SIGNALLED);
+    command_ended(slot, slot->timed_out ? WIRE_END_TIMED_OUT : WIRE_END_SIGNALLED);
   } else if (slot->state == SLOT_PREPARED && !slot->failed) {
     errno = ECHILD;
     start_failed(slot, WIRE_STAGE_CLONE);
@@ -304,6 +356,7 @@ void slot_release(struct slot *slot) {
   close_fd(&slot->process.pidfd);
   for (int i = 0; i < 3; i++) close_fd(&slot->stdio[i]);
   group_remove(&slot->process.group);
+  process_discard(&slot->relay);
   slot->generation++;
   slot->state = SLOT_FREE;
 }

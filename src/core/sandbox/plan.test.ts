@@ -66,6 +66,7 @@ const plans: fc.Arbitrary<Plan> = fc.record({
       .map((ports) => ports.toSorted((a, b) => a - b).map((port) => ({ access: 1n, port }))),
   }),
   memoryMaxBytes: fc.maxSafeNat(),
+  outputMaxBytes: fc.maxSafeNat(),
   pidsMax: u32,
   timeLimitMs: u32,
   umask: fc.nat(0o777),
@@ -90,6 +91,7 @@ const small: Plan = {
   landlockScope: 3n,
   landlock: { handledFs: 0n, handledNet: 0n, paths: [], ports: [] },
   memoryMaxBytes: 0,
+  outputMaxBytes: 0,
   pidsMax: 0,
   timeLimitMs: 0,
   umask: 0,
@@ -142,6 +144,7 @@ test('plan: the head is struct wire_plan', () => {
     ...small,
     capabilities: 0x0102n,
     memoryMaxBytes: 0x0304_0506_0708,
+    outputMaxBytes: 0x0304_0506_0708,
     pidsMax: 9,
     timeLimitMs: 10,
     umask: 0o22,
@@ -186,7 +189,7 @@ const unfit: readonly (readonly [string, Partial<Plan>])[] = [
   ['an unknown Landlock scope', { landlockScope: 4n }],
   ['a negative Landlock scope', { landlockScope: -1n }],
   [
-    'rules for files of the host',
+    'rights to change the host',
     {
       mounts: [],
       landlock: {
