@@ -37,6 +37,7 @@ struct stream {
   size_t most;  /* bytes in one write */
   int flags;    /* RWF_NOWAIT: a write takes what there is room for */
   bool blocks;  /* write(2) waits here, whatever we ask */
+  bool gone;    /* nothing is delivered any more, only counted: the run is about to end */
   struct wire_stream *report;
   struct sha256 sha;
   size_t at, size; /* of `bytes`: what is not delivered yet */
@@ -87,7 +88,9 @@ static void deliver(struct stream *stream) {
     if (n < 0 && (errno == EAGAIN || errno == EINTR) && !time_is_over) return;
     if (n <= 0) {
       output.flags |= WIRE_OUTPUT_UNDELIVERED;
-      end(stream);
+      stream->gone = time_is_over;
+      if (!stream->gone) end(stream);
+      stream->at = stream->size = 0;
       return;
     }
     sha256_add(&stream->sha, stream->bytes + stream->at, (size_t)n);
@@ -106,11 +109,19 @@ static void take_in(struct stream *stream) {
   }
   uint64_t size = (uint64_t)n;
   stream->report->written += size;
+  if (stream->gone) return;
   stream->at = 0;
   stream->size = size < room ? (size_t)size : (size_t)room;
   if (size > room) output.flags |= WIRE_OUTPUT_CAPPED;
   room -= stream->size;
   deliver(stream);
+}
+
+/* Taken, or the launcher would get ECONNRESET at our end instead of our report. */
+static void hear_launcher(void) {
+  char byte;
+  (void)!read(LAUNCHER, &byte, 1);
+  time_is_over = true;
 }
 
 static void pump(void) {
@@ -124,7 +135,7 @@ static void pump(void) {
     }
     if (time_is_over) polled[0].fd = -1;
     if (ppoll(polled, 3, NULL, NULL) < 0) continue;
-    if (polled[0].revents != 0) time_is_over = true; /* or the launcher is gone, and we with it */
+    if (polled[0].revents != 0) hear_launcher();
     for (int i = 0; i < 2; i++) {
       struct stream *stream = &streams[i];
       if (stream->at < stream->size && (polled[i + 1].revents != 0 || time_is_over))

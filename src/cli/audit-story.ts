@@ -138,7 +138,13 @@ function describeEnd(entry: Entry): readonly string[] {
   }
 }
 
-function describeOutcome({ end, usage, features, output, timeMs }: OutcomeEntry): readonly string[] {
+function describeOutcome({
+  end,
+  usage,
+  features,
+  output,
+  timeMs,
+}: OutcomeEntry): readonly string[] {
   const wall = (usage.wallUs / 1000).toFixed(1)
   const processor = ((usage.userUs + usage.systemUs) / 1000).toFixed(1)
   const stage = end.stage === 'none' ? '' : ` at ${end.stage}`

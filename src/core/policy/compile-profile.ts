@@ -21,14 +21,7 @@ import type {
   ProfileSocket,
   ProfileSource,
 } from './profile-source.ts'
-import {
-  compareText,
-  openFields,
-    readList,
-    readText,
-  readTruth,
-    readWord,
-} from './reader.ts'
+import { compareText, openFields, readList, readText, readTruth, readWord } from './reader.ts'
 import type { Fields, Read, Report } from './reader.ts'
 import { suggestionFor } from './suggestion.ts'
 import { readSyscalls } from './compile-syscalls.ts'

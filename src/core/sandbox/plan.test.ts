@@ -193,8 +193,8 @@ const unfit: readonly (readonly [string, Partial<Plan>])[] = [
     {
       mounts: [],
       landlock: {
-        ...{ handledFs: 1n, handledNet: 0n, ports: [] },
-        paths: [{ access: 1n, path: cleanPath('/a') }],
+        ...{ handledFs: 2n, handledNet: 0n, ports: [] },
+        paths: [{ access: 2n, path: cleanPath('/a') }],
       },
     },
   ],
