@@ -30,7 +30,7 @@ enum wire_kind {
   WIRE_SIGNAL = 0x0102,  /* u32 signal number */
   /* launcher to client */
   WIRE_REFUSED = 0x0181, /* u32 exit status for the client, then an RFC 9457 problem as JSON text */
-  WIRE_ENDED = 0x0182,   /* struct wire_ended, then the executor's ticket */
+  WIRE_ENDED = 0x0182,   /* struct wire_ended, then the executor's ticket, then struct wire_output if it has a relay */
   /* launcher to broker and executor */
   WIRE_HELLO = 0x0201,  /* struct wire_hello */
   WIRE_SUBMIT = 0x0202, /* struct wire_submit, u32 groups[group_count], then the request's body as received */
@@ -143,7 +143,7 @@ struct wire_stream {
   uint8_t sha256[32]; /* of the delivered bytes */
 };
 
-/* The relay's word, which the launcher passes on unread behind struct wire_exited. */
+/* The relay's word, which the launcher passes on unread at the end of WIRE_ENDED and WIRE_EXITED. */
 struct wire_output {
   uint32_t version;
   uint32_t flags; /* enum wire_output_flag */

@@ -165,7 +165,7 @@ void door_accept(bool available) {
   slot->timed_out = slot->client_gone = slot->failed = slot->hurried = false;
   slot->output_size = slot->end = 0;
   slot->opened_us = 0;
-  slot->last = (struct report){0};
+  slot->last = (struct wire_exited){0};
   bool known = identify(fd, slot);
   if (slot == &turned_away || !known || !available || !has_room(slot->subject.uid)) {
     refuse_client(slot, 125, available ? problem_busy : problem_unavailable);

@@ -127,8 +127,8 @@ struct slot {
   uint64_t opened_us;
   uint32_t time_limit_ms;
   bool timed_out, client_gone, failed;
-  uint32_t features; /* enum wire_feature: in force once the command starts */
-  struct report last;
+  uint32_t features;       /* enum wire_feature: in force once the command starts */
+  struct wire_exited last; /* how it ended: what its first process knows of that, then the rest */
   struct wire_submit subject;
   uint32_t groups[WIRE_MAX_GROUPS];
   uint16_t ticket_size;

@@ -82,7 +82,7 @@ static uint32_t features_of(const struct wire_plan *plan) {
 
 static void start_failed(struct slot *slot, uint32_t stage) {
   slot->failed = true;
-  slot->last = (struct report){.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
+  slot->last = (struct wire_exited){.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
 }
 
 /* A run whose plan caps its output gets pipes to a relay in place of the client's descriptors. `pipes`: both ends of
@@ -140,42 +140,40 @@ static void kill_run(struct slot *slot) {
                 0); /* the first of its pid namespace takes all along */
 }
 
-static void tell_services(uint64_t run, const struct report *end, uint32_t kind, uint32_t features, uint64_t wall_us,
-                          struct part output) {
-  struct wire_exited frame = {.run = run,
-                              .kind = kind,
-                              .value = end->value,
-                              .stage = end->stage,
-                              .features = features,
-                              .user_us = end->user_us,
-                              .system_us = end->system_us,
-                              .max_rss_kib = end->max_rss_kib,
-                              .wall_us = wall_us};
-  struct part parts[] = {{&frame, sizeof frame}, output};
+static void tell_services(const struct wire_exited *end, struct part output) {
+  struct part parts[] = {{end, sizeof *end}, output};
   if (!services_send(WIRE_EXITED, parts, 2)) services_failed("a service does not take frames");
 }
 
-static void tell_client(struct slot *slot, uint32_t kind) {
-  uint8_t frame[sizeof(struct wire_head) + sizeof(struct wire_ended) + MAX_TICKET];
-  struct wire_ended ended = {
-      .kind = kind, .value = slot->last.value, .stage = slot->last.stage, .ticket_size = slot->ticket_size};
-  struct wire_head head = {.size = (uint32_t)(sizeof ended + slot->ticket_size), .kind = WIRE_ENDED, .zero = 0};
-  memcpy(frame, &head, sizeof head);
-  memcpy(frame + sizeof head, &ended, sizeof ended);
-  memcpy(frame + sizeof head + sizeof ended, slot->ticket, slot->ticket_size);
-  if (slot->client >= 0) (void)send(slot->client, frame, sizeof head + head.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+/* The one answer of a connection. */
+static void answer_client(struct slot *slot, uint16_t kind, const struct part *parts, size_t count) {
+  struct wire_head head = {.kind = kind};
+  struct iovec frame[4] = {{&head, sizeof head}};
+  const struct msghdr message = {.msg_iov = frame, .msg_iovlen = 4}; /* those that are left are empty */
+  for (size_t i = 0; i < count; i++) {
+    frame[i + 1] = (struct iovec){(void *)(uintptr_t)parts[i].bytes, parts[i].size};
+    head.size += (uint32_t)parts[i].size;
+  }
+  if (slot->client >= 0) (void)sendmsg(slot->client, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   close_fd(&slot->client);
 }
 
 /* The end of a run whose gate was opened. The client hears of it first: nobody waits for our cleaning up. */
 static void finish(struct slot *slot, uint32_t kind) {
   uint64_t wall_us = slot->opened_us == 0 ? 0 : now_us() - slot->opened_us;
-  if (kind == WIRE_END_TIMED_OUT || kind == WIRE_END_LOST || kind == WIRE_END_GONE) slot->last.value = 0;
-  tell_client(slot, kind);
+  struct wire_exited *last = &slot->last;
+  if (kind == WIRE_END_TIMED_OUT || kind == WIRE_END_LOST || kind == WIRE_END_GONE) last->value = 0;
+  struct wire_ended ended = {kind, last->value, last->stage, slot->ticket_size};
+  struct part output = {&slot->output, slot->output_size};
+  struct part parts[] = {{&ended, sizeof ended}, {slot->ticket, slot->ticket_size}, output};
+  answer_client(slot, WIRE_ENDED, parts, 3);
   slot->state = SLOT_ENDED;
   slot->deadline_ms = 0;
-  tell_services(slot->run, &slot->last, kind, slot->opened_us == 0 ? 0 : slot->features, wall_us,
-                (struct part){&slot->output, slot->output_size});
+  last->run = slot->run;
+  last->kind = kind;
+  last->features = slot->opened_us == 0 ? 0 : slot->features;
+  last->wall_us = wall_us;
+  tell_services(last, output);
   if (kind != WIRE_END_EXITED && kind != WIRE_END_SIGNALLED) kill_run(slot); /* else its first process has ended */
   if (slot->process.pidfd < 0) slot_release(slot);
   spares_refill(); /* now, when nobody waits for us */
@@ -183,20 +181,13 @@ static void finish(struct slot *slot, uint32_t kind) {
 
 /* The command is over; its run is when the relay has handed on what is still in the pipes. */
 static void command_ended(struct slot *slot, uint32_t kind) {
-  slot->end = kind;
-  if (slot->relay.gate < 0) finish(slot, kind);
+  slot->end = slot->timed_out ? WIRE_END_TIMED_OUT : kind;
+  if (slot->relay.gate < 0) finish(slot, slot->end);
 }
 
 void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
   struct part parts[] = {{&status, sizeof status}, {problem, strlen(problem)}};
-  uint8_t frame[sizeof(struct wire_head) + sizeof status + MAX_REFUSAL];
-  struct wire_head head = {.size = (uint32_t)(parts[0].size + parts[1].size), .kind = WIRE_REFUSED, .zero = 0};
-  if (parts[1].size > MAX_REFUSAL) return;
-  memcpy(frame, &head, sizeof head);
-  memcpy(frame + sizeof head, parts[0].bytes, parts[0].size);
-  memcpy(frame + sizeof head + parts[0].size, parts[1].bytes, parts[1].size);
-  if (slot->client >= 0) (void)send(slot->client, frame, sizeof head + head.size, MSG_NOSIGNAL | MSG_DONTWAIT);
-  close_fd(&slot->client);
+  answer_client(slot, WIRE_REFUSED, parts, 2);
 }
 
 /* A slot that never ran lets go of its client; what was prepared is killed and waited for. */
@@ -230,8 +221,8 @@ bool run_open(struct cursor *body) {
   if (body->bad || size > MAX_TICKET || run >= next_run) return false;
   struct slot *slot = find_run(run);
   if (slot == NULL || slot->state == SLOT_ENDED) {
-    struct report none = {0};
-    tell_services(run, &none, WIRE_END_GONE, 0, 0, (struct part){0});
+    const struct wire_exited none = {.run = run, .kind = WIRE_END_GONE};
+    tell_services(&none, (struct part){0});
     return true;
   }
   if (slot->state != SLOT_PREPARED) return false;
@@ -291,7 +282,7 @@ void run_expired(struct slot *slot) {
 }
 
 void run_reported(struct slot *slot) {
-  struct report report;
+  struct wire_exited report;
   ssize_t n = recv(slot->process.gate, &report, sizeof report, MSG_DONTWAIT);
   /* Our G was not read: the kernel says so before it hands out what the child had sent. */
   if (n < 0 && errno == ECONNRESET) n = recv(slot->process.gate, &report, sizeof report, MSG_DONTWAIT);
@@ -304,7 +295,7 @@ void run_reported(struct slot *slot) {
   if (report.kind == WIRE_END_FAILED && slot->state == SLOT_PREPARED) {
     slot->failed = true; /* told when the gate would have opened, so that it has an entry and a receipt */
   } else if (slot->state == SLOT_RUNNING) {
-    command_ended(slot, slot->timed_out ? WIRE_END_TIMED_OUT : report.kind);
+    command_ended(slot, report.kind);
   }
 }
 
@@ -327,7 +318,7 @@ void run_exited(struct slot *slot) {
   if (slot->process.gate >= 0) run_reported(slot); /* what it sent last may still be there */
   if (slot->state == SLOT_RUNNING && slot->end == 0) {
     slot->last.value = SIGKILL;
-    command_ended(slot, slot->timed_out ? WIRE_END_TIMED_OUT : WIRE_END_SIGNALLED);
+    command_ended(slot, WIRE_END_SIGNALLED);
   } else if (slot->state == SLOT_PREPARED && !slot->failed) {
     errno = ECHILD;
     start_failed(slot, WIRE_STAGE_CLONE);

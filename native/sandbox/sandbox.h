@@ -22,7 +22,7 @@
  * it keeps all of these numbers taken, so that its other descriptors are above them (`clean_start`).
  */
 enum place {
-  GATE = 3,       /* a run: a byte opens it, struct report comes back */
+  GATE = 3,       /* a run: a byte opens it, struct wire_exited comes back */
   EXECUTABLE = 4, /* a run, last */
   THIRD = 5,      /* a service: what it inherits */
   TEMPLATE = 6,
@@ -57,19 +57,11 @@ struct start {
   struct cursor plan, command;
   int stdio[3];
   int template;
-  int gate;            /* a run: a byte opens it, struct report comes back */
+  int gate;            /* a run: a byte opens it, how it ended comes back as struct wire_exited */
   bool service, relay; /* a relay is a service whose only channel is its gate */
   int bootstrap;       /* a service: where its channels and the exec listener go */
   int inherit;         /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
   bool makes_peer;     /* a service: makes the channel between broker and executor */
-};
-
-/* The end of a run, from its first process. */
-struct report {
-  uint32_t kind; /* enum wire_end */
-  uint32_t value;
-  uint32_t stage;
-  uint64_t user_us, system_us, max_rss_kib;
 };
 
 #define MAX_ARGUMENTS 1024u

@@ -64,11 +64,13 @@ for (const [out, err, truncated] of caps) {
       ended = await at.startBell(['write.small', `out=${out}`, `err=${err}`]).end
     })
     assert.equal(ended?.status, 0)
-    const seen = [ended.stdout, ended.stderr]
-    assert.equal(
-      seen.reduce((sum, { length }) => sum + length, 0),
-      Math.min(out + err, 1000),
-    )
+    const said = truncated
+      ? `bell: the output was cut off at the action's limit: 1000 of ${out + err} bytes were passed on\n`
+      : ''
+    const passedOn = ended.stderr.length - said.length
+    assert.equal(ended.stderr.subarray(passedOn).toString(), said)
+    assert.equal(ended.stdout.length + passedOn, Math.min(out + err, 1000))
+    assert.ok(ended.stderr.subarray(0, passedOn).equals(written(passedOn)))
     assert.deepEqual(capped(outcome), {
       ...{ kind: 'capped', limitBytes: 1000, truncated, undelivered: false },
       stdout: stream(written(Math.min(out, 1000)), out),
@@ -85,6 +87,20 @@ test('relay: the cap is of both streams together', { skip }, async () => {
   const { stdout, stderr, truncated } = capped(outcome)
   assert.equal(stdout.delivered + stderr.delivered, 1000)
   assert.deepEqual([stdout.written, stderr.written, truncated], [900, 900, true])
+})
+
+test('relay: the client is told of the output as the entry tells it', { skip }, async () => {
+  let line = ''
+  const outcome = await at.outcomeOf(async () => {
+    const { stderr } = await at.startBell(['--json', 'write.small', 'out=1500', 'err=0']).end
+    line = stderr.toString()
+  })
+  const { truncated, undelivered, stdout, stderr } = capped(outcome)
+  const sizes = ({ written, delivered }: typeof stdout): unknown => ({ written, delivered })
+  assert.equal(truncated, true)
+  const output = { truncated, undelivered, stdout: sizes(stdout), stderr: sizes(stderr) }
+  assert.match(line, /^\{"end":"exited","value":0,"action_digest":"[0-9a-f]{64}",/)
+  assert.ok(line.endsWith(`,"output":${JSON.stringify(output)}}\n`), line)
 })
 
 test('relay: without limits.output the cap is 1 MiB', { skip }, async () => {
