@@ -207,6 +207,7 @@ const bad: readonly (readonly [name: string, text: string, says: RegExp])[] = [
     'caps = "CAP_KILL"',
     'stdin = "bound"',
     'output = "recorded"',
+    'limits = { output = "1M" }',
     'syscalls = "all"',
     'syscalls = []',
     'syscalls = ["no_such_call"]',

@@ -34,40 +34,6 @@ pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd) {
   return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
 }
 
-bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan) {
-  *start = (struct start){.bootstrap = -1, .inherit = -1, .template = -1, .gate = -1};
-  const uint8_t *bytes = take(body, sizeof *frame);
-  if (bytes == NULL) return false;
-  memcpy(frame, bytes, sizeof *frame);
-  const uint8_t *plan_bytes = take(body, frame->plan_size), *command_bytes = take(body, frame->command_size);
-  if (body->bad || body->at != body->end) return false;
-  start->plan = (struct cursor){.at = plan_bytes, .end = plan_bytes + frame->plan_size};
-  start->command = (struct cursor){.at = command_bytes, .end = command_bytes + frame->command_size};
-  return plan_head(&start->plan, plan) && (plan->namespaces & RUN_NAMESPACES) == RUN_NAMESPACES;
-}
-
-/* A spare: waits until there is something to run. End of file: the launcher is gone, or has no use for it. */
-static _Noreturn void wait_for_start(int gate) {
-  static uint8_t bytes[WIRE_MAX_FRAME];
-  int fds[4];
-  size_t count = 4;
-  struct wire_prepare frame;
-  struct wire_plan plan;
-  struct start start = {.gate = gate, .template = -1, .bootstrap = -1, .inherit = -1};
-  child_begin(&start);
-  /* What is the same whatever will be asked for. */
-  if (unshare(CLONE_NEWCGROUP) != 0) child_fail(WIRE_STAGE_CGROUP);
-  if (host.privileged) child_bounding(host.kept);
-  if (host.privileged) child.proc = child_proc();
-  ssize_t size = receive_descriptors(GATE, bytes, sizeof bytes, fds, &count);
-  struct cursor body = {.at = bytes, .end = bytes + (size < 0 ? 0 : size)};
-  if (count < 3 || !take_prepare(&body, &frame, &start, &plan)) _exit(125);
-  memcpy(start.stdio, fds, sizeof start.stdio);
-  if (count == 4) start.template = fds[3];
-  take_stdio(&start, &plan);
-  sandbox_enter(&start, &plan);
-}
-
 /* ---- seats: on hosts with v1 controllers, see cgroup.c ---- */
 
 /* For each message a child that is the launcher's, not ours, and that stays in our cgroups of v1. */
@@ -170,16 +136,16 @@ static bool spawn(struct process *process) {
   return false;
 }
 
-/* It has not begun with anything: ends it, waits for that, and leaves nothing. */
-static void discard(struct process *process) {
+void process_discard(struct process *process) {
   siginfo_t info;
   close(process->gate);
-  if (arrive(process)) {
+  if ((process->pidfd >= 0 || process->group.seat >= 0) && arrive(process)) {
     (void)syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
     (void)waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED);
     close(process->pidfd);
   }
   group_remove(&process->group);
+  *process = no_process;
 }
 
 /* A spare may have been ended by somebody while it waited: then the next, and at last a new one. */
@@ -196,7 +162,7 @@ bool process_start(struct process *process, struct cursor body, const struct sta
         send_descriptors(process->gate, body.at, (size_t)(body.end - body.at), fds, start->template <0 ? 3 : 4))
       return true;
     int error = errno;
-    discard(process);
+    process_discard(process);
     errno = error;
     if (fresh) return false;
   }
@@ -207,6 +173,6 @@ void spares_refill(void) {
 }
 
 void spares_release(void) {
-  while (spare_count > 0) discard(&spares[--spare_count]);
+  while (spare_count > 0) process_discard(&spares[--spare_count]);
   for (size_t seat = 0; seat < SEATS; seat++) close_seat(&seats[seat]);
 }

@@ -34,7 +34,7 @@ static _Noreturn void tell_end(int status, const struct rusage *usage) {
     errno = exec_errno;
     child_fail(WIRE_STAGE_EXEC);
   }
-  struct report report = {
+  struct wire_exited report = {
       .kind = WIFSIGNALED(status) ? WIRE_END_SIGNALLED : WIRE_END_EXITED,
       .value = (uint32_t)(WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)),
       .user_us = (uint64_t)usage->ru_utime.tv_sec * 1000000u + (uint64_t)usage->ru_utime.tv_usec,

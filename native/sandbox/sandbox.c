@@ -48,7 +48,7 @@ static char text[MAX_TEXT]; /* argv and environment, each ending in NUL */
 _Noreturn void child_fail(uint32_t stage) {
   static const char *const names[] = {"clone",    "clone",    "cgroup",  "network",    "mount", "limits",
                                       "identity", "landlock", "seccomp", "executable", "exec",  "stdio"};
-  struct report report = {.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
+  struct wire_exited report = {.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
   char line[160];
   if (child.reports) (void)!send(GATE, &report, sizeof report, MSG_NOSIGNAL);
   if (child.service) {
@@ -275,6 +275,22 @@ static _Noreturn void start_service(struct start *start, const struct wire_plan 
   _exit(126);
 }
 
+/* Steps 7, 8 and 10 of a relay. It waits for its run behind its exec, and shuts itself in further there. */
+static _Noreturn void start_relay(struct start *start, const struct wire_plan *plan, int executable) {
+  if (dup2(GATE, 0) < 0) child_fail(WIRE_STAGE_STDIO);
+  executable = keep_descriptors(executable);
+  (void)child_seccomp(&start->plan, plan);
+  same_file(executable, &child.stamp);
+  syscall(SYS_execveat, executable, "", child.argv, child.envp, AT_EMPTY_PATH);
+  _exit(126);
+}
+
+_Noreturn void service_begin(struct start *start, const struct wire_plan *plan) {
+  take_stdio(start, plan);
+  child_begin(start);
+  sandbox_enter(start, plan);
+}
+
 _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) {
   child.service = start->service;
   read_command(&start->command);
@@ -293,6 +309,7 @@ _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) 
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY);
   enter_working_directory();
   enter_landlock(&start->plan, plan);
+  if (start->relay) start_relay(start, plan, executable);
   if (start->service) start_service(start, plan, executable);
   executable = keep_descriptors(executable);
   (void)child_seccomp(&start->plan, plan);

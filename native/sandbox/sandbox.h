@@ -22,7 +22,7 @@
  * it keeps all of these numbers taken, so that its other descriptors are above them (`clean_start`).
  */
 enum place {
-  GATE = 3,       /* a run: a byte opens it, struct report comes back */
+  GATE = 3,       /* a run: a byte opens it, struct wire_exited comes back */
   EXECUTABLE = 4, /* a run, last */
   THIRD = 5,      /* a service: what it inherits */
   TEMPLATE = 6,
@@ -57,19 +57,11 @@ struct start {
   struct cursor plan, command;
   int stdio[3];
   int template;
-  int gate; /* a run: a byte opens it, struct report comes back */
-  bool service;
-  int bootstrap;   /* a service: where its channels and the exec listener go */
-  int inherit;     /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
-  bool makes_peer; /* a service: makes the channel between broker and executor */
-};
-
-/* The end of a run, from its first process. */
-struct report {
-  uint32_t kind; /* enum wire_end */
-  uint32_t value;
-  uint32_t stage;
-  uint64_t user_us, system_us, max_rss_kib;
+  int gate;            /* a run: a byte opens it, how it ended comes back as struct wire_exited */
+  bool service, relay; /* a relay is a service whose only channel is its gate */
+  int bootstrap;       /* a service: where its channels and the exec listener go */
+  int inherit;         /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
+  bool makes_peer;     /* a service: makes the channel between broker and executor */
 };
 
 #define MAX_ARGUMENTS 1024u
@@ -90,6 +82,8 @@ extern struct child child;
 /* First of all: its own session, signals blocked, no descriptor but the places. */
 void child_begin(const struct start *start);
 void take_stdio(struct start *start, const struct wire_plan *plan);
+/* Steps 1 to 10 of a service. */
+_Noreturn void service_begin(struct start *start, const struct wire_plan *plan);
 _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan);
 /* Reads the fixed part. false: not a plan of this version. */
 bool plan_head(struct cursor *c, struct wire_plan *plan);
@@ -108,6 +102,15 @@ void same_file(int fd, const struct wire_stamp *stamp); /* is the one that the e
 void set_signals(int how);
 bool schedule_shortly(void); /* false: a raised priority could not be given up */
 _Noreturn void run_command(int executable);
+
+/* ---- spare.c ---- */
+
+#define RUN_NAMESPACES (WIRE_NS_PID | WIRE_NS_IPC | WIRE_NS_UTS | WIRE_NS_CGROUP)
+
+/* Takes the body of WIRE_PREPARE apart. false: it is none. */
+bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan);
+/* A spare: until there is something to run. End of file: the launcher is gone, or has no use for it. */
+_Noreturn void wait_for_start(int gate);
 
 /* ---- mounts.c ---- */
 

@@ -41,7 +41,7 @@ export const plainProfile: ProfileSource = {
   output: 'pass',
   caps: [],
   syscalls: 'default',
-  limits: { timeMs: 30_000, memoryBytes: 268_435_456, processes: 32 },
+  limits: { timeMs: 30_000, memoryBytes: 268_435_456, processes: 32, outputBytes: 0 },
   observe: 'off',
 }
 

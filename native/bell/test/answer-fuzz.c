@@ -36,14 +36,19 @@ static size_t put_sample(uint8_t *frame) {
     memcpy(frame + 12, problem, strlen(problem));
     return 12 + strlen(problem);
   }
-  frame[0] = 16 + sizeof ticket - 1;
+  const uint32_t word = draw(2) == 0 ? 0 : sizeof(struct wire_output);
+  frame[0] = (uint8_t)(16 + sizeof ticket - 1 + word);
   memcpy(frame + 4, "\x82\x01", 2);
   frame[8] = (uint8_t)draw(8);
   frame[12] = (uint8_t)draw(70);
   frame[16] = (uint8_t)draw(14);
   frame[20] = sizeof ticket - 1;
   memcpy(frame + 24, ticket, sizeof ticket - 1);
-  return 24 + sizeof ticket - 1;
+  memset(frame + 24 + sizeof ticket - 1, 0, word);
+  frame[24 + sizeof ticket - 1] = WIRE_VERSION;
+  frame[24 + sizeof ticket - 1 + 4] = (uint8_t)draw(4);
+  frame[24 + sizeof ticket - 1 + 8 + draw(8)] = word == 0 ? 0 : (uint8_t)draw(256);
+  return 24 + sizeof ticket - 1 + word;
 }
 
 static void check_output(int log, const struct answer *answer) {

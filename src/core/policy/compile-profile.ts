@@ -7,6 +7,7 @@ import { profilePathProblem } from '../sandbox/plan-for-profile.ts'
 import type { CompileFacts } from './compile-facts.ts'
 import { readCleanPath, resolveAt } from './compile-path.ts'
 import type { ResolvedPath } from './compile-path.ts'
+import { defaultLimits, readLimits } from './compile-limits.ts'
 import { readTcpPorts } from './compile-ports.ts'
 import { checkSockets, readSocket } from './compile-socket.ts'
 import { sealProfile } from './compiled.ts'
@@ -20,18 +21,7 @@ import type {
   ProfileSocket,
   ProfileSource,
 } from './profile-source.ts'
-import { parseByteSize, parseDurationMs } from './quantity.ts'
-import {
-  compareText,
-  openFields,
-  readInteger,
-  readList,
-  readParsed,
-  readText,
-  readTruth,
-  readWithin,
-  readWord,
-} from './reader.ts'
+import { compareText, openFields, readList, readText, readTruth, readWord } from './reader.ts'
 import type { Fields, Read, Report } from './reader.ts'
 import { suggestionFor } from './suggestion.ts'
 import { readSyscalls } from './compile-syscalls.ts'
@@ -43,10 +33,7 @@ export type ProfileDraft = Readonly<{ place: Place; source: ProfileSource }>
 export const profileDefaults: Readonly<{
   read: readonly string[]
   limits: ProfileSource['limits']
-}> = {
-  read: ['/usr'],
-  limits: { timeMs: 30_000, memoryBytes: 256 * 1024 ** 2, processes: 32 },
-}
+}> = { read: ['/usr'], limits: defaultLimits }
 
 // What a dynamically linked program needs besides its libraries; absent ones are left out.
 const loaderPaths = ['/bin', '/sbin', '/lib', '/lib64', '/etc/ld.so.cache']
@@ -54,10 +41,6 @@ const loaderPaths = ['/bin', '/sbin', '/lib', '/lib64', '/etc/ld.so.cache']
 const maxPaths = 64
 const maxSockets = 16
 const maxCaps = 64
-const maxTimeMs = 86_400_000
-const minMemoryBytes = 1024 ** 2
-const maxMemoryBytes = 1024 ** 4
-const maxProcesses = 4096
 
 const keys = {
   required: [],
@@ -94,6 +77,7 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
     const write = fields.read('write', paths, [])
     const sockets = fields.read('sockets', readList(readSocket(facts), maxSockets), [])
     const network = fields.read('network', readWord(['none', 'loopback', 'host']), 'none')
+    const output = fields.read('output', readWord(['pass', 'capped'], ['recorded']), 'pass')
     const source: ProfileSource = {
       name,
       network,
@@ -104,10 +88,10 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
       escapable: fields.read('escapable', readTruth, false),
       links: [...read, ...loader, ...write, ...sockets].flatMap(({ links }) => links),
       stdin: fields.read('stdin', readWord(['none', 'stream'], ['bound']), 'none'),
-      output: fields.read('output', readWord(['pass'], ['capped', 'recorded']), 'pass'),
+      output,
       caps: readCaps(report, fields),
       syscalls: fields.read('syscalls', readSyscalls, 'default'),
-      limits: fields.read('limits', readLimits, profileDefaults.limits),
+      limits: readLimits(report, fields, output),
       observe: fields.read('observe', readWord(['off', 'prefer'], ['require']), 'off'),
     }
     checkNamespaces(report, fields, source)
@@ -131,11 +115,11 @@ export function finishProfile(
     if (!(error instanceof BelladonnaError)) throw error
     return report.add(place, 'plan_invalid', error.message)
   }
-  const { timeMs, memoryBytes, processes } = source.limits
+  const { timeMs, memoryBytes, processes, outputBytes } = source.limits
   return sealProfile({
     ...source,
     links,
-    limits: { time_ms: timeMs, memory_bytes: memoryBytes, processes },
+    limits: { time_ms: timeMs, memory_bytes: memoryBytes, processes, output_bytes: outputBytes },
     plan: formatBase64(plan),
   })
 }
@@ -186,26 +170,6 @@ function readCaps(report: Report, fields: Fields): readonly ProfileCapability[] 
     report.add(fields.place('caps'), 'duplicate', 'a capability stands in this list twice')
   }
   return [...once.values()].sort((a, b) => a.number - b.number)
-}
-
-const readLimits: Read<ProfileSource['limits']> = (report, node) => {
-  const fields = openFields(report, node, {
-    required: [],
-    optional: ['time', 'memory', 'processes'],
-    later: ['output'],
-  })
-  const { timeMs, memoryBytes, processes } = profileDefaults.limits
-  const duration = readParsed(parseDurationMs, 'a duration like "30s"')
-  const size = readParsed(parseByteSize, 'a size like "256M"')
-  return {
-    timeMs: fields.read('time', readWithin(duration, 1, maxTimeMs, 'at most "1d"'), timeMs),
-    memoryBytes: fields.read(
-      'memory',
-      readWithin(size, minMemoryBytes, maxMemoryBytes, 'a size from "1M" to "1024G"'),
-      memoryBytes,
-    ),
-    processes: fields.read('processes', readInteger(1, maxProcesses), processes),
-  }
 }
 
 // Sysctls of the IPC and UTS namespaces, which each run has of its own (Documentation/admin-guide/sysctl/kernel.rst).

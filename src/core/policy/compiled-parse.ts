@@ -187,6 +187,7 @@ const limits: Shape<CompiledProfile['limits']> = recordOf((members) => ({
   time_ms: members.take('time_ms', count),
   memory_bytes: members.take('memory_bytes', count),
   processes: members.take('processes', count),
+  output_bytes: members.take('output_bytes', count),
 }))
 
 const plan: Shape<string> = (value, where) => {
@@ -206,7 +207,7 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
     escapable: members.take('escapable', anyBoolean),
     links: members.take('links', listOf(link)),
     stdin: members.take('stdin', oneOf(['none', 'stream'])),
-    output: members.take('output', oneOf(['pass'])),
+    output: members.take('output', oneOf(['pass', 'capped'])),
     caps: members.take('caps', listOf(capability)),
     syscalls: members.take('syscalls', syscallChoice),
     limits: members.take('limits', limits),

@@ -72,10 +72,16 @@ export type CompiledProfile = Readonly<{
   escapable: boolean
   links: readonly PathLink[]
   stdin: 'none' | 'stream'
-  output: 'pass'
+  output: 'pass' | 'capped'
   caps: readonly Readonly<{ name: string; number: number }>[]
   syscalls: SyscallSet | readonly string[]
-  limits: Readonly<{ time_ms: number; memory_bytes: number; processes: number }>
+  limits: Readonly<{
+    time_ms: number
+    memory_bytes: number
+    processes: number
+    /** 0 where output is passed. */
+    output_bytes: number
+  }>
   observe: 'off' | 'prefer'
   /** PLAN bytes (native/wire.h) in base64. */
   plan: string

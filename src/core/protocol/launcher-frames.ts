@@ -15,7 +15,7 @@ import {
   written,
 } from './bytes.ts'
 import { formatFrame } from './frame.ts'
-import { maxGroups, wireKind, wireSubjectFlag, wireVersion } from './layout.ts'
+import { maxGroups, wireKind, wireLayout, wireSubjectFlag, wireVersion } from './layout.ts'
 
 /** What the launcher says first: its version, and enum wire_feature bits of what this kernel can enforce. */
 export type Hello = Readonly<{ features: number }>
@@ -94,6 +94,8 @@ export type RunEnd = Readonly<{
   systemUs: number
   maxRssKib: number
   wallUs: number
+  /** What the run's relay said, for `parseRunOutput`; empty if it had none. Untrusted. */
+  output: Uint8Array
 }>
 
 export function parseRunEnd(body: Uint8Array): RunEnd {
@@ -109,8 +111,9 @@ export function parseRunEnd(body: Uint8Array): RunEnd {
     readU64(reader),
     readU64(reader),
   ]
-  expectEnd(reader)
-  return { run, kind, value, stage, features, userUs, systemUs, maxRssKib, wallUs }
+  const output = readRest(reader)
+  if (output.length !== 0 && output.length !== wireLayout.output.size) throw invalid('end: output')
+  return { run, kind, value, stage, features, userUs, systemUs, maxRssKib, wallUs, output }
 }
 
 /** PREPARE: builds the sandbox of `plan` around `command` and holds it at the gate. */

@@ -37,6 +37,9 @@ export const wireLayout = {
       wallUs: 48,
     },
   },
+  stream: { size: 48, offsets: { written: 0, delivered: 8, sha256: 16 } },
+  output: { size: 104, offsets: { version: 0, flags: 4, out: 8, err: 56 } },
+  relay: { size: 16, offsets: { outputMax: 0, stdio: 8, zero: 10 } },
   prepare: { size: 16, offsets: { run: 0, planSize: 8, commandSize: 12 } },
   identity: {
     size: 144,
@@ -67,7 +70,7 @@ export const wireLayout = {
     offsets: { treeSize: 0, previousSize: 8, root: 16, hashCount: 48, zero: 52 },
   },
   plan: {
-    size: 80,
+    size: 88,
     offsets: {
       version: 0,
       namespaces: 4,
@@ -76,17 +79,18 @@ export const wireLayout = {
       landlockFs: 24,
       landlockNet: 32,
       memoryMax: 40,
-      pidsMax: 48,
-      timeLimitMs: 52,
-      umask: 56,
-      flags: 60,
-      rlimitCount: 64,
-      mountCount: 66,
-      seccompCount: 68,
-      landlockPathCount: 70,
-      landlockPortCount: 72,
-      zero: 74,
-      zero2: 76,
+      outputMax: 48,
+      pidsMax: 56,
+      timeLimitMs: 60,
+      umask: 64,
+      flags: 68,
+      rlimitCount: 72,
+      mountCount: 74,
+      seccompCount: 76,
+      landlockPathCount: 78,
+      landlockPortCount: 80,
+      zero: 82,
+      zero2: 84,
     },
   },
   rlimit: { size: 24, offsets: { resource: 0, zero: 4, soft: 8, hard: 16 } },
@@ -141,6 +145,9 @@ export const wireEnd = {
   gone: 5,
   lost: 6,
 } as const
+
+/** enum wire_output_flag: what a relay says of its run's output. */
+export const wireOutputFlag = { capped: 1, undelivered: 2 } as const
 
 /** enum wire_stage: where the making of a run failed. */
 export const wireStage = {

@@ -50,6 +50,7 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
     capabilities: capabilityMask(capabilities),
     landlockScope,
     memoryMaxBytes: profile.limits.memoryBytes,
+    outputMaxBytes: profile.limits.outputBytes,
     pidsMax: profile.limits.processes,
     timeLimitMs: profile.limits.timeMs,
     umask: 0o022,
