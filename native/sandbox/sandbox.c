@@ -140,7 +140,7 @@ bool may_share_network(const struct wire_plan *plan) {
 
 /* Steps 3, 5 and 10. `mtime` and `ctime` change with content, mode and owner: nobody can put another file in its place.
  */
-void same_file(int fd, const struct wire_stamp *stamp) {
+void same_file(int fd, const struct wire_stamp *stamp, bool live) {
   struct stat st;
   if (fstat(fd, &st) != 0) child_fail(WIRE_STAGE_EXECUTABLE);
   const struct wire_stamp now = {
@@ -150,7 +150,7 @@ void same_file(int fd, const struct wire_stamp *stamp) {
       .mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec,
       .ctime_ns = (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec,
   };
-  size_t counted = S_ISDIR(st.st_mode) ? offsetof(struct wire_stamp, size) : sizeof now;
+  size_t counted = S_ISDIR(st.st_mode) || live ? offsetof(struct wire_stamp, size) : sizeof now;
   if ((!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) || memcmp(&now, stamp, counted) != 0) {
     errno = ESTALE;
     child_fail(WIRE_STAGE_EXECUTABLE);
@@ -167,7 +167,7 @@ static int open_in_root(const char *path, uint64_t flags, uint64_t resolve, uint
 
 static int open_executable(void) {
   int fd = open_in_root(executable_path, 0, RESOLVE_NO_SYMLINKS, WIRE_STAGE_EXECUTABLE);
-  same_file(fd, &child.stamp);
+  same_file(fd, &child.stamp, false);
   return fd;
 }
 
@@ -224,6 +224,8 @@ static void enter_landlock(struct cursor *c, const struct wire_plan *plan) {
     if (fd < 0 && any && errno != ENOENT) child_fail(WIRE_STAGE_LANDLOCK); /* an optional mount may be missing */
     if (fd >= 0) close(fd);
   }
+  for (uint16_t i = 0; i < child.command.bind_count && attr.handled_access_fs != 0; i++)
+    if (child.bound[i].access != 0) add_path_rule(ruleset, child.bound[i].access, child.bound[i].fd);
   if (attr.handled_access_fs != 0) add_stdio_rules(ruleset);
   for (uint16_t i = 0; i < plan->landlock_port_count; i++) {
     struct landlock_port_rule rule = {.allowed_access = take_u64(c) & attr.handled_access_net, .port = take_u16(c)};
@@ -269,7 +271,7 @@ static _Noreturn void start_service(struct start *start, const struct wire_plan 
   executable = dup3(executable, 6, O_CLOEXEC);
   if (executable < 0 || syscall(SYS_close_range, 7u, ~0u, 0) != 0) _exit(125);
   set_signals(SIG_UNBLOCK);
-  same_file(executable, &child.stamp);
+  same_file(executable, &child.stamp, false);
   syscall(SYS_execveat, executable, "", child.argv, child.envp, AT_EMPTY_PATH);
   _exit(126);
 }

@@ -82,6 +82,10 @@ struct child {
   struct wire_command command;
   struct wire_stamp stamp; /* of the executable */
   struct cursor binds;
+  struct bound {
+    int fd; /* in the new root; -1: it needs no rule */
+    uint64_t access;
+  } bound[MAX_BINDS];
   int proc; /* made ahead by a spare; -1: not there */
   char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
 };
@@ -104,7 +108,7 @@ void child_bounding(uint64_t kept); /* nothing but these is left in the bounding
 void child_identity(const struct wire_plan *plan, const struct wire_command *command, const gid_t *groups);
 int child_seccomp(struct cursor *c, const struct wire_plan *plan); /* the exec listener, or -1 */
 void child_user_namespace(const struct wire_command *command);
-void same_file(int fd, const struct wire_stamp *stamp); /* is the one that the executor looked at */
+void same_file(int fd, const struct wire_stamp *stamp, bool live); /* is the one that the executor looked at */
 void set_signals(int how);
 _Noreturn void run_command(int executable);
 

@@ -116,17 +116,29 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
   }
 }
 
+/** What the actions of a profile need of it: links to commands, roots of `path` parameters, programs and directories. */
+export type ProfileUse = Readonly<{
+  links: readonly PathLink[]
+  roots: readonly CleanPath[]
+  programs: readonly CleanPath[]
+}>
+
 /** Adds the links that commands are reached by, and compiles the plan. */
 export function finishProfile(
   report: Report,
   facts: CompileFacts,
   { place, source }: ProfileDraft,
-  commandLinks: readonly PathLink[],
+  { links: commandLinks, roots, programs }: ProfileUse,
 ): CompiledProfile | null {
   const links = usefulLinks(source, [...source.links, ...commandLinks])
+  const hidden = programs.find((path) => roots.some((root) => isAtOrBelow(path, root)))
+  if (hidden !== undefined) {
+    const message = `${quote(hidden)} lies in a root of a parameter, where runs of this profile see nothing else`
+    return report.add(place, 'command_outside_profile', message)
+  }
   let plan: Uint8Array
   try {
-    plan = facts.compilePlan({ ...source, links })
+    plan = facts.compilePlan({ ...source, links }, roots)
   } catch (error) {
     if (!(error instanceof BelladonnaError)) throw error
     return report.add(place, 'plan_invalid', error.message)
@@ -244,7 +256,8 @@ function usefulLinks(source: ProfileSource, links: readonly PathLink[]): readonl
     .sort((a, b) => compareText(a.path, b.path))
 }
 
-function isAtOrBelow(path: string, outer: string): boolean {
+/** Whether `path` is `outer` or lies in it. */
+export function isAtOrBelow(path: string, outer: string): boolean {
   return path === outer || outer === '/' || path.startsWith(`${outer}/`)
 }
 

@@ -32,6 +32,8 @@ export type Run = {
   receiptRecord: Uint8Array
   /** The grant whose `uses` count it, or null. */
   readonly use: string | null
+  /** Lets go of what was made for this run alone. */
+  readonly release: () => void
 }
 
 /** Most runs that wait for their record at once; the launcher has no more slots. */
