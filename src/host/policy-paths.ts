@@ -55,7 +55,8 @@ export function resolvePolicyPath(path: CleanPath, use: PathUse, host: PathHost)
       at = next
       continue
     }
-    if (changeable !== undefined) return refused('path_unsafe', `${changeable}, and links are in it`)
+    if (changeable !== undefined)
+      return refused('path_unsafe', `${changeable}, and links are in it`)
     const link = readLink(next, links.length, host.uid)
     if (link.kind === 'refused') return link
     links.push(link)

@@ -69,7 +69,10 @@ type Reading = Readonly<{
   common: Readonly<{ name: string; leading_dash: boolean; repeat: CompiledRepeat | null }>
 }>
 
-function readKind(reading: Reading, kind: Exclude<Kind, 'flag' | 'path'>): CompiledParameter | null {
+function readKind(
+  reading: Reading,
+  kind: Exclude<Kind, 'flag' | 'path'>,
+): CompiledParameter | null {
   const { common, fields } = reading
   switch (kind) {
     case 'one_of': {

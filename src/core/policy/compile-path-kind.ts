@@ -43,9 +43,14 @@ function readRoot(facts: CompileFacts): Read<PathKindMembers['root']> {
     const resolved = path && resolveAt(report, node, facts, path, 'profile')
     if (resolved === null) return null
     const { path: real, kind } = resolved.path
-    if (kind !== 'directory') return report.add(node, 'path_invalid', `${quote(real)} is no directory`)
+    if (kind !== 'directory')
+      return report.add(node, 'path_invalid', `${quote(real)} is no directory`)
     if (!neverRoots.test(real)) return real
-    return report.add(node, 'path_invalid', `${quote(real)} is no root for a parameter: it is not the host's alone`)
+    return report.add(
+      node,
+      'path_invalid',
+      `${quote(real)} is no root for a parameter: it is not the host's alone`,
+    )
   }
 }
 

@@ -54,7 +54,6 @@ export function boundPath({ path, what }: GrantedPath): CleanPath {
   return what === 'new' && isCleanPath(directory) ? directory : path
 }
 
-
 /**
  * Whether one lies within another, or they name the same thing for other uses. Then the rights of one would be those of
  * the other too, and what is laid over the inner one could be moved away by who owns the outer one.

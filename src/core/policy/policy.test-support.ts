@@ -34,12 +34,26 @@ const links: readonly (readonly [link: string, text: string])[] = [
 ]
 
 const kinds: ReadonlyMap<string, PathKind> = new Map([
-  ...['/', '/usr', '/usr/bin', '/usr/lib', '/srv', '/srv/data', '/tmp', '/proc', '/var/log/app'].map(
-    (path) => [path, 'directory'] as const,
-  ),
-  ...['/usr/bin/true', '/usr/bin/{', '/etc/ld.so.cache', '/opt/tool', '/etc/hosts', '/usr/bin/script', '/opt/theirs'].map(
-    (path) => [path, 'file'] as const,
-  ),
+  ...[
+    '/',
+    '/usr',
+    '/usr/bin',
+    '/usr/lib',
+    '/srv',
+    '/srv/data',
+    '/tmp',
+    '/proc',
+    '/var/log/app',
+  ].map((path) => [path, 'directory'] as const),
+  ...[
+    '/usr/bin/true',
+    '/usr/bin/{',
+    '/etc/ld.so.cache',
+    '/opt/tool',
+    '/etc/hosts',
+    '/usr/bin/script',
+    '/opt/theirs',
+  ].map((path) => [path, 'file'] as const),
   ...['vm/swappiness', 'net/ipv4/ip_forward', 'kernel/hostname', 'kernel/shmmax'].map(
     (name) => [`/proc/sys/${name}`, 'file'] as const,
   ),

@@ -119,7 +119,14 @@ const pins: readonly (readonly [name: string, sha256: readonly string[], isOne: 
 for (const [name, sha256, isOne] of pins) {
   test(`resolved action: ${name}: ${isOne ? 'resolves' : 'is refused'}`, () => {
     const pinned = { ...permit, action: { ...permit.action, sha256 } }
-    const facts = { policyDigest: a, hostId: a, nonce: a, notAfterMs: 0, executableSha256: a, interpreterSha256: null }
+    const facts = {
+      policyDigest: a,
+      hostId: a,
+      nonce: a,
+      notAfterMs: 0,
+      executableSha256: a,
+      interpreterSha256: null,
+    }
     assert.equal(isPinned(pinned.action, a), isOne)
     if (isOne) assert.match(resolveAction(pinned, subjectOf(0), facts).text, /^\{"action":"look"/)
     else {
