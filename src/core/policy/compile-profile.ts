@@ -116,11 +116,11 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
   }
 }
 
-/** What the actions of a profile need of it: links to commands, roots of `path` parameters, programs and directories. */
+/** What the actions of a profile need of it: links to commands, roots of `path` parameters, programs and working directories. */
 export type ProfileUse = Readonly<{
   links: readonly PathLink[]
   roots: readonly CleanPath[]
-  programs: readonly CleanPath[]
+  needed: readonly CleanPath[]
 }>
 
 /** Adds the links that commands are reached by, and compiles the plan. */
@@ -128,10 +128,12 @@ export function finishProfile(
   report: Report,
   facts: CompileFacts,
   { place, source }: ProfileDraft,
-  { links: commandLinks, roots, programs }: ProfileUse,
+  { links: commandLinks, roots, needed }: ProfileUse,
 ): CompiledProfile | null {
   const links = usefulLinks(source, [...source.links, ...commandLinks])
-  const hidden = programs.find((path) => roots.some((root) => isAtOrBelow(path, root)))
+  const isHidden = (path: CleanPath): boolean =>
+    roots.some((root) => path !== root && isAtOrBelow(path, root))
+  const hidden = needed.find(isHidden)
   if (hidden !== undefined) {
     const message = `${quote(hidden)} lies in a root of a parameter, where runs of this profile see nothing else`
     return report.add(place, 'command_outside_profile', message)

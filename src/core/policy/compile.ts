@@ -137,8 +137,8 @@ function useOf(actions: readonly ReadAction[]): ProfileUse {
   return {
     links: actions.flatMap(({ links }) => links),
     roots: [...new Set(roots)].sort(compareText),
-    programs: actions.flatMap(({ action: { executable, interpreter } }) => {
-      return interpreter === null ? [executable] : [executable, interpreter.executable]
+    needed: actions.flatMap(({ action: { executable, interpreter, cwd } }) => {
+      return [executable, cwd, ...(interpreter === null ? [] : [interpreter.executable])]
     }),
   }
 }
