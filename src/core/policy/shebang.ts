@@ -32,8 +32,10 @@ export function readShebang(head: Uint8Array): FileHead {
   if (end < 0) return fault(`its first line does not end within ${String(shebangBytes)} bytes`)
   const text = decode(head.subarray(2, end))
   if (text === undefined) return fault('its first line is not UTF-8')
-  const [, path = '', rest = ''] = /^[ \t]*([^ \t]*)[ \t]*(.*)$/s.exec(text) ?? []
-  const argument = rest.replace(/[ \t]+$/, '')
+  const line = text.replaceAll(/^[ \t]+|[ \t]+$/g, '')
+  const gap = line.search(/[ \t]/)
+  const path = gap < 0 ? line : line.slice(0, gap)
+  const argument = gap < 0 ? '' : line.slice(gap).replace(/^[ \t]+/, '')
   if (!isWithin(visible, path) || !isWithin(visible, argument)) {
     return fault('its first line holds a character that nobody sees, as a carriage return')
   }
