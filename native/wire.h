@@ -210,6 +210,7 @@ struct wire_resolved {
   uint8_t nonce[16];
   uint8_t executable_sha256[32];
   uint8_t action_digest[32];
+  uint8_t interpreter_sha256[32]; /* all zero: the executable is no script */
 };
 
 struct wire_intend {
@@ -309,10 +310,16 @@ struct wire_stamp {
   uint64_t ctime_ns;
 };
 
+enum wire_bind_flag {
+  WIRE_BIND_LIVE = 1u << 4,   /* its content may change meanwhile: of the stamp only device and inode count */
+  WIRE_BIND_SINGLE = 1u << 5, /* a regular file must have one name only */
+};
+
 /*
  * COMMAND: struct wire_command, struct wire_stamp of the executable that was hashed, then u32 groups[group_count],
  * str16 executable, str16 cwd, argc times blob32, envc times blob32 ("NAME=value"), and bind_count times what this run
- * alone sees of the host: u8 flags (enum wire_mount_flag), struct wire_stamp, str16 source, str16 target.
+ * alone sees of the host: u8 flags (enum wire_mount_flag, enum wire_bind_flag), struct wire_stamp, str16 source, str16
+ * target, u64 LANDLOCK_ACCESS_FS_* bits.
  */
 struct wire_command {
   uint32_t uid;

@@ -58,6 +58,7 @@ _Noreturn void run_command(int executable) {
   sigset_t all;
   siginfo_t info;
   same_file(executable, &child.stamp);
+  binds_in_place();
   pid_t command = start_command(executable);
   /* Nothing of the client's stays open here, or a pipe's reader would wait for us. */
   if (syscall(SYS_close_range, 0u, 2u, 0) != 0 || close(executable) != 0) child_fail(WIRE_STAGE_STDIO);

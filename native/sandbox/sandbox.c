@@ -10,7 +10,8 @@
  *   7. Landlock; then no descriptor of the launcher but gate and executable
  *   8. seccomp: nothing above could be done from behind it
  *   9. a run waits at the gate; the executor opens it once receipt and entry are durable
- *  10. exec, of the descriptor from 5, compared once more (first-process.c)
+ *  10. exec, of the descriptor from 5, compared once more, as is what lies at the places of the run's own binds
+ *      (first-process.c)
  *
  * Each step that fails ends the process with the step's name and errno in its report. None is skipped silently: what
  * this host does not have was known before the clone (`features_of` in run.c).
@@ -141,21 +142,25 @@ bool may_share_network(const struct wire_plan *plan) {
 
 /* Steps 3, 5 and 10. `mtime` and `ctime` change with content, mode and owner: nobody can put another file in its place.
  */
-void same_file(int fd, const struct wire_stamp *stamp) {
-  struct stat st;
-  if (fstat(fd, &st) != 0) child_fail(WIRE_STAGE_EXECUTABLE);
+void same_stat(const struct stat *st, const struct wire_stamp *stamp, bool live) {
   const struct wire_stamp now = {
-      .device = st.st_dev,
-      .inode = st.st_ino,
-      .size = (uint64_t)st.st_size,
-      .mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec,
-      .ctime_ns = (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec,
+      .device = st->st_dev,
+      .inode = st->st_ino,
+      .size = (uint64_t)st->st_size,
+      .mtime_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec,
+      .ctime_ns = (uint64_t)st->st_ctim.tv_sec * 1000000000u + (uint64_t)st->st_ctim.tv_nsec,
   };
-  size_t counted = S_ISDIR(st.st_mode) ? offsetof(struct wire_stamp, size) : sizeof now;
-  if ((!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) || memcmp(&now, stamp, counted) != 0) {
+  size_t counted = S_ISDIR(st->st_mode) || live ? offsetof(struct wire_stamp, size) : sizeof now;
+  if ((!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)) || memcmp(&now, stamp, counted) != 0) {
     errno = ESTALE;
     child_fail(WIRE_STAGE_EXECUTABLE);
   }
+}
+
+void same_file(int fd, const struct wire_stamp *stamp) {
+  struct stat st;
+  if (fstat(fd, &st) != 0) child_fail(WIRE_STAGE_EXECUTABLE);
+  same_stat(&st, stamp, false);
 }
 
 /* In the new root. Never by a link of /proc/self/fd: our own descriptors are still there, and lead out of it (C24). */
@@ -225,6 +230,8 @@ static void enter_landlock(struct cursor *c, const struct wire_plan *plan) {
     if (fd < 0 && any && errno != ENOENT) child_fail(WIRE_STAGE_LANDLOCK); /* an optional mount may be missing */
     if (fd >= 0) close(fd);
   }
+  for (uint16_t i = 0; i < child.command.bind_count && attr.handled_access_fs != 0; i++)
+    if (child.bound[i].access != 0) add_path_rule(ruleset, child.bound[i].access, child.bound[i].fd);
   if (attr.handled_access_fs != 0) add_stdio_rules(ruleset);
   for (uint16_t i = 0; i < plan->landlock_port_count; i++) {
     struct landlock_port_rule rule = {.allowed_access = take_u64(c) & attr.handled_access_net, .port = take_u16(c)};

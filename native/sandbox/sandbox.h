@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "../frame/frame.h"
@@ -74,6 +75,10 @@ struct child {
   struct wire_command command;
   struct wire_stamp stamp; /* of the executable */
   struct cursor binds;
+  struct bound {
+    int fd; /* in the new root; -1: it needs no rule */
+    uint64_t access;
+  } bound[MAX_BINDS];
   int proc; /* made ahead by a spare; -1: not there */
   char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
 };
@@ -98,7 +103,9 @@ void child_bounding(uint64_t kept); /* nothing but these is left in the bounding
 void child_identity(const struct wire_plan *plan, const struct wire_command *command, const gid_t *groups);
 int child_seccomp(struct cursor *c, const struct wire_plan *plan); /* the exec listener, or -1 */
 void child_user_namespace(const struct wire_command *command);
-void same_file(int fd, const struct wire_stamp *stamp); /* is the one that the executor looked at */
+/* Is the one that the executor looked at; of a live one only device and inode count. */
+void same_file(int fd, const struct wire_stamp *stamp);
+void same_stat(const struct stat *st, const struct wire_stamp *stamp, bool live);
 void set_signals(int how);
 bool schedule_shortly(void); /* false: a raised priority could not be given up */
 _Noreturn void run_command(int executable);
@@ -121,6 +128,7 @@ struct entry {
   char source[4096], target[4096];
 };
 
+void binds_in_place(void);                              /* what this run alone sees is still at its place */
 bool take_entry(struct cursor *c, struct entry *entry); /* false: not one */
 bool is_of_new_proc(const struct entry *entry);         /* its source is in the run's own /proc */
 /* Builds what no run changes, says so over `channel`, and waits to be let go. */

@@ -19,6 +19,7 @@ const titles: Readonly<Record<RefusalCode, string>> = {
   nonce_unsupported: 'a nonce of the requester is not supported yet',
   stdio_not_accepted: 'a standard descriptor is of a kind that is not accepted',
   executable_unsafe: 'the executable is not what the policy may run',
+  path_refused: 'what a parameter names is not there, or not of the kind that the policy says',
   disagreement: 'broker and executor did not agree',
   not_recorded: 'the request could not be recorded',
   log_full: 'the disk of the log is full',

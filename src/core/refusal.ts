@@ -18,7 +18,8 @@ export type RefusalCode =
   | 'approval_required' // decision `ask`; approvals come later, so it is a refusal
   | 'nonce_unsupported'
   | 'stdio_not_accepted' // the launcher's: a descriptor that could lead out of the sandbox
-  | 'executable_unsafe' // not root's, writable by others, a script, or gone
+  | 'executable_unsafe' // not root's, writable by others and not pinned, or gone
+  | 'path_refused' // what a parameter names is not there, a link, or not of its kind
   | 'disagreement' // broker and executor did not come to the same resolved action
   | 'not_recorded' // it does not fit into an entry
   | 'log_full' // the disk of the log or the receipts is full; what runs may still end

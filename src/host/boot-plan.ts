@@ -79,6 +79,7 @@ function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: O
   // Set-group-id: what the executor makes in there has the broker's group, which may read it.
   make(paths.receipts, 0o2750, { uid: own.uid, gid: broker.gid })
   make(paths.state, 0o700)
+  make(paths.copies, 0o700)
   make(paths.run, 0o755)
 }
 

@@ -33,6 +33,7 @@ const refusalCodes: Readonly<Record<RefusalCode, true>> = {
   nonce_unsupported: true,
   stdio_not_accepted: true,
   executable_unsafe: true,
+  path_refused: true,
   disagreement: true,
   not_recorded: true,
   log_full: true,

@@ -1,6 +1,8 @@
 import { requestLimits } from '../protocol/request.ts'
 import { compileMatch } from './automaton.ts'
 import { isWithin, valueAlphabet } from './code-points.ts'
+import type { CompileFacts } from './compile-facts.ts'
+import { readPathKind } from './compile-path-kind.ts'
 import type { CompiledParameter, CompiledRepeat } from './compiled.ts'
 import { quote } from './problem.ts'
 import type { Place } from './problem.ts'
@@ -13,21 +15,21 @@ export const maxMaxLength: number = 4096
 /** Most words of `one_of`. */
 export const maxChoices: number = 1024
 
-const kinds = ['one_of', 'integer', 'match', 'flag'] as const
+const kinds = ['one_of', 'integer', 'match', 'path', 'flag'] as const
 type Kind = (typeof kinds)[number]
-const laterKinds: ReadonlySet<string> = new Set(['path', 'secret'])
+const laterKinds: ReadonlySet<string> = new Set(['secret'])
 
 /** The keys beside the kind, and the kinds that they go with. */
 const companions: ReadonlyMap<string, readonly Kind[]> = new Map([
   ['leading_dash', ['one_of', 'integer', 'match']],
-  ['repeat', ['one_of', 'integer', 'match']],
+  ['repeat', ['one_of', 'integer', 'match', 'path']],
   ['max_length', ['match']],
   ['slash', ['match']],
   ['space', ['match']],
 ])
 
 /** Reads the definition of the parameter `name`. */
-export function readParameter(name: string): Read<CompiledParameter> {
+export function readParameter(facts: CompileFacts, name: string): Read<CompiledParameter> {
   return (report, node) => {
     const fields = openFields(report, node, {
       required: [],
@@ -51,8 +53,12 @@ export function readParameter(name: string): Read<CompiledParameter> {
       const argument = fields.read(kind, readFixedText, null)
       return argument === null ? null : { name, kind, argument }
     }
-    const leading_dash = fields.read('leading_dash', readTruth, false)
     const repeat = fields.read('repeat', readRepeat, null)
+    if (kind === 'path') {
+      const path = fields.read(kind, readPathKind(facts), null)
+      return path && { name, leading_dash: false, repeat, kind, ...path }
+    }
+    const leading_dash = fields.read('leading_dash', readTruth, false)
     return readKind({ report, fields, common: { name, leading_dash, repeat } }, kind)
   }
 }
@@ -63,7 +69,10 @@ type Reading = Readonly<{
   common: Readonly<{ name: string; leading_dash: boolean; repeat: CompiledRepeat | null }>
 }>
 
-function readKind(reading: Reading, kind: Exclude<Kind, 'flag'>): CompiledParameter | null {
+function readKind(
+  reading: Reading,
+  kind: Exclude<Kind, 'flag' | 'path'>,
+): CompiledParameter | null {
   const { common, fields } = reading
   switch (kind) {
     case 'one_of': {

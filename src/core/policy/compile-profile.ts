@@ -100,17 +100,31 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
   }
 }
 
+/** What the actions of a profile need of it: links to commands, roots of `path` parameters, programs and working directories. */
+export type ProfileUse = Readonly<{
+  links: readonly PathLink[]
+  roots: readonly CleanPath[]
+  needed: readonly CleanPath[]
+}>
+
 /** Adds the links that commands are reached by, and compiles the plan. */
 export function finishProfile(
   report: Report,
   facts: CompileFacts,
   { place, source }: ProfileDraft,
-  commandLinks: readonly PathLink[],
+  { links: commandLinks, roots, needed }: ProfileUse,
 ): CompiledProfile | null {
   const links = usefulLinks(source, [...source.links, ...commandLinks])
+  const isHidden = (path: CleanPath): boolean =>
+    roots.some((root) => path !== root && isAtOrBelow(path, root))
+  const hidden = needed.find(isHidden)
+  if (hidden !== undefined) {
+    const message = `${quote(hidden)} lies in a root of a parameter, where runs of this profile see nothing else`
+    return report.add(place, 'command_outside_profile', message)
+  }
   let plan: Uint8Array
   try {
-    plan = facts.compilePlan({ ...source, links })
+    plan = facts.compilePlan({ ...source, links }, roots)
   } catch (error) {
     if (!(error instanceof BelladonnaError)) throw error
     return report.add(place, 'plan_invalid', error.message)
@@ -208,7 +222,8 @@ function usefulLinks(source: ProfileSource, links: readonly PathLink[]): readonl
     .sort((a, b) => compareText(a.path, b.path))
 }
 
-function isAtOrBelow(path: string, outer: string): boolean {
+/** Whether `path` is `outer` or lies in it. */
+export function isAtOrBelow(path: string, outer: string): boolean {
   return path === outer || outer === '/' || path.startsWith(`${outer}/`)
 }
 

@@ -3,12 +3,11 @@ import { readAction } from './compile-action.ts'
 import type { ReadAction } from './compile-action.ts'
 import { readApprovers, readGrant } from './compile-grant.ts'
 import { finishProfile, readProfile } from './compile-profile.ts'
-import type { ProfileDraft } from './compile-profile.ts'
+import type { ProfileDraft, ProfileUse } from './compile-profile.ts'
 import type { CompiledGrant, CompiledPolicy, CompiledProfile } from './compiled.ts'
 import { isName } from './names.ts'
 import { quote } from './problem.ts'
 import type { PolicyProblem, PolicyWarning } from './problem.ts'
-import type { PathLink } from './profile-source.ts'
 import { compareText, openFields, openReport, readInteger, readList, readTable } from './reader.ts'
 import type { Read, Report } from './reader.ts'
 import type { TomlEntry, TomlNode } from './tree.ts'
@@ -121,16 +120,27 @@ function finishProfiles(
   drafts: ReadonlyMap<string, ProfileDraft | null>,
   actions: ReadonlyMap<string, ReadAction | null>,
 ): readonly CompiledProfile[] {
-  const linksOf = new Map<string, PathLink[]>()
-  for (const read of actions.values()) {
-    if (read === null) continue
-    const links = linksOf.get(read.action.profile) ?? []
-    linksOf.set(read.action.profile, links)
-    links.push(...read.links)
-  }
-  return sorted(drafts).flatMap(
-    (draft) => finishProfile(report, facts, draft, linksOf.get(draft.source.name) ?? []) ?? [],
+  const byProfile = Map.groupBy(
+    [...actions.values()].filter((read) => read !== null),
+    ({ action }) => action.profile,
   )
+  return sorted(drafts).flatMap((draft) => {
+    const use = useOf(byProfile.get(draft.source.name) ?? [])
+    return finishProfile(report, facts, draft, use) ?? []
+  })
+}
+
+function useOf(actions: readonly ReadAction[]): ProfileUse {
+  const roots = actions.flatMap(({ action }) => {
+    return action.params.flatMap((item) => (item.kind === 'path' ? item.root : []))
+  })
+  return {
+    links: actions.flatMap(({ links }) => links),
+    roots: [...new Set(roots)].sort(compareText),
+    needed: actions.flatMap(({ action: { executable, interpreter, cwd } }) => {
+      return [executable, cwd, ...(interpreter === null ? [] : [interpreter.executable])]
+    }),
+  }
 }
 
 function onceAndSorted(grants: readonly CompiledGrant[]): readonly CompiledGrant[] {

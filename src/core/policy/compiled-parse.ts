@@ -19,12 +19,21 @@ import { isIdentifier, requestLimits } from '../protocol/request.ts'
 import type { TcpPorts } from '../sandbox/landlock.ts'
 import { syscallSetNames } from '../sandbox/syscall-sets.ts'
 import type { Automaton } from './automaton.ts'
-import { architectures, formatCompiledPolicy, risks, sealGrant, sealProfile } from './compiled.ts'
+import {
+  architectures,
+  formatCompiledPolicy,
+  pathAccesses,
+  pathWhats,
+  risks,
+  sealGrant,
+  sealProfile,
+} from './compiled.ts'
 import type {
   CompiledAction,
   CompiledApproval,
   CompiledApprovers,
   CompiledGrant,
+  CompiledInterpreter,
   CompiledLimit,
   CompiledParameter,
   CompiledPolicy,
@@ -98,15 +107,12 @@ const repeat: Shape<CompiledRepeat> = recordOf((members) => ({
   max: members.take('max', integerWithin(1, requestLimits.parameters)),
 }))
 
-const parameter: Shape<CompiledParameter> = recordOf((members) => {
+const parameter: Shape<CompiledParameter> = recordOf((members, where) => {
   const name = members.take('name', parameterName)
-  const kind = members.take('kind', oneOf(['one_of', 'integer', 'match', 'flag']))
+  const kind = members.take('kind', oneOf(['one_of', 'integer', 'match', 'path', 'flag']))
   if (kind === 'flag') return { name, kind, argument: members.take('argument', anyString) }
-  const common = {
-    name,
-    leading_dash: members.take('leading_dash', anyBoolean),
-    repeat: members.take('repeat', orNull(repeat)),
-  }
+  const leading_dash = members.take('leading_dash', anyBoolean)
+  const common = { name, leading_dash, repeat: members.take('repeat', orNull(repeat)) }
   switch (kind) {
     case 'one_of':
       return { ...common, kind, values: members.take('values', listOf(anyString)) }
@@ -125,6 +131,15 @@ const parameter: Shape<CompiledParameter> = recordOf((members) => {
         max_length: members.take('max_length', count),
         table: members.take('table', table),
       }
+    case 'path':
+      if (leading_dash) throw misshapen(where, 'a path with leading_dash')
+      return {
+        ...{ ...common, leading_dash, kind },
+        root: members.take('root', path),
+        what: members.take('what', oneOf(pathWhats)),
+        access: members.take('access', oneOf(pathAccesses)),
+        hard_links: members.take('hard_links', anyBoolean),
+      }
   }
 })
 
@@ -140,11 +155,18 @@ const approval: Shape<CompiledApproval> = recordOf((members) => ({
   within_ms: members.take('within_ms', count),
 }))
 
+const interpreter: Shape<CompiledInterpreter> = recordOf((members) => ({
+  path: members.take('path', path),
+  argument: members.take('argument', orNull(anyString)),
+  executable: members.take('executable', path),
+}))
+
 const action: Shape<CompiledAction> = recordOf((members) => ({
   id: members.take('id', id),
   about: members.take('about', anyString),
   command: members.take('command', listOf(element)),
   executable: members.take('executable', path),
+  interpreter: members.take('interpreter', orNull(interpreter)),
   sha256: members.take('sha256', listOf(digest)),
   run_as: members.take('run_as', runAs),
   env: members.take('env', mapOf(anyString, anyString)),

@@ -7,6 +7,8 @@ import type {
   CompiledParameter,
   CompiledProfile,
 } from './compiled.ts'
+import { doOverlap, grantedPaths, pathOfValue } from './granted-path.ts'
+import type { GrantedPath } from './granted-path.ts'
 import { findGrant, isUsableId } from './grant-table.ts'
 import type { IndexedGrant } from './grant-table.ts'
 import type { IndexedAction, PolicyIndex } from './policy-index.ts'
@@ -37,6 +39,8 @@ export type Permit = Readonly<{
   version: string
   profile: CompiledProfile
   argv: readonly string[]
+  /** What parameters name of the host: the run sees it, and nothing else below the same root. */
+  paths: readonly GrantedPath[]
   changes: CounterChanges
 }>
 
@@ -90,7 +94,7 @@ export function decide(
   }
   const changes = count(grant, subject, facts, about)
   if ('kind' in changes) return changes
-  const argv = entry.action.command.flatMap((element) => renderElement(element, values.bound))
+  const argv = argvOf(entry.action, values.bound)
   const { action, version, profile } = entry
   const permit: Permit = {
     kind: 'permit',
@@ -99,10 +103,22 @@ export function decide(
     version,
     profile,
     argv,
+    paths: values.paths,
     changes,
   }
   if (action.approval === null) return permit
   return { ...permit, kind: 'ask', need: action.approval.need, from: action.approval.from }
+}
+
+/** As the kernel would make it of a script: the interpreter, its argument, the script's path, the arguments. */
+function argvOf(
+  { command, interpreter, executable }: CompiledAction,
+  values: ReadonlyMap<string, readonly string[]>,
+): readonly string[] {
+  const words = command.flatMap((element) => renderElement(element, values))
+  if (interpreter === null) return words
+  const { path, argument } = interpreter
+  return [path, ...(argument === null ? [] : [argument]), executable, ...words.slice(1)]
 }
 
 const unchanged: CounterChanges = { uses: null, rate: null }
@@ -134,6 +150,8 @@ function count(
   }
 }
 
+const pathWords = { file: 'a file', directory: 'a directory', new: 'a new file' } as const
+
 /** What is enough for a value of this parameter. */
 export function describeParameter(parameter: CompiledParameter): string {
   switch (parameter.kind) {
@@ -148,6 +166,8 @@ export function describeParameter(parameter: CompiledParameter): string {
       const dash = parameter.leading_dash ? '' : ', not beginning with "-"'
       return `text of the form ${parameter.pattern}, at most ${length} characters${dash}`
     }
+    case 'path':
+      return `${pathWords[parameter.what]}, as a path below ${parameter.root} without ".." or a leading "-"`
     case 'flag':
       return 'true or false'
   }
@@ -170,13 +190,19 @@ function denyUngranted(
 
 type About = Readonly<{ rule: string; action: string }>
 
+type Bound = Readonly<{
+  bound: ReadonlyMap<string, readonly string[]>
+  paths: readonly GrantedPath[]
+}>
+
 /** The arguments by parameter, or the first thing that is wrong with the values. */
 function bindParameters(
   { parameters }: IndexedAction,
   request: ActionRequest,
   about: About,
-): Deny | Readonly<{ bound: ReadonlyMap<string, readonly string[]> }> {
+): Deny | Bound {
   const given = new Map<string, string[]>()
+  const paths: GrantedPath[] = []
   for (const { name, value } of request.parameters) {
     const known = parameters.get(name)
     if (known === undefined) {
@@ -202,9 +228,18 @@ function bindParameters(
       const enough = `${times}${describeParameter(definition)}`
       return deny('parameter_missing', { ...about, parameter: name, enough })
     }
-    given.set(name, definition.kind === 'flag' ? flagArguments(definition, values) : values)
+    given.set(name, values)
+    if (definition.kind === 'flag') given.set(name, flagArguments(definition, values))
+    if (definition.kind !== 'path') continue
+    const named = values.map((value) => pathOfValue(definition, value))
+    given.set(name, named)
+    paths.push(...grantedPaths(definition, named))
+    if (doOverlap(paths)) {
+      const enough = 'paths of which none lies in another'
+      return deny('parameter_invalid', { ...about, parameter: name, enough })
+    }
   }
-  return { bound: given }
+  return { bound: given, paths }
 }
 
 function flagArguments({ argument }: CompiledFlag, [value]: readonly string[]): string[] {

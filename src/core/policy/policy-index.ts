@@ -10,6 +10,7 @@ import type {
   CompiledProfile,
   CompiledRepeat,
 } from './compiled.ts'
+import { isPathBelow } from './granted-path.ts'
 import { tableOf } from './grant-table.ts'
 import type { GrantTable } from './grant-table.ts'
 
@@ -130,6 +131,8 @@ function kindTestOf(
       const words = new Set(definition.values)
       return (value) => words.has(value)
     }
+    case 'path':
+      return isPathBelow
     case 'integer':
       return (value) => isIntegerWithin(value, definition.min, definition.max)
     case 'match':

@@ -13,6 +13,8 @@ export type ResolveFacts = Readonly<{
   /** Unix milliseconds after which nothing may run by this resolved action. */
   notAfterMs: number
   executableSha256: string
+  /** Of the program that reads the script; null where the executable is a program. */
+  interpreterSha256: string | null
 }>
 
 /** Everything that a run is bound to, as one text, and the SHA-256 of that text: the action digest. */
@@ -46,7 +48,8 @@ function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFa
   const { uid, gid, groups } = subject
   return (
     `${head}${json(permit.argv)},${middle}${json(facts.executableSha256)}},` +
-    `"host":${json(facts.hostId)},"inputs":{},"nonce":${json(facts.nonce)},` +
+    `"host":${json(facts.hostId)},"inputs":{},"interpreter":${interpreterOf(permit.action, facts)},` +
+    `"nonce":${json(facts.nonce)},` +
     `"not_after_ms":${json(facts.notAfterMs)},"policy":${json(facts.policyDigest)},` +
     `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":{},"stdin":null,` +
     `"subject":{"gid":${json(gid)},"groups":${json(groups)},"uid":${json(uid)},"unit":${json(subject.unit)}},` +
@@ -55,6 +58,11 @@ function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFa
 }
 
 const json = formatCanonicalJson
+
+function interpreterOf({ interpreter }: CompiledAction, facts: ResolveFacts): string {
+  if (interpreter === null) return 'null'
+  return `{"path":${json(interpreter.executable)},"sha256":${json(facts.interpreterSha256)}}`
+}
 
 /** What is the same in each run of an action. */
 type FixedParts = Readonly<{

@@ -53,7 +53,7 @@ export const wireLayout = {
     },
   },
   resolved: {
-    size: 104,
+    size: 136,
     offsets: {
       run: 0,
       timeMs: 8,
@@ -61,6 +61,7 @@ export const wireLayout = {
       nonce: 24,
       executableSha256: 40,
       actionDigest: 72,
+      interpreterSha256: 104,
     },
   },
   intend: { size: 40, offsets: { run: 0, actionDigest: 8 } },
@@ -219,3 +220,6 @@ export const wireMount = {
 
 /** enum wire_mount_flag. */
 export const wireMountFlag = { writable: 1, optional: 2, exec: 4, own: 8 } as const
+
+/** enum wire_bind_flag: of a command's bind, beside `writable` and `exec` of wireMountFlag. */
+export const wireBindFlag = { live: 16, single: 32 } as const

@@ -253,6 +253,8 @@ function resolveAgain(
     nonce: formatHex(resolved.nonce),
     notAfterMs: resolved.notAfterMs,
     executableSha256: formatHex(resolved.executableSha256),
+    interpreterSha256:
+      found.permit.action.interpreter === null ? null : formatHex(resolved.interpreterSha256),
   })
 }
 

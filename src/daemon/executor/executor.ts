@@ -7,6 +7,7 @@ import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import { decide } from '../../core/policy/decide.ts'
 import type { Permit } from '../../core/policy/decide.ts'
+import type { GrantedPath } from '../../core/policy/granted-path.ts'
 import type { PolicyIndex } from '../../core/policy/policy-index.ts'
 import { isPinned, resolveAction } from '../../core/policy/resolve.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
@@ -28,6 +29,7 @@ import {
 } from '../../core/protocol/peer-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
+import type { Bind } from '../../core/sandbox/command.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
 import { mayPrepare, maxRuns } from './runs.ts'
 import type { Run } from './runs.ts'
@@ -43,8 +45,10 @@ export type ExecutorHost = Readonly<{
   measure: Measure
   /** PLAN bytes of a profile of the policy in force. */
   planOf: (profile: CompiledProfile) => Uint8Array
+  /** Looks at what parameters name; throws `path_refused`. */
+  openPaths: (paths: readonly GrantedPath[]) => readonly Bind[]
   /** COMMAND bytes of a permit. */
-  commandOf: (permit: Permit, measured: Measured) => Uint8Array
+  commandOf: (permit: Permit, measured: Measured, binds: readonly Bind[]) => Uint8Array
   /** Returns once the records are on disk; throws `log_failed`, and then nothing is ever opened again. */
   appendReceipts: (records: readonly Uint8Array[]) => void
   /** Whether the disk is so full that nothing new may begin. */
@@ -66,6 +70,7 @@ export type Executor = Readonly<{
 const startWithinMs = 30_000
 const encoder = new TextEncoder()
 const nothing = new Uint8Array(0)
+const noInterpreter = new Uint8Array(32)
 
 /**
  * Re-decides each request by itself, writes the receipt, and opens the gate once receipt and entry are durable.
@@ -104,6 +109,7 @@ export function createExecutor(
     const found = runs.get(run)
     runs.delete(run)
     if (found?.stage === 'resolved' && found.use !== null) host.usedGrants.giveBack(found.use)
+    found?.release()
   }
 
   const intend = (body: Uint8Array): void => {
@@ -177,6 +183,7 @@ function judge(
     if (!(error instanceof BelladonnaError)) throw error
     if (error.code === 'frame_invalid') return declined('request_malformed')
     if (error.code === 'path_unsafe') return declined('executable_unsafe', error.message)
+    if (error.code === 'path_refused') return declined('path_refused', error.message)
     throw error
   }
 }
@@ -192,15 +199,22 @@ function resolve(
   permit: Permit,
   timeMs: number,
 ): Answer {
-  const measured = host.measure(permit.action.executable)
+  const binds = host.openPaths(permit.paths)
+  const measured = host.measure(permit.action)
   const executableSha256 = formatHex(measured.sha256)
   if (!isPinned(permit.action, executableSha256)) {
+    measured.release()
     return declined('executable_unsafe', `sha256 ${executableSha256} is not pinned`)
   }
   const nonceBytes = host.randomBytes(16)
   const nonce = formatHex(nonceBytes)
   const notAfterMs = timeMs + startWithinMs
-  const facts = { policyDigest, hostId: host.hostId, nonce, notAfterMs, executableSha256 }
+  const { interpreter } = measured
+  const interpreterSha256 = interpreter === null ? null : formatHex(interpreter.sha256)
+  const facts = {
+    ...{ policyDigest, hostId: host.hostId, nonce, notAfterMs },
+    ...{ executableSha256, interpreterSha256 },
+  }
   const { digest } = resolveAction(permit, subject, facts)
   const resolved = formatResolved({
     run,
@@ -209,16 +223,17 @@ function resolve(
     nonce: nonceBytes,
     executableSha256: measured.sha256,
     actionDigest: parseHex(digest),
+    interpreterSha256: interpreter?.sha256 ?? noInterpreter,
   })
-  const prepare = formatPrepare(run, host.planOf(permit.profile), host.commandOf(permit, measured))
+  const command = host.commandOf(permit, measured, binds)
+  const prepare = formatPrepare(run, host.planOf(permit.profile), command)
   return {
     kind: 'resolved',
     resolved,
     run: {
       ...{ run, subject, actionDigest: digest, nonce, timeMs, notAfterMs, prepare },
       ...{ prepared: false, stage: 'resolved', entry: null, receipt: null },
-      receiptRecord: nothing,
-      ahead: null,
+      ...{ receiptRecord: nothing, ahead: null, release: measured.release },
       use: permit.changes.uses?.grant ?? null,
     },
   }

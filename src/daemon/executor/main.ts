@@ -21,6 +21,8 @@ import { capabilityMask } from '../../core/sandbox/capabilities.ts'
 import { openAppendFile } from '../../host/append-file.ts'
 import { openChannel } from '../../host/channel.ts'
 import { openMeasure } from '../../host/executable.ts'
+import { openCopies } from '../../host/executable-copy.ts'
+import { openGrantedPaths } from '../../host/granted-path.ts'
 import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
 import { bridgePaths } from '../../host/layout.ts'
 import { randomBytes } from '../../host/random.ts'
@@ -62,7 +64,8 @@ function main(root: string): void {
       toBroker: (frame) => broker.send(frame),
       nowMs: Date.now,
       randomBytes,
-      measure: openMeasure(uid),
+      measure: openMeasure(uid, openCopies(paths.copies)),
+      openPaths: openGrantedPaths,
       planOf: rememberPlans(),
       commandOf: rememberCommands(),
       appendReceipts: (records) => receipts.append(records),

@@ -35,6 +35,8 @@ export type Run = {
   ahead: Readonly<{ follows: ReceiptHead; receipt: MadeReceipt }> | null
   /** The grant whose `uses` count it, or null. */
   readonly use: string | null
+  /** Lets go of what was made for this run alone. */
+  readonly release: () => void
 }
 
 /** Most runs that wait for their record at once; the launcher has no more slots. */
