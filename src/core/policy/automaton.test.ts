@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { RE2JS } from 're2js'
 import { compileMatch, matches } from './automaton.ts'
 import type { Automaton } from './automaton.ts'
-import { isWithin, valueAlphabet } from './code-points.ts'
+import { complementOf, isWithin, valueAlphabet } from './code-points.ts'
 import type { TextOptions } from './code-points.ts'
 import { maxAutomatonStates } from './determinise.ts'
 
@@ -141,6 +141,12 @@ test('patterns: C13: a value outside the alphabet never matches', () => {
   )
   for (const value of ['a\n', '\0', 'a b', 'a/b', '\u202e', '\ud800', '\u00a0']) {
     assert.ok(!matches(table, value), JSON.stringify(value))
+  }
+  const all = tableOf('.*', free)
+  for (const [first, last] of complementOf(valueAlphabet(free))) {
+    for (let point = first; point <= last; point += 1) {
+      assert.ok(!matches(all, `a${String.fromCodePoint(point)}b`), `U+${point.toString(16)}`)
+    }
   }
 })
 

@@ -96,7 +96,7 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
 }
 
 const readAbout = readTextLike(
-  /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,200}$/u,
+  /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}]{1,200}$/u,
   '1 to 200 visible characters',
 )
 const readDigest = readTextLike(/^[0-9a-f]{64}$/, 'a SHA-256 digest of 64 digits of 0-9 and a-f')
