@@ -54,7 +54,7 @@ export function policyInstall(options: PolicyOptions, output: PolicyOutput): num
 }
 
 /** Reads all files before any is compiled: a syntax error in one is shown together with those of the others. */
-function compileSource(source: string, uid: number | null): CompileResult {
+export function compileSource(source: string, uid: number | null): CompileResult {
   const readings = readPolicySource(source, uid).map(({ file, text }) => readTomlTree(file, text))
   const problems = readings.flatMap((reading) =>
     reading.kind === 'invalid' ? reading.problem : [],
@@ -72,8 +72,8 @@ function holdPolicyDirectory(root: string, uid: number): string {
   return policy
 }
 
-function showProblems(
-  options: PolicyOptions,
+export function showProblems(
+  options: Pick<PolicyOptions, 'json'>,
   output: PolicyOutput,
   problems: readonly PolicyProblem[],
 ): number {
@@ -109,7 +109,7 @@ function showPolicy(
   return 0
 }
 
-function reporting(output: PolicyOutput, run: () => number): number {
+export function reporting(output: PolicyOutput, run: () => number): number {
   try {
     return run()
   } catch (error) {
@@ -121,6 +121,6 @@ function sourceOf({ root, source }: PolicyOptions): string {
   return source ?? `${bridgePaths(root).etc}/policy.d`
 }
 
-function ownUid(): number {
+export function ownUid(): number {
   return process.geteuid?.() ?? 0
 }

@@ -8,6 +8,7 @@ import type { Automaton } from './automaton.ts'
 import { complementOf, isWithin, valueAlphabet } from './code-points.ts'
 import type { TextOptions } from './code-points.ts'
 import { maxAutomatonStates } from './determinise.ts'
+import { anyPattern } from './pattern.test-support.ts'
 
 const plain: TextOptions = { slash: false, space: false }
 const free: TextOptions = { slash: true, space: true }
@@ -49,56 +50,6 @@ for (const { pattern, message } of invalid) {
     assert.deepEqual(compileMatch(pattern, plain), { kind: 'invalid', message })
   })
 }
-
-/** Patterns of our subset, by its grammar. */
-const { pattern: anyPattern } = fc.letrec<{ pattern: string; atom: string }>((tie) => ({
-  pattern: fc
-    .array(
-      fc.array(tie('atom'), { maxLength: 3 }).map((parts) => parts.join('')),
-      {
-        minLength: 1,
-        maxLength: 3,
-      },
-    )
-    .map((options) => options.join('|')),
-  atom: fc
-    .tuple(
-      fc.oneof(
-        { maxDepth: 3, withCrossShrink: true },
-        fc.constantFrom(
-          'a',
-          'b',
-          '-',
-          'é',
-          '😀',
-          '.',
-          '\\.',
-          '\\\\',
-          '\\d',
-          '\\D',
-          '\\w',
-          '\\W',
-          '/',
-          ' ',
-        ),
-        fc.constantFrom(
-          '[ab]',
-          '[^a]',
-          '[a-f0-9]',
-          '[-a]',
-          '[b-]',
-          '[\\d.]',
-          '[\\W]',
-          '[\\]é-ü]',
-          '[^\\w]',
-        ),
-        tie('pattern').map((inner) => `(${inner})`),
-        tie('pattern').map((inner) => `(?:${inner})`),
-      ),
-      fc.constantFrom('', '', '', '*', '+', '?', '{2}', '{0,2}', '{1,3}', '{2,}', '{0}'),
-    )
-    .map(([atom, repeat]) => atom + repeat),
-}))
 
 test('patterns: agree with re2js on any pattern and any value', () => {
   let accepted = 0

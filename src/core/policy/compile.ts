@@ -7,7 +7,7 @@ import type { ProfileDraft } from './compile-profile.ts'
 import type { CompiledGrant, CompiledPolicy, CompiledProfile } from './compiled.ts'
 import { isName } from './names.ts'
 import { quote } from './problem.ts'
-import type { PolicyProblem, PolicyWarning } from './problem.ts'
+import type { Place, PolicyProblem, PolicyWarning } from './problem.ts'
 import type { PathLink } from './profile-source.ts'
 import { compareText, openFields, openReport, readInteger, readList, readTable } from './reader.ts'
 import type { Read, Report } from './reader.ts'
@@ -15,7 +15,13 @@ import type { TomlEntry, TomlNode } from './tree.ts'
 
 /** A compiled policy, or everything that is wrong with it. */
 export type CompileResult =
-  | Readonly<{ kind: 'compiled'; policy: CompiledPolicy; warnings: readonly PolicyWarning[] }>
+  | Readonly<{
+      kind: 'compiled'
+      policy: CompiledPolicy
+      warnings: readonly PolicyWarning[]
+      /** Where the files have each grant, by its id; of several that say the same, the first. No part of the policy. */
+      grantPlaces: ReadonlyMap<string, Place>
+    }>
   | Readonly<{ kind: 'invalid'; problems: readonly PolicyProblem[] }>
 
 const maxGrants = 100_000
@@ -39,7 +45,12 @@ export function compilePolicy(trees: readonly TomlNode[], facts: CompileFacts): 
   }
   const actions = readEach(report, sections.action, (id) => readAction(scope, id))
   const actionNames = new Set(sections.action.keys())
-  const grants = sections.grant.flatMap((node) => readGrant(facts, actionNames)(report, node) ?? [])
+  const grantPlaces = new Map<string, Place>()
+  const grants = sections.grant.flatMap((node) => {
+    const grant = readGrant(facts, actionNames)(report, node)
+    if (grant !== null && !grantPlaces.has(grant.id)) grantPlaces.set(grant.id, placeOf(node))
+    return grant ?? []
+  })
   const profiles = finishProfiles(report, facts, drafts, actions)
   const problems = report.list()
   if (problems.length > 0) return { kind: 'invalid', problems }
@@ -51,7 +62,11 @@ export function compilePolicy(trees: readonly TomlNode[], facts: CompileFacts): 
     grants: onceAndSorted(grants),
     approvers: sorted(approvers),
   }
-  return { kind: 'compiled', policy, warnings: report.warnings() }
+  return { kind: 'compiled', policy, warnings: report.warnings(), grantPlaces }
+}
+
+function placeOf({ file, line, column }: TomlNode): Place {
+  return { file, line, column }
 }
 
 /** The named tables of all files, and the grants. */
