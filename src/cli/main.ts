@@ -100,9 +100,9 @@ function addCheck(program: Command, exit: (status: number) => void): void {
   )
     .argument('<action>')
     .argument('[values...]', 'name=value …')
-    .option('-r, --reason <text>', 'why', '')
-    .action((action: string, values: string[], flags: QuestionFlags & { reason: string }) => {
-      exit(check({ ...questionOptions(flags), action, values, reason: flags.reason }, output))
+    .option('-r, --reason <text>', 'why')
+    .action((action: string, values: string[], flags: QuestionFlags & { reason?: string }) => {
+      exit(check({ ...questionOptions(flags), action, values, reason: flags.reason ?? '' }, output))
     })
 }
 

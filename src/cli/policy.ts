@@ -3,6 +3,7 @@ import type { CompileResult } from '../core/policy/compile.ts'
 import { formatCompiledPolicy, policyDigest } from '../core/policy/compiled.ts'
 import { formatPolicyProblem, formatPolicyWarning } from '../core/policy/problem.ts'
 import type { PolicyProblem } from '../core/policy/problem.ts'
+import { segmentDigests } from '../core/policy/segments.ts'
 import { architecture } from '../host/boot-plan.ts'
 import { holdDirectory } from '../host/directory.ts'
 import { bridgePaths } from '../host/layout.ts'
@@ -99,7 +100,8 @@ function showPolicy(
   }
   const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
   if (options.json) {
-    output.print(JSON.stringify({ kind, digest, ...counts, escapable, warnings }))
+    const segments = segmentDigests(policy)
+    output.print(JSON.stringify({ kind, digest, segments, ...counts, escapable, warnings }))
   } else {
     for (const warning of warnings) output.complain(formatPolicyWarning(warning))
     const sizes = Object.entries(counts).map(([name, count]) => `${count} ${name}`)
