@@ -33,11 +33,10 @@ import { suggestionFor } from './suggestion.ts'
 import { isParameterName, parseTemplateElement } from './template.ts'
 import type { TemplateElement } from './template.ts'
 
-/** What actions may refer to by name; a broken profile is a name without a draft, so that it is reported once. */
+/** What actions may refer to by name. A broken profile is there too, so that it is reported once. */
 export type ActionScope = Readonly<{
   facts: CompileFacts
-  profiles: ReadonlyMap<string, ProfileDraft | null>
-  profileNames: ReadonlySet<string>
+  profiles: ReadonlyMap<string, ProfileDraft>
   approvers: ReadonlySet<string>
 }>
 
@@ -71,7 +70,11 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
     const parameters = fields.read('params', readParameters, noParameters)
     const { params } = parameters
     const command = fields.read('command', readCommand(scope.facts), null)
-    const profile = fields.read('profile', readReference('profile', scope.profileNames), null)
+    const profile = fields.read(
+      'profile',
+      readReference('profile', new Set(scope.profiles.keys())),
+      null,
+    )
     const run_as = fields.read('run_as', readRunAs(scope.facts.accounts), null)
     const cwd = fields.read('cwd', readCleanPath, root)
     const rest = {
@@ -86,11 +89,12 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
       params,
     }
     if (command !== null) checkParameters(report, fields, command.elements, parameters)
-    if (command === null || profile === null) return null
+    const draft = profile === null ? undefined : scope.profiles.get(profile)
+    if (command === null || profile === null || draft === undefined) return null
     if (run_as === null || cwd === undefined) return null
     const { elements, executable, links } = command
     const action: CompiledAction = { ...rest, command: elements, executable, profile, run_as, cwd }
-    checkProfile(report, fields, action, scope.profiles.get(profile))
+    checkProfile(report, fields, action, draft)
     return { action, links }
   }
 }
@@ -229,10 +233,8 @@ function checkProfile(
   report: Report,
   fields: Fields,
   action: CompiledAction,
-  draft: ProfileDraft | null | undefined,
+  { source }: ProfileDraft,
 ): void {
-  if (draft === undefined || draft === null) return
-  const { source } = draft
   if (!isInProfile(source, action.executable)) {
     const message = `the profile ${quote(source.name)} does not show ${quote(action.executable)}`
     report.add(fields.place('command'), 'command_outside_profile', message)

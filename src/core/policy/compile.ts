@@ -40,16 +40,15 @@ export function compilePolicy(trees: readonly TomlNode[], facts: CompileFacts): 
   const scope = {
     facts,
     profiles: drafts,
-    profileNames: new Set(sections.profile.keys()),
     approvers: new Set(sections.approvers.keys()),
   }
   const actions = readEach(report, sections.action, (id) => readAction(scope, id))
   const actionNames = new Set(sections.action.keys())
   const grantPlaces = new Map<string, Place>()
-  const grants = sections.grant.flatMap((node) => {
+  const grants = sections.grant.map((node) => {
     const grant = readGrant(facts, actionNames)(report, node)
-    if (grant !== null && !grantPlaces.has(grant.id)) grantPlaces.set(grant.id, placeOf(node))
-    return grant ?? []
+    if (!grantPlaces.has(grant.id)) grantPlaces.set(grant.id, placeOf(node))
+    return grant
   })
   const profiles = finishProfiles(report, facts, drafts, actions)
   const problems = report.list()
@@ -57,7 +56,9 @@ export function compilePolicy(trees: readonly TomlNode[], facts: CompileFacts): 
   const policy: CompiledPolicy = {
     type: 'belladonna/policy/v1',
     architecture: facts.architecture,
-    actions: sorted(actions).map(({ action }) => action),
+    actions: sorted(actions)
+      .filter((read) => read !== null)
+      .map(({ action }) => action),
     profiles,
     grants: onceAndSorted(grants),
     approvers: sorted(approvers),
@@ -117,23 +118,23 @@ function addSection(report: Report, section: Map<string, TomlEntry>, entry: Toml
   report.add(key, 'duplicate', `${quote(key.value)} is already defined in ${first}`)
 }
 
-/** Reads each table of a section; what cannot be read is null, but keeps its name. */
+/** Reads each table of a section; what cannot be read keeps its name. */
 function readEach<T>(
   report: Report,
   section: ReadonlyMap<string, TomlEntry>,
-  read: (name: string) => Read<T>,
-): ReadonlyMap<string, T | null> {
+  read: (name: string) => (report: Report, node: TomlNode) => T,
+): ReadonlyMap<string, T> {
   return new Map([...section].map(([name, { node }]) => [name, read(name)(report, node)]))
 }
 
-function sorted<T>(map: ReadonlyMap<string, T | null>): readonly T[] {
-  return [...map].sort(([a], [b]) => compareText(a, b)).flatMap(([, value]) => value ?? [])
+function sorted<T>(map: ReadonlyMap<string, T>): readonly T[] {
+  return [...map].sort(([a], [b]) => compareText(a, b)).map(([, value]) => value)
 }
 
 function finishProfiles(
   report: Report,
   facts: CompileFacts,
-  drafts: ReadonlyMap<string, ProfileDraft | null>,
+  drafts: ReadonlyMap<string, ProfileDraft>,
   actions: ReadonlyMap<string, ReadAction | null>,
 ): readonly CompiledProfile[] {
   const linksOf = new Map<string, PathLink[]>()

@@ -27,7 +27,7 @@ export function ecmaPatternOf({
   const alphabet = valueAlphabet({ slash: isRead(table, '/'), space: isRead(table, ' ') })
   const dash = leading_dash ? '' : '(?!-)'
   return {
-    pattern: `^${dash}${formatGroup(node)}$`,
+    pattern: `^${dash}${format(node)}$`,
     never: isWithinSet(node, alphabet) ? null : `[${formatRanges(complementOf(alphabet))}]`,
   }
 }
@@ -52,16 +52,10 @@ function format(node: PatternNode): string {
     case 'sequence':
       return node.parts.map(format).join('')
     case 'choice':
-      return node.options.length === 1 ? node.options.map(format).join('') : formatGroup(node)
-    case 'repeat': {
-      const part = node.part.kind === 'set' ? formatSet(node.part.set) : formatGroup(node.part)
-      return part + formatCounts(node.min, node.max)
-    }
+      return `(?:${node.options.map(format).join('|')})`
+    case 'repeat':
+      return format(node.part) + formatCounts(node.min, node.max)
   }
-}
-
-function formatGroup(node: PatternNode): string {
-  return `(?:${node.kind === 'choice' ? node.options.map(format).join('|') : format(node)})`
 }
 
 function formatCounts(min: number, max: number | null): string {

@@ -234,7 +234,7 @@ test('ecma pattern: the characters that no value holds are said once, and only w
     ['a|(?:b|c)*|', '^(?:a|(?:b|c){0,}|)$'],
     ['(ab){2,}[\\]\\^\\-]{0,3}', '^(?:(?:ab){2,}[\\-\\]\\^]{0,3})$'],
     ['\\.\\/😀[é-ü]', '^(?:\\.\\/\\u{1f600}[\\u{e9}-\\u{fc}])$'],
-    ['(((a)))', '^(?:a)$'],
+    ['(((a)))b', '^(?:(?:(?:(?:a)))b)$'],
   ]
   for (const [pattern, wanted] of rows) {
     assert.deepEqual(patternOf(pattern), { pattern: wanted, never: null })
