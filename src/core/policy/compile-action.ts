@@ -41,11 +41,10 @@ import { isParameterName, parseTemplateElement } from './template.ts'
 import type { TemplateElement } from './template.ts'
 import type { TomlNode } from './tree.ts'
 
-/** What actions may refer to by name; a broken profile is a name without a draft, so that it is reported once. */
+/** What actions may refer to by name. A broken profile is there too, so that it is reported once. */
 export type ActionScope = Readonly<{
   facts: CompileFacts
-  profiles: ReadonlyMap<string, ProfileDraft | null>
-  profileNames: ReadonlySet<string>
+  profiles: ReadonlyMap<string, ProfileDraft>
   approvers: ReadonlySet<string>
 }>
 
@@ -79,7 +78,11 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
     const parameters = fields.read('params', readParameters(scope.facts), noParameters)
     const { params } = parameters
     const command = fields.read('command', readCommand(scope.facts), null)
-    const profile = fields.read('profile', readReference('profile', scope.profileNames), null)
+    const profile = fields.read(
+      'profile',
+      readReference('profile', new Set(scope.profiles.keys())),
+      null,
+    )
     const run_as = fields.read('run_as', readRunAs(scope.facts.accounts), null)
     const cwd = fields.read('cwd', readCleanPath, root)
     const rest = {
@@ -94,19 +97,20 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
       params,
     }
     if (command !== null) checkParameters(report, fields, command.elements, parameters)
-    if (command === null || profile === null) return null
+    const draft = profile === null ? undefined : scope.profiles.get(profile)
+    if (command === null || profile === null || draft === undefined) return null
     if (run_as === null || cwd === undefined) return null
     const { elements, executable, interpreter, links } = command
     const made = { command: elements, executable, interpreter, profile, run_as, cwd }
     const action: CompiledAction = { ...rest, ...made }
     checkPins(report, fields, action, command)
-    checkProfile(report, fields, action, scope.profiles.get(profile))
+    checkProfile(report, fields, action, draft)
     return { action, links }
   }
 }
 
 const readAbout = readTextLike(
-  /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,200}$/u,
+  /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}]{1,200}$/u,
   '1 to 200 visible characters',
 )
 const readDigest = readTextLike(/^[0-9a-f]{64}$/, 'a SHA-256 digest of 64 digits of 0-9 and a-f')
@@ -270,10 +274,8 @@ function checkProfile(
   report: Report,
   fields: Fields,
   action: CompiledAction,
-  draft: ProfileDraft | null | undefined,
+  { source }: ProfileDraft,
 ): void {
-  if (draft === undefined || draft === null) return
-  const { source } = draft
   const programs = [action.executable, action.interpreter?.executable ?? action.executable]
   const hidden = programs.find((path) => !isInProfile(source, path))
   if (hidden !== undefined) {

@@ -25,6 +25,7 @@ import { compareText, openFields, readList, readText, readTruth, readWord } from
 import type { Fields, Read, Report } from './reader.ts'
 import { suggestionFor } from './suggestion.ts'
 import { readSyscalls } from './compile-syscalls.ts'
+import type { TomlNode } from './tree.ts'
 
 /** A profile as it was read, with the place for problems that show only when its actions are known. */
 export type ProfileDraft = Readonly<{ place: Place; source: ProfileSource }>
@@ -61,8 +62,11 @@ const keys = {
   ],
 }
 
-/** Reads a profile and resolves its paths. */
-export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraft> {
+/** Reads a profile and resolves its paths; what cannot be read of it has its default. */
+export function readProfile(
+  facts: CompileFacts,
+  name: string,
+): (report: Report, node: TomlNode) => ProfileDraft {
   return (report, node) => {
     const fields = openFields(report, node, keys)
     const paths = readList(readPath(facts), maxPaths)

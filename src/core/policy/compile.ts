@@ -7,14 +7,20 @@ import type { ProfileDraft, ProfileUse } from './compile-profile.ts'
 import type { CompiledGrant, CompiledPolicy, CompiledProfile } from './compiled.ts'
 import { isName } from './names.ts'
 import { quote } from './problem.ts'
-import type { PolicyProblem, PolicyWarning } from './problem.ts'
+import type { Place, PolicyProblem, PolicyWarning } from './problem.ts'
 import { compareText, openFields, openReport, readInteger, readList, readTable } from './reader.ts'
 import type { Read, Report } from './reader.ts'
 import type { TomlEntry, TomlNode } from './tree.ts'
 
 /** A compiled policy, or everything that is wrong with it. */
 export type CompileResult =
-  | Readonly<{ kind: 'compiled'; policy: CompiledPolicy; warnings: readonly PolicyWarning[] }>
+  | Readonly<{
+      kind: 'compiled'
+      policy: CompiledPolicy
+      warnings: readonly PolicyWarning[]
+      /** Where the files have each grant, by its id; of several that say the same, the first. No part of the policy. */
+      grantPlaces: ReadonlyMap<string, Place>
+    }>
   | Readonly<{ kind: 'invalid'; problems: readonly PolicyProblem[] }>
 
 const maxGrants = 100_000
@@ -33,24 +39,34 @@ export function compilePolicy(trees: readonly TomlNode[], facts: CompileFacts): 
   const scope = {
     facts,
     profiles: drafts,
-    profileNames: new Set(sections.profile.keys()),
     approvers: new Set(sections.approvers.keys()),
   }
   const actions = readEach(report, sections.action, (id) => readAction(scope, id))
   const actionNames = new Set(sections.action.keys())
-  const grants = sections.grant.flatMap((node) => readGrant(facts, actionNames)(report, node) ?? [])
+  const grantPlaces = new Map<string, Place>()
+  const grants = sections.grant.map((node) => {
+    const grant = readGrant(facts, actionNames)(report, node)
+    if (!grantPlaces.has(grant.id)) grantPlaces.set(grant.id, placeOf(node))
+    return grant
+  })
   const profiles = finishProfiles(report, facts, drafts, actions)
   const problems = report.list()
   if (problems.length > 0) return { kind: 'invalid', problems }
   const policy: CompiledPolicy = {
     type: 'belladonna/policy/v1',
     architecture: facts.architecture,
-    actions: sorted(actions).map(({ action }) => action),
+    actions: sorted(actions)
+      .filter((read) => read !== null)
+      .map(({ action }) => action),
     profiles,
     grants: onceAndSorted(grants),
     approvers: sorted(approvers),
   }
-  return { kind: 'compiled', policy, warnings: report.warnings() }
+  return { kind: 'compiled', policy, warnings: report.warnings(), grantPlaces }
+}
+
+function placeOf({ file, line, column }: TomlNode): Place {
+  return { file, line, column }
 }
 
 /** The named tables of all files, and the grants. */
@@ -101,23 +117,23 @@ function addSection(report: Report, section: Map<string, TomlEntry>, entry: Toml
   report.add(key, 'duplicate', `${quote(key.value)} is already defined in ${first}`)
 }
 
-/** Reads each table of a section; what cannot be read is null, but keeps its name. */
+/** Reads each table of a section; what cannot be read keeps its name. */
 function readEach<T>(
   report: Report,
   section: ReadonlyMap<string, TomlEntry>,
-  read: (name: string) => Read<T>,
-): ReadonlyMap<string, T | null> {
+  read: (name: string) => (report: Report, node: TomlNode) => T,
+): ReadonlyMap<string, T> {
   return new Map([...section].map(([name, { node }]) => [name, read(name)(report, node)]))
 }
 
-function sorted<T>(map: ReadonlyMap<string, T | null>): readonly T[] {
-  return [...map].sort(([a], [b]) => compareText(a, b)).flatMap(([, value]) => value ?? [])
+function sorted<T>(map: ReadonlyMap<string, T>): readonly T[] {
+  return [...map].sort(([a], [b]) => compareText(a, b)).map(([, value]) => value)
 }
 
 function finishProfiles(
   report: Report,
   facts: CompileFacts,
-  drafts: ReadonlyMap<string, ProfileDraft | null>,
+  drafts: ReadonlyMap<string, ProfileDraft>,
   actions: ReadonlyMap<string, ReadAction | null>,
 ): readonly CompiledProfile[] {
   const byProfile = Map.groupBy(

@@ -74,21 +74,24 @@ export function indexPolicy(policy: CompiledPolicy): PolicyIndex {
   return { actions, ...namedIn(policy.grants) }
 }
 
+/** The grants of each action that has any. */
 function grantsByAction({
   actions,
   grants,
 }: CompiledPolicy): ReadonlyMap<string, readonly CompiledGrant[]> {
-  const byAction = new Map<string, CompiledGrant[]>(actions.map(({ id }) => [id, []]))
+  const known = new Set(actions.map(({ id }) => id))
+  const byAction = new Map<string, CompiledGrant[]>()
   for (const grant of grants) {
     for (const id of grant.may) {
-      const list = byAction.get(id)
-      if (list === undefined) {
+      if (!known.has(id)) {
         throw new BelladonnaError(
           'input_invalid',
           `policy: grant ${grant.id} names no action ${id}`,
         )
       }
-      list.push(grant)
+      const list = byAction.get(id)
+      if (list === undefined) byAction.set(id, [grant])
+      else list.push(grant)
     }
   }
   return byAction

@@ -13,6 +13,7 @@ import { parseCompiledPolicy } from '../../core/policy/compiled-parse.ts'
 import { policyDigest } from '../../core/policy/compiled.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import { indexPolicy } from '../../core/policy/policy-index.ts'
+import { segmentDigests } from '../../core/policy/segments.ts'
 import { formatFrame } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { parseIdentity } from '../../core/protocol/identity-frame.ts'
@@ -96,11 +97,12 @@ function openBridge(
   const key = makeVerifierKey(originOf(hostId), identity.publicKey)
   const started = Date.now()
   const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
+  const segments = segmentDigests(policy)
   const server = serveStatus(inherited.bridgeListener, () => ({
     version,
     mode,
     host: hostId,
-    policy: { digest, trust: 'unsigned', actions: policy.actions.length, escapable },
+    policy: { digest, segments, trust: 'unsigned', actions: policy.actions.length, escapable },
     started_ms: started,
     entries: writer.size(),
     pending: broker.pending(),
