@@ -63,6 +63,8 @@ function formOf(parameter: CompiledParameter): string {
       return `${parameter.min}..${parameter.max}`
     case 'match':
       return `/${parameter.pattern}/`
+    case 'path':
+      return 'PATH'
     case 'flag':
       return 'true|false'
   }

@@ -9,6 +9,7 @@ import { isPinned } from '../core/policy/resolve.ts'
 import { problemOf } from '../core/problem.ts'
 import { formatRequest, parseRequest } from '../core/protocol/request.ts'
 import type { ActionRequest } from '../core/protocol/request.ts'
+import { hashUncopied } from '../host/executable-copy.ts'
 import { openMeasure } from '../host/executable.ts'
 import { choosePolicy } from './chosen-policy.ts'
 import type { ChosenPolicy } from './chosen-policy.ts'
@@ -107,8 +108,8 @@ function answerFor(
     ...about,
     decision,
     grant: aboutGrant(chosen, decision.grant),
-    sha256: measured.sha256,
-    preview: previewAction(decision, subject, chosen.digest, measured.sha256),
+    sha256: measured.executable,
+    preview: previewAction(decision, subject, chosen.digest, measured),
   }
 }
 
@@ -122,19 +123,20 @@ function denial(
   return { ...about, decision, grant: aboutGrant(chosen, decision.rule), detail, advice }
 }
 
-/** The executable's hash, as the executor would find it; null if only the caller may not read the file. */
-function measure(
-  { uid }: ChosenPolicy,
-  { action }: Permit | Ask,
-): Readonly<{ sha256: string | null }> | Readonly<{ fault: string }> {
+type Digests = Parameters<typeof previewAction>[3]
+
+/** The hashes that the executor would find; null if only the caller may not read the files. */
+function measure({ uid }: ChosenPolicy, { action }: Permit | Ask): Digests | { fault: string } {
   try {
-    const sha256 = formatHex(openMeasure(uid)(action.executable).sha256)
-    return isPinned(action, sha256) ? { sha256 } : { fault: `sha256 ${sha256} is not pinned` }
+    const { sha256, interpreter } = openMeasure(uid, hashUncopied)(action)
+    const executable = formatHex(sha256)
+    if (!isPinned(action, executable)) return { fault: `sha256 ${executable} is not pinned` }
+    return { executable, interpreter: interpreter && formatHex(interpreter.sha256) }
   } catch (error) {
     if (!(error instanceof BelladonnaError)) throw error
     const { cause } = error
     if (cause instanceof Error && 'code' in cause && cause.code === 'EACCES')
-      return { sha256: null }
+      return { executable: null, interpreter: null }
     return { fault: error.message }
   }
 }

@@ -72,6 +72,14 @@ export function openCopies(directory: string): CopyExecutable {
   }
 }
 
+/** What a copy's hash would be, for who only asks: the file stays where it is, and nothing is written. */
+export const hashUncopied: CopyExecutable = (descriptor, path) => {
+  if (!isCleanPath(path)) throw new BelladonnaError('path_unsafe', `hash ${path}`)
+  const sha256 = pump(descriptor, null, path)
+  const stamp = stampOf(fstatSync(descriptor, { bigint: true }))
+  return { path, sha256, stamp, release: () => undefined }
+}
+
 function writeCopy(
   from: number,
   path: string,
@@ -94,7 +102,7 @@ function writeCopy(
   }
 }
 
-function pump(from: number, to: number, shownAs: string): Uint8Array {
+function pump(from: number, to: number | null, shownAs: string): Uint8Array {
   const hash = createHash('sha256')
   const block = new Uint8Array(blockBytes)
   for (let at = 0; ;) {
@@ -104,10 +112,14 @@ function pump(from: number, to: number, shownAs: string): Uint8Array {
       throw refused(shownAs, 'a script that others can change')
     }
     hash.update(block.subarray(0, size))
-    for (let done = 0; done < size;) done += writeSync(to, block, done, size - done)
+    if (to !== null) writeAll(to, block.subarray(0, size))
     at += size
     if (at > maxCopyBytes) throw refused(shownAs, `larger than ${String(maxCopyBytes)} bytes`)
   }
+}
+
+function writeAll(to: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(to, bytes, done, bytes.length - done)
 }
 
 /** What stat(2) says of a file, as far as it tells one file from another. */

@@ -2,6 +2,7 @@ import { isRead } from './automaton.ts'
 import { complementOf, intersectionOf, valueAlphabet } from './code-points.ts'
 import type { CodePointSet } from './code-points.ts'
 import type { CompiledParameter } from './compiled.ts'
+import { pathBounds } from './granted-path.ts'
 import { parsePattern } from './pattern.ts'
 import type { PatternNode } from './pattern.ts'
 
@@ -90,4 +91,10 @@ function formatPoint(point: number, escaped: ReadonlySet<string>): string {
   const character = String.fromCodePoint(point)
   if (escaped.has(character)) return `\\${character}`
   return point > 0x20 && point < 0x7f ? character : `\\u{${point.toString(16)}}`
+}
+
+/** What a `path` parameter accepts, but for its length and that of its parts in bytes. */
+export const ecmaPath: EcmaPattern = {
+  pattern: `^(?!-)(?!(?:[^]*\\/)?\\.{0,2}(?:\\/|$))(?![^]*(?:\\/[^\\/]*){${String(pathBounds.parts)}})`,
+  never: `[${formatRanges(complementOf(valueAlphabet({ slash: true, space: true })))}]`,
 }

@@ -76,27 +76,32 @@ test('explain: a near parameter and a near word are suggested', () => {
   }
 })
 
+const known = (executable: string | null) => ({ executable, interpreter: null }) as const
+
 test('explain: a preview is the resolved action without what only the executor knows', () => {
   const subject = subjectOf(0)
   const look = decide(index, subject, requestOf('look'), factsAt(0))
   assert.equal(look.kind, 'permit')
   const facts = { policyDigest: 'p', hostId: 'h', nonce: 'n', notAfterMs: 7 }
   const real: unknown = JSON.parse(
-    resolveAction(look, subject, { ...facts, executableSha256: 'a' }).text,
+    resolveAction(look, subject, { ...facts, executableSha256: 'a', interpreterSha256: null }).text,
   )
-  const preview: object = JSON.parse(JSON.stringify(previewAction(look, subject, 'p', 'a')))
+  const preview: object = JSON.parse(JSON.stringify(previewAction(look, subject, 'p', known('a'))))
   assert.deepEqual({ ...preview, host: 'h', nonce: 'n', not_after_ms: 7 }, real)
   const path = '/usr/bin/true'
-  assert.deepEqual(previewAction(look, subject, 'p', null)['executable'], { path, sha256: null })
+  assert.deepEqual(previewAction(look, subject, 'p', known(null))['executable'], {
+    path,
+    sha256: null,
+  })
 })
 
 test('explain: a preview of a pinned executable that the caller cannot read has no hash', () => {
   const request = requestOf('app.restart', whole, { reason: 'x' })
   const ask = decide(index, subjectOf(1000), request, factsAt(0))
   assert.equal(ask.kind, 'ask')
-  const preview = previewAction(ask, subjectOf(1000), 'p', null)
+  const preview = previewAction(ask, subjectOf(1000), 'p', known(null))
   assert.deepEqual(preview['executable'], { path: '/usr/bin/true', sha256: null })
-  assert.throws(() => previewAction(ask, subjectOf(1000), 'p', 'c'.repeat(64)), /pinned/)
+  assert.throws(() => previewAction(ask, subjectOf(1000), 'p', known('c'.repeat(64))), /pinned/)
 })
 
 test('explain: principals are written as a policy writes them', () => {

@@ -81,21 +81,22 @@ export type ActionPreview = Readonly<Record<string, JsonValue>>
 /**
  * Makes the resolved action as broker and executor do, and leaves out what only the executor knows.
  *
- * @param sha256 the executable's, one that the action takes; null when the caller cannot read it
+ * @param digests the executable's, one that the action takes, and its interpreter's; null when the caller cannot read it
  * @throws {BelladonnaError} `input_invalid` if it is none that the action pins
  */
 export function previewAction(
   permit: Permit | Ask,
   subject: Subject,
   policyDigest: string,
-  sha256: string | null,
+  digests: Readonly<{ executable: string | null; interpreter: string | null }>,
 ): ActionPreview {
   const { text } = resolveAction(permit, subject, {
     ...{ policyDigest, hostId: '', nonce: '', notAfterMs: 0 },
-    executableSha256: sha256 ?? permit.action.sha256[0] ?? '',
+    executableSha256: digests.executable ?? permit.action.sha256[0] ?? '',
+    interpreterSha256: digests.interpreter,
   })
   const whole = mapOf(anyString, (value) => value)(parseStrictJson(text), 'resolved action')
-  const executable = { path: permit.action.executable, sha256 }
+  const executable = { path: permit.action.executable, sha256: digests.executable }
   const left = Object.entries(whole).filter(([name]) => !unknownBefore.has(name))
   return { ...Object.fromEntries(left), executable }
 }

@@ -7,6 +7,8 @@ import type { CompiledAction, CompiledParameter } from './compiled.ts'
 import { decide } from './decide.ts'
 import { ecmaPatternOf } from './ecma-pattern.ts'
 import { schemaOfParameters } from './parameter-schema.ts'
+import { isCleanPath } from '../identity.ts'
+import { isPathBelow } from './granted-path.ts'
 import { indexPolicy } from './policy-index.ts'
 import { anyPattern } from './pattern.test-support.ts'
 import { factsAt, policyOf, subjectOf } from './policy.test-support.ts'
@@ -166,6 +168,42 @@ test('parameter schema: what an installed policy could say that no compiler writ
   assert.ok(accepts({ w: 'b', n: 0 }))
   assert.ok(!accepts({ w: '-a', n: 0 }))
   assert.ok(!accepts({ w: 'b', n: -1 }))
+})
+
+test('parameter schema: C31: a path that ajv accepts is one that decide takes', () => {
+  const root = '/srv'
+  assert.ok(isCleanPath(root))
+  const rest = { what: 'file', access: 'read', hard_links: false, leading_dash: false } as const
+  const params = [{ name: 'p', kind: 'path', root, repeat: null, ...rest }] as const
+  const accepts = ajv.compile(schemaOfParameters({ ...actionOf('none'), params }))
+  const part = fc.constantFrom(
+    'a',
+    '.',
+    '..',
+    '...',
+    '',
+    '-',
+    '.a',
+    'a b',
+    'é',
+    '\u00ad',
+    '\n',
+    'x'.repeat(9),
+  )
+  const seen = { accepted: 0, refused: 0 }
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 18 }), (parts) => {
+      const p = parts.join('/')
+      seen[isPathBelow(p) ? 'accepted' : 'refused'] += 1
+      assert.equal(accepts({ p }), isPathBelow(p), JSON.stringify(p))
+    }),
+    { numRuns: 2000 },
+  )
+  const sound = (size: number): string => Array.from({ length: size }, () => 'a').join('/')
+  for (const size of [1, 2, 15, 16, 17]) {
+    assert.equal(accepts({ p: sound(size) }), isPathBelow(sound(size)), String(size))
+  }
+  assert.ok(seen.refused > 300, JSON.stringify(seen))
 })
 
 test('ecma pattern: any pattern accepts the same texts as its table', () => {

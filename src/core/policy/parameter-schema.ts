@@ -1,14 +1,16 @@
 import type { JsonValue } from '../json/canonical.ts'
 import type { CompiledAction, CompiledFlag, CompiledParameter } from './compiled.ts'
 import { describeParameter } from './decide.ts'
-import { ecmaPatternOf } from './ecma-pattern.ts'
+import { ecmaPath, ecmaPatternOf } from './ecma-pattern.ts'
+import { pathBounds } from './granted-path.ts'
 
 type JsonObject = Readonly<Record<string, JsonValue>>
 
 /**
  * The parameters of an action as a JSON Schema: of an object with a member for each. A value that it accepts is one that
  * `decide` takes, and the other way round, once numbers are written in decimal and booleans as `true` and `false`; but for
- * the number of values in all, which `requestLimits` bounds, and which no schema can add up.
+ * what no schema can say: the number of values in all, which `requestLimits` bounds, the bytes of a path and of its parts,
+ * and that no path of a request lies in another.
  *
  * @see JSON Schema 2020-12; spec/policy.md, "Parameters as JSON Schema"
  */
@@ -48,6 +50,10 @@ function schemaOfValue(parameter: Exclude<CompiledParameter, CompiledFlag>): Jso
       const { pattern, never } = ecmaPatternOf(parameter)
       const not = never === null ? {} : { not: { pattern: never } }
       return { type: 'string', maxLength: parameter.max_length, pattern, ...not }
+    }
+    case 'path': {
+      const { pattern, never } = ecmaPath
+      return { type: 'string', maxLength: pathBounds.bytes, pattern, not: { pattern: never } }
     }
   }
 }

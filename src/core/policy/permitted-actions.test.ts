@@ -18,7 +18,7 @@ const rows: readonly (readonly [
 ])[] = [
   ['a user', subjectOf(1000), 0, ['app.restart', 'look']],
   ['a supplementary group', subjectOf(7, [7, 27]), 0, ['app.restart', 'look']],
-  ['another user', subjectOf(0), 0, ['look']],
+  ['another user', subjectOf(0), 0, ['look', 'tidy']],
   ['a unit', subjectOf(7, [], { unit }), 0, ['look']],
   ['a stranger', subjectOf(7), 0, []],
   ['at the end of its grant', subjectOf(1000), untilMs, []],

@@ -12,18 +12,22 @@ function actionOf(id: string): CompiledAction {
   assert.ok(action !== undefined)
   return action
 }
-const [restart, look] = [actionOf('app.restart'), actionOf('look')]
+const [restart, look, tidy] = [actionOf('app.restart'), actionOf('look'), actionOf('tidy')]
 
 /** The full policy with `app.restart` changed. */
 function changed(change: Partial<CompiledAction>): CompiledPolicy {
-  return { ...policy, actions: [{ ...restart, ...change }, look] }
+  return { ...policy, actions: [{ ...restart, ...change }, look, tidy] }
 }
 
 const parameter = { kind: 'parameter', before: '', name: 'nothing', after: '' } as const
 
 // A policy is compiled by us and read strictly, so none of these comes from a compiler: it was changed on the way.
 const refusals: readonly (readonly [name: string, policy: CompiledPolicy, message: RegExp])[] = [
-  ['an action twice', { ...policy, actions: [restart, look, look] }, /action look is there twice$/],
+  [
+    'an action twice',
+    { ...policy, actions: [restart, look, look, tidy] },
+    /action look is there twice$/,
+  ],
   ['a profile that is not there', changed({ profile: 'none' }), /app\.restart names no profile/],
   ['no profile at all', { ...policy, profiles: [] }, /app\.restart names no profile/],
   ['approvers that are not there', { ...policy, approvers: [] }, /names no approvers/],
@@ -36,7 +40,7 @@ const refusals: readonly (readonly [name: string, policy: CompiledPolicy, messag
   ],
   [
     'a grant of an action that is not there',
-    { ...policy, actions: [restart] },
+    { ...policy, actions: [restart, tidy] },
     /grant g-[0-9a-f]{16} names no action look$/,
   ],
 ]
@@ -60,7 +64,7 @@ test('policy index: C100: names of every object are no names of actions, profile
 
 test('policy index: an action without a grant is there, and nobody is in its tables', () => {
   const index = indexPolicy({ ...policy, grants: [] })
-  assert.deepEqual([...index.actions.keys()], ['app.restart', 'look'])
+  assert.deepEqual([...index.actions.keys()], ['app.restart', 'look', 'tidy'])
   assert.equal(index.actions.get('look')?.own.byUid.size, 0)
   assert.equal(index.uids.size + index.gids.size + index.units.size, 0)
 })
