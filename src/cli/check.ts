@@ -1,3 +1,4 @@
+import { closeSync, constants, openSync } from 'node:fs'
 import { formatHex } from '../core/audit/merkle.ts'
 import { formatPrintable } from '../core/audit/printable.ts'
 import { BelladonnaError } from '../core/error.ts'
@@ -9,6 +10,7 @@ import { isPinned } from '../core/policy/resolve.ts'
 import { problemOf } from '../core/problem.ts'
 import { formatRequest, parseRequest } from '../core/protocol/request.ts'
 import type { ActionRequest } from '../core/protocol/request.ts'
+import { isCode } from '../host/directory.ts'
 import { openMeasure } from '../host/executable.ts'
 import { choosePolicy } from './chosen-policy.ts'
 import type { ChosenPolicy } from './chosen-policy.ts'
@@ -127,15 +129,24 @@ function measure(
   { uid }: ChosenPolicy,
   { action }: Permit | Ask,
 ): Readonly<{ sha256: string | null }> | Readonly<{ fault: string }> {
+  if (!mayRead(action.executable)) return { sha256: null }
   try {
     const sha256 = formatHex(openMeasure(uid)(action.executable).sha256)
     return isPinned(action, sha256) ? { sha256 } : { fault: `sha256 ${sha256} is not pinned` }
   } catch (error) {
     if (!(error instanceof BelladonnaError)) throw error
-    const { cause } = error
-    if (cause instanceof Error && 'code' in cause && cause.code === 'EACCES')
-      return { sha256: null }
     return { fault: error.message }
+  }
+}
+
+/** Whether nothing on the way forbids it; a file that is not there is another matter. */
+function mayRead(path: string): boolean {
+  try {
+    // Not access(2), which asks for the real uid.
+    closeSync(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK))
+    return true
+  } catch (error) {
+    return !isCode(error, 'EACCES')
   }
 }
 
