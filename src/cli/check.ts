@@ -1,3 +1,4 @@
+import { closeSync, constants, openSync } from 'node:fs'
 import { formatHex } from '../core/audit/merkle.ts'
 import { formatPrintable } from '../core/audit/printable.ts'
 import { BelladonnaError } from '../core/error.ts'
@@ -10,6 +11,7 @@ import { problemOf } from '../core/problem.ts'
 import { formatRequest, parseRequest } from '../core/protocol/request.ts'
 import type { ActionRequest } from '../core/protocol/request.ts'
 import { hashUncopied } from '../host/executable-copy.ts'
+import { isCode } from '../host/directory.ts'
 import { openMeasure } from '../host/executable.ts'
 import { choosePolicy } from './chosen-policy.ts'
 import type { ChosenPolicy } from './chosen-policy.ts'
@@ -127,6 +129,7 @@ type Digests = Parameters<typeof previewAction>[3]
 
 /** The hashes that the executor would find; null if only the caller may not read the files. */
 function measure({ uid }: ChosenPolicy, { action }: Permit | Ask): Digests | { fault: string } {
+  if (!mayRead(action.executable)) return { executable: null, interpreter: null }
   try {
     const { sha256, interpreter } = openMeasure(uid, hashUncopied)(action)
     const executable = formatHex(sha256)
@@ -134,10 +137,18 @@ function measure({ uid }: ChosenPolicy, { action }: Permit | Ask): Digests | { f
     return { executable, interpreter: interpreter && formatHex(interpreter.sha256) }
   } catch (error) {
     if (!(error instanceof BelladonnaError)) throw error
-    const { cause } = error
-    if (cause instanceof Error && 'code' in cause && cause.code === 'EACCES')
-      return { executable: null, interpreter: null }
     return { fault: error.message }
+  }
+}
+
+/** Whether nothing on the way forbids it; a file that is not there is another matter. */
+function mayRead(path: string): boolean {
+  try {
+    // Not access(2), which asks for the real uid.
+    closeSync(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK))
+    return true
+  } catch (error) {
+    return !isCode(error, 'EACCES')
   }
 }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { BelladonnaError } from '../core/error.ts'
 import { isGid, isUid } from '../core/identity.ts'
 import type { Gid, Subject, Uid } from '../core/identity.ts'
@@ -20,7 +21,14 @@ export function readSubject(as: string | undefined): Subject {
 function ownSubject(): Subject {
   const [uid, gid] = [process.geteuid?.(), process.getegid?.()]
   if (!isUid(uid) || !isGid(gid)) throw new BelladonnaError('usage', 'the caller has no user')
-  return madeOf(uid, gid, (process.getgroups?.() ?? []).filter(isGid))
+  return madeOf(uid, gid, ownGroups().filter(isGid))
+}
+
+/** As the kernel would tell the launcher: process.getgroups() adds the effective group. */
+function ownGroups(): readonly number[] {
+  const [, line = ''] =
+    /^Groups:\s*([\d ]*)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+  return line.split(' ').flatMap((word) => (word === '' ? [] : Number(word)))
 }
 
 /** @throws {BelladonnaError} `usage` */

@@ -1,7 +1,6 @@
 /** What bounds a grant, with a real bridge: how often it may be used, for good and in a time (DESIGN.md section 6). */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { check } from '../../src/cli/check.ts'
 import { caller, startBridge } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -42,40 +41,6 @@ async function codeOf(bridge: TestBridge, args: readonly string[]): Promise<stri
   const { status, stdout, stderr } = await bridge.bell(['--json', ...args])
   return status === 0 ? 'ran' : (/"code":"([a-z_]+)"/.exec(stdout + stderr)?.[1] ?? stderr)
 }
-
-/** The code of `belladonna check` for the caller, or how the answer went. */
-function checked(bridge: TestBridge, action: string): string {
-  const lines: string[] = []
-  const output = {
-    print: (line: string) => lines.push(line),
-    complain: (line: string) => lines.push(line),
-  }
-  const question = { root: bridge.root, source: undefined, as: `uid:${caller.uid}`, json: true }
-  check({ ...question, action, values: [], reason: '' }, output)
-  const { code, decision, grant }: Readonly<Record<string, unknown>> = JSON.parse(lines.join())
-  return JSON.stringify([code ?? decision, grant])
-}
-
-test(
-  'promise 6: a dry run counts nothing, and sees what real runs have used',
-  { skip },
-  async () => {
-    await using bridge = await startBridge({ policy })
-    const answers = [1, 2, 3, 4].map(() => checked(bridge, 'twice'))
-    assert.match(answers[3] ?? '', /^\["permit",.*"uses":2,"used":0/)
-    assert.deepEqual(new Set(answers).size, 1)
-    for (const used of [1, 2]) {
-      assert.equal(await codeOf(bridge, ['twice']), 'ran')
-      assert.match(checked(bridge, 'twice'), new RegExp(`"used":${used}`))
-    }
-    assert.match(checked(bridge, 'twice'), /^\["grant_used_up"/)
-    assert.equal(await codeOf(bridge, ['twice']), 'grant_used_up')
-    const bursts = [1, 2, 3, 4].map(() => checked(bridge, 'burst'))
-    assert.equal(new Set(bursts).size, 1)
-    assert.match(bursts[0] ?? '', /^\["permit"/)
-    assert.equal(await codeOf(bridge, ['burst']), 'ran')
-  },
-)
 
 test('grants: uses are used up for good, a rate lets its burst through', { skip }, async () => {
   await using bridge = await startBridge({ policy })
