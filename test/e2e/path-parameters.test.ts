@@ -190,7 +190,7 @@ const values = [
   'sub/',
   '-a',
   'a\nb',
-  `${'x'.repeat(256)}`,
+  'x'.repeat(256),
   'x/'.repeat(16) + 'x',
   'a\u202eb',
 ]
