@@ -4,8 +4,6 @@ import { spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { setTimeout } from 'node:timers/promises'
-import { isDeepStrictEqual } from 'node:util'
 import { ownCgroups } from '../../../src/host/cgroup.ts'
 import {
   caller,
@@ -103,16 +101,14 @@ function readLink(path: string): string {
   }
 }
 
-/** What there is once nothing has changed for half a second: a client hears of its run's end before its process is gone. */
-async function settled(): Promise<Left> {
-  let last = look()
-  for (let same = 0; same < 5;) {
-    await setTimeout(100)
-    const now = look()
-    same = isDeepStrictEqual(now, last) ? same + 1 : 0
-    last = now
+/** What is there when a run that has just ended is gone: `bell` hears of an end before the launcher has cleaned up. */
+async function lookSettled(): Promise<Left> {
+  for (let last = ''; ;) {
+    const left = look()
+    if (JSON.stringify(left) === last) return left
+    last = JSON.stringify(left)
+    await new Promise((resolve) => setTimeout(resolve, 500))
   }
-  return last
 }
 
 /** Nothing is left of a run, but for what the launcher had before: its services, and the spares for the next runs. */
@@ -135,7 +131,7 @@ before(async () => {
   bridge = await startBridge({ policy })
   // Two runs: then the template of each plan is there, and the spares are in their cgroups for good.
   for (const action of ['zombies', 'expires', 'zombies']) await bridge.bell([action])
-  atFirst = await settled()
+  atFirst = await lookSettled()
   brokerKib = residentKib(bridge.pids().broker)
 })
 after(async () => {
