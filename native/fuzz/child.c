@@ -1,6 +1,7 @@
 /*
- * child.c: a PREPARE's body as the sandbox's half reads it: plan, command, entries, rules, limits, filter. It must end in
- * an orderly way whatever the bytes are, and if it comes as far as exec, then with every step of sandbox.c behind it.
+ * child.c: a PREPARE's body as the sandbox's half reads it: plan, command, entries, rules, limits, filter. It must end
+ * in an orderly way whatever the bytes are, and if it comes as far as exec, then with every step of sandbox.c behind
+ * it.
  *
  * Input: struct options, struct wire_prepare, plan, command.
  */

@@ -1,6 +1,6 @@
 /*
- * kernel.c: answers the calls that redirect.h takes away. For the launcher's half sockets are real and only processes are
- * not; for a child nothing is: descriptors are numbers from 1000 on, and any one call can be told to fail.
+ * kernel.c: answers the calls that redirect.h takes away. For the launcher's half sockets are real and only processes
+ * are not; for a child nothing is: descriptors are numbers from 1000 on, and any one call can be told to fail.
  */
 #include <errno.h>
 #include <fcntl.h>

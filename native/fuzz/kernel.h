@@ -29,18 +29,18 @@ enum step {
 };
 
 struct kernel {
-  bool child;           /* every descriptor is a number only */
-  uint32_t steps;       /* enum step */
-  uint32_t calls;       /* so far */
-  uint32_t failing;     /* that call fails; 0: none */
-  uint16_t kind;        /* S_IFMT of what is opened */
-  bool is_vforked;      /* vfork(2) goes on as the child */
-  const void *stamp;    /* struct wire_stamp: what fstat(2) says */
+  bool child;        /* every descriptor is a number only */
+  uint32_t steps;    /* enum step */
+  uint32_t calls;    /* so far */
+  uint32_t failing;  /* that call fails; 0: none */
+  uint16_t kind;     /* S_IFMT of what is opened */
+  bool is_vforked;   /* vfork(2) goes on as the child */
+  const void *stamp; /* struct wire_stamp: what fstat(2) says */
   void (*at_exec)(void);
-  int accepted;         /* what accept4(2) gives next */
-  int boot;             /* what "/boot" opens */
-  int peer_of_gate;     /* our copy of the other end of the last socketpair(2) */
-  bool running;         /* fuzz_exit may jump */
+  int accepted;     /* what accept4(2) gives next */
+  int boot;         /* what "/boot" opens */
+  int peer_of_gate; /* our copy of the other end of the last socketpair(2) */
+  bool running;     /* fuzz_exit may jump */
   jmp_buf end;
 };
 

@@ -7,13 +7,13 @@
 #include <stdint.h>
 
 enum operation {
-  CONNECT,      /* argument % 7 descriptors come with the first bytes; 0x80: no service is there */
-  CLIENT_SAYS,  /* argument: which slot; its upper three bits: how many descriptors come along */
+  CONNECT,     /* argument % 7 descriptors come with the first bytes; 0x80: no service is there */
+  CLIENT_SAYS, /* argument: which slot; its upper three bits: how many descriptors come along */
   EXECUTOR_SAYS,
   BROKER_SAYS,
   CLIENT_GONE,
   DEADLINE,
-  REPORT,       /* of a run's first process */
+  REPORT, /* of a run's first process */
   EXIT,
   OPERATIONS
 };

@@ -55,7 +55,13 @@ export async function fuzzNative(options: Options): Promise<NativeOutcome> {
       `-seed=${seed}`,
       `-max_len=${maxLength[target]}`,
       `-artifact_prefix=${found}/${target}-`,
-      ...['-timeout=10', '-rss_limit_mb=1024', '-print_final_stats=1', '-reload=0'],
+      ...[
+        '-len_control=0',
+        '-timeout=10',
+        '-rss_limit_mb=1024',
+        '-print_final_stats=1',
+        '-reload=0',
+      ],
       ...[corpus, seeds],
     ]
     const output = await run(fuzzProgram(options.program ?? target), args, scratch)

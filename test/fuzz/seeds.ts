@@ -92,13 +92,19 @@ function sessionSeeds(): readonly Uint8Array[] {
     message('executorSays', 0, frame(wireKind.prepare, prepareBody(run, plan, command)))
   const open = (run: number): Buffer =>
     message('executorSays', 0, frame(wireKind.open, u64(run), Buffer.from('{"entry":1}')))
+  const widest = frame(wireKind.open, u64(1), Buffer.alloc(256, 'x')) // the largest ticket
   const refuse = (run: number): Buffer =>
-    message('brokerSays', 0, frame(wireKind.refuse, u64(run), u32(125), Buffer.from('{"code":"x"}')))
+    message(
+      'brokerSays',
+      0,
+      frame(wireKind.refuse, u64(run), u32(125), Buffer.from('{"code":"x"}')),
+    )
   const signal = message('clientSays', 0, frame(wireKind.signal, u32(15)))
   const report = message('report', 0, Buffer.concat([u32(1), u32(0), Buffer.alloc(32)]))
   const exit = message('exit', 0)
   return [
     [asked, prepare(1), open(1), signal, report, exit],
+    [asked, prepare(1), message('executorSays', 0, widest), report, exit],
     [asked, prepare(1), refuse(1), exit],
     [asked, refuse(1)],
     [message('connect', 3, request.subarray(0, 5)), message('clientSays', 0, request.subarray(5))],
@@ -175,5 +181,7 @@ function answerSeeds(): readonly Uint8Array[] {
       ),
     ),
   ]
-  return frames.flatMap((frame) => [0, 1].map((json) => Buffer.concat([Uint8Array.of(json), frame])))
+  return frames.flatMap((frame) =>
+    [0, 1].map((json) => Buffer.concat([Uint8Array.of(json), frame])),
+  )
 }

@@ -4,7 +4,6 @@ import { after, test } from 'node:test'
 import {
   answering,
   bellPrograms,
-  compileTestProgram,
   endedKind,
   exited0,
   frameOf,
@@ -12,7 +11,6 @@ import {
   refusedKind,
   removeDirectory,
   runBell,
-  runTool,
 } from './bell-bridge.ts'
 import type { Behave } from './bell-bridge.ts'
 
@@ -249,9 +247,4 @@ test('bell takes an answer that comes byte by byte', async () => {
   }
   const outcome = await runBell({ program: programs.release, arguments: ['a'], behave })
   assert.equal(outcome.status, 42)
-})
-
-test('C60: bell prints one line of printable text for 100,000 mutated answers', () => {
-  const fuzz = compileTestProgram(directory, 'answer-fuzz', ['answer.c', 'text.c'])
-  assert.match(runTool(fuzz, ['100000', '1']), /^\d+ whole answers\n$/)
 })
