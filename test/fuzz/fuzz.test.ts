@@ -37,7 +37,7 @@ const scriptClaims: Readonly<Record<ScriptTarget, string>> = {
   policy:
     'promise 6: whatever the TOML is, problems have a place in it, and what compiles can be loaded',
   compiled: 'promise 6: a changed installed policy is refused, or read letter for letter',
-  request: 'promise 1: a request is refused, or is what is written again, here and by bell',
+  request: 'promise 1, C107: a request is refused, or is what is written again, here and by bell',
 }
 
 // A target has one core; the machine has two at least.

@@ -65,14 +65,25 @@ function partOf(draw: Draw, text: string): string {
   return text.slice(at, at + draw(80))
 }
 
+/** The texts with one of their numbers one higher or lower, each in turn: beside a bound is where a bound is wrong. */
+export function* besideNumbers(texts: readonly string[]): Generator<string, undefined> {
+  for (const text of texts) yield* besideNumbersOf(text)
+  return undefined
+}
+
+function* besideNumbersOf(text: string): Generator<string> {
+  for (const { index, 0: old } of text.matchAll(/(?<![0-9a-f.])[0-9]{1,15}(?![0-9a-f.])/g)) {
+    for (const near of [Number(old) + 1, Number(old) - 1]) {
+      yield text.slice(0, index) + String(near) + text.slice(index + old.length)
+    }
+  }
+}
+
 function exchangeNumber(draw: Draw, text: string): string {
   const found = [...text.matchAll(/\d+/g)]
   if (found.length === 0) return text
   const { index, 0: old } = pick(draw, found)
-  // Beside a bound is where a bound is wrong.
-  const near = [Number(old) + 1, Number(old) - 1].map(String)
-  const number = pick(draw, draw(2) === 0 ? near : numbers)
-  return text.slice(0, index) + number + text.slice(index + old.length)
+  return text.slice(0, index) + pick(draw, numbers) + text.slice(index + old.length)
 }
 
 function exchangeLines(draw: Draw, text: string): string {

@@ -32,7 +32,8 @@ export async function fuzzScriptIn(options: Options): Promise<ScriptOutcome> {
     env: { PATH: process.env['PATH'] },
     maxBuffer: 64 * 1024 * 1024,
   })
-  return JSON.parse(stdout)
+  const outcome: ScriptOutcome = JSON.parse(stdout)
+  return outcome
 }
 
 /** Keeps the input of a finding, and says where. */
