@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 
 import { isSuccess } from './measure.ts'
 import type { Command } from './measure.ts'
@@ -118,8 +119,15 @@ export function missingPeers(): readonly string[] {
   return ['/usr/bin/sudo', '/usr/bin/doas', '/usr/bin/bwrap'].filter((path) => !existsSync(path))
 }
 
-/** Versions of the peers' packages, as dpkg has them. */
+/** Versions of the peers' packages, as dpkg and the lockfile beside this file have them. */
 export function peerVersions(): Readonly<Record<string, string>> {
+  const manifest: { devDependencies: Readonly<Record<string, string>> } = JSON.parse(
+    readFileSync(join(import.meta.dirname, 'package.json'), 'utf8'),
+  )
+  return { ...packageVersions(), ...manifest.devDependencies }
+}
+
+function packageVersions(): Readonly<Record<string, string>> {
   const format = '${Package} ${Version}\n'
   const args = ['-W', '-f', format, 'sudo', 'opendoas', 'bubblewrap']
   const lines = execFileSync('dpkg-query', args, { encoding: 'utf8' }).trimEnd().split('\n')
