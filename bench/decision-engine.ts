@@ -1,5 +1,5 @@
 /**
- * One engine deciding in process, with a given number of rules: prints the nanoseconds of each decision as JSON.
+ * One engine deciding in process, with a given number of rules: prints the nanoseconds of each decision, a line each.
  *
  *     node bench/decision-engine.ts belladonna|cedar|casbin RULES ROUNDS
  *
@@ -113,4 +113,4 @@ for (let round = 0; round < rounds; round++) {
   elapsedNs.push(Number(process.hrtime.bigint() - start))
   if (!permitted) throw new Error(`${name}: rule ${rule} did not permit`)
 }
-console.log(JSON.stringify(elapsedNs))
+console.log(elapsedNs.join('\n'))

@@ -5,10 +5,9 @@ declare module 'casbin' {
   export type Enforcer = { enforceSync: (...words: readonly string[]) => boolean }
   export type Model = Readonly<{ model: unknown }>
   export function newModelFromString(text: string): Model
-  export class StringAdapter {
-    constructor(policy: string)
-  }
-  export function newEnforcer(model: Model, adapter: StringAdapter): Promise<Enforcer>
+  export type Adapter = Readonly<{ policy: unknown }>
+  export const StringAdapter: new (policy: string) => Adapter
+  export function newEnforcer(model: Model, adapter: Adapter): Promise<Enforcer>
 }
 
 declare module '@cedar-policy/cedar-wasm/nodejs' {

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 
+import manifest from './package.json' with { type: 'json' }
 import { isSuccess } from './measure.ts'
 import type { Command } from './measure.ts'
 
@@ -121,9 +121,6 @@ export function missingPeers(): readonly string[] {
 
 /** Versions of the peers' packages, as dpkg and the lockfile beside this file have them. */
 export function peerVersions(): Readonly<Record<string, string>> {
-  const manifest: { devDependencies: Readonly<Record<string, string>> } = JSON.parse(
-    readFileSync(join(import.meta.dirname, 'package.json'), 'utf8'),
-  )
   return { ...packageVersions(), ...manifest.devDependencies }
 }
 
