@@ -5,7 +5,6 @@ import { wireLayout } from '../../src/core/protocol/layout.ts'
 import {
   answering,
   bellPrograms,
-  compileTestProgram,
   endedKind,
   exited0,
   frameOf,
@@ -13,7 +12,6 @@ import {
   refusedKind,
   removeDirectory,
   runBell,
-  runTool,
 } from './bell-bridge.ts'
 import type { Behave } from './bell-bridge.ts'
 
@@ -334,9 +332,4 @@ test('bell takes an answer that comes byte by byte', async () => {
   }
   const outcome = await runBell({ program: programs.release, arguments: ['a'], behave })
   assert.equal(outcome.status, 42)
-})
-
-test('C60: bell prints one line of printable text for 100,000 mutated answers', () => {
-  const fuzz = compileTestProgram(directory, 'answer-fuzz', ['answer.c', 'text.c'])
-  assert.match(runTool(fuzz, ['100000', '1']), /^\d+ whole answers\n$/)
 })

@@ -126,7 +126,8 @@ function readRepeat(cursor: Cursor, part: PatternAtom): PatternNode {
 
 function readCounts(cursor: Cursor, part: PatternAtom): PatternNode {
   const rest = cursor.characters.slice(cursor.at, cursor.at + 9).join('')
-  const found = /^\{([0-9]{1,3})(?:(,)([0-9]{1,3})?)?\}/.exec(rest)
+  // No leading zeros: RE2 reads "{01}" as these four characters.
+  const found = /^\{(0|[1-9][0-9]{0,2})(?:(,)(0|[1-9][0-9]{0,2})?)?\}/.exec(rest)
   if (found === null) throw refused(cursor, 'expected {m}, {m,} or {m,n}; a brace itself is "\\{"')
   const [spelling, low, comma, high] = found
   const min = Number(low)
