@@ -1,28 +1,29 @@
-/** What a run alone sees of the host: the file that was looked at, whatever is put in its place while it waits. */
+/**
+ * What a run alone sees of the host is the file that was looked at, whatever is put in its place meanwhile. Each row is
+ * tried twice: against the launcher as it is, and against one without that one check, which must let it through.
+ */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, beforeEach, test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { clean } from '../../support/bridge.ts'
+import type { BellResult } from '../../support/bridge.ts'
 import { startBare } from './bare-bridge.ts'
-import type { BareBridge } from './bare-bridge.ts'
+import type { BareBridge, RunOptions } from './bare-bridge.ts'
+import { openLauncherBuild } from './programs.ts'
+import type { Edit } from './programs.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const directory = mkdtempSync('/var/lib/belladonna-test.')
 const script = join(directory, 'script')
-const other = `${script}.other`
 const logs = join(directory, 'logs')
-const file = join(logs, 'deep/er/a.log')
+const deep = join(logs, 'deep')
+const file = join(deep, 'er/a.log')
+const build = skip === false ? openLauncherBuild(directory) : () => ''
 let bare: BareBridge
 
-before(async () => {
-  if (skip !== false) return
-  chmodSync(directory, 0o755)
-  mkdirSync(join(logs, 'deep/er'), { recursive: true })
-  bare = await startBare(
-    `schema = 1
+const policy = `schema = 1
 [profile.plain]
-read = ["/usr"]
 [profile.place]
 read = ["/usr", "${directory}"]
 [action.read]
@@ -32,57 +33,116 @@ run_as = "root"
 profile = "plain"
 [action.read.params.file]
 path = { root = "${logs}" }
-`,
-  )
+`
+
+before(async () => {
+  if (skip !== false) return
+  chmodSync(directory, 0o755)
+  bringBack()
+  bare = await startBare(policy)
 })
 after(async () => {
   if (skip === false) await bare[Symbol.asyncDispose]()
   rmSync(directory, { recursive: true, force: true })
 })
-beforeEach(() => {
-  for (const [path, text] of [
-    [script, '#!/bin/sh\necho first\n'],
-    [other, '#!/bin/sh\necho second\n'],
-    [file, 'first\n'],
-    [`${file}.other`, 'second\n'],
+
+/** The host as it is before each run. */
+function bringBack(): void {
+  rmSync(logs, { recursive: true, force: true })
+  mkdirSync(join(deep, 'er'), { recursive: true })
+  for (const [path, word] of [
+    [script, 'first'],
+    [`${script}.other`, 'second'],
   ] as const) {
-    writeFileSync(path, text)
+    writeFileSync(path, `#!/bin/sh\necho ${word}\n`)
     chmodSync(path, 0o755)
   }
-})
+  writeFileSync(file, 'first\n')
+  writeFileSync(`${file}.other`, 'second\n')
+}
 
-const shell = ['/usr/bin/dash', script]
-const granted = { path: clean(file), what: 'file', access: 'read', hard_links: false } as const
+const paths = [{ path: clean(file), what: 'file', access: 'read', hard_links: false }] as const
 
-test('promise 3: C12: a script that nobody replaced is read', { skip }, async () => {
-  const { stdout } = await bare.run(bare.plan('place'), shell, { script, renames: [] })
-  assert.equal(stdout, 'first\n')
-})
+async function runScript(on: BareBridge, options: RunOptions): Promise<BellResult> {
+  bringBack()
+  return await on.run(on.plan('place'), ['/usr/bin/dash', script], { script, ...options })
+}
 
-test(
-  'promise 3: C12: another script at its path while the run waited: nothing starts',
-  { skip },
-  async () => {
-    const renames = [[other, script]] as const
-    const { status, stdout } = await bare.run(bare.plan('place'), shell, { script, renames })
-    assert.deepEqual([status, stdout], [126, ''])
+async function runPath(on: BareBridge, options: RunOptions): Promise<BellResult> {
+  bringBack()
+  return await on.run(on.plan('plain'), ['/usr/bin/cat', file], { paths, ...options })
+}
+
+const rows: readonly Readonly<{
+  name: string
+  run: typeof runScript
+  options: RunOptions
+  without: Edit
+  succeeds: string
+}>[] = [
+  {
+    name: 'promise 3: C12: another script at its path while the run waited',
+    run: runScript,
+    options: { late: [['rename', `${script}.other`, script]] },
+    without: { file: 'sandbox/first-process.c', from: '  binds_in_place();', to: '' },
+    succeeds: 'second\n',
   },
-)
+  {
+    name: 'promise 3: C32: another file where a parameter names one, before it is opened',
+    run: runPath,
+    options: { early: [['rename', `${file}.other`, file]] },
+    without: { file: 'sandbox/sandbox.c', from: 'memcmp(&now, stamp, counted) != 0', to: 'false' },
+    succeeds: 'second\n',
+  },
+  {
+    name: 'promise 1: C32: a second name for it, before it is opened',
+    run: runPath,
+    options: { early: [['link', file, join(directory, 'name')]] },
+    without: { file: 'sandbox/mounts.c', from: 'st->st_nlink != 1', to: 'false' },
+    succeeds: 'first\n',
+  },
+  {
+    name: 'promise 1: C32: a link on the way to it, even to the same file',
+    run: runPath,
+    options: {
+      early: [
+        ['rename', deep, join(logs, 'moved')],
+        ['symlink', 'moved', deep],
+      ],
+    },
+    without: {
+      file: 'sandbox/mounts.c',
+      from: '.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS',
+      to: '.resolve = RESOLVE_NO_MAGICLINKS',
+    },
+    succeeds: 'first\n',
+  },
+]
+for (const { name, run, options, without, succeeds } of rows) {
+  test(`${name}: nothing starts; without that check it does`, { skip }, async () => {
+    rmSync(join(directory, 'name'), { force: true })
+    const { status, stdout } = await run(bare, options)
+    assert.deepEqual([status === 0, stdout], [false, ''])
+    rmSync(join(directory, 'name'), { force: true })
+    const launcher = build([without])
+    await using weaker = await startBare(policy, (_, bootFile) => [launcher, bootFile])
+    assert.equal((await run(weaker, options)).stdout, succeeds)
+  })
+}
 
 test(
-  'promise 3: C32: what a parameter names stays the file that was opened, whatever is at its path',
+  'promise 3: C32: once it is opened it stays that file, whatever is at its path',
   { skip },
   async () => {
-    const renames = [
-      [file, `${file}.away`],
-      [`${file}.other`, file],
-      [join(logs, 'deep'), join(logs, 'gone')],
-    ] as const
-    const options = { paths: [granted], renames }
-    const { stdout, stderr } = await bare.run(bare.plan('plain'), ['/usr/bin/cat', file], options)
+    const { stdout, stderr } = await runPath(bare, {
+      late: [
+        ['rename', file, `${file}.away`],
+        ['rename', `${file}.other`, file],
+        ['rename', deep, join(logs, 'gone')],
+      ],
+    })
     assert.deepEqual([stdout, stderr], ['first\n', ''])
-    rmSync(join(logs, 'gone'), { recursive: true })
-    mkdirSync(join(logs, 'deep/er'), { recursive: true })
+    assert.equal((await runScript(bare, { late: [] })).stdout, 'first\n')
   },
 )
 

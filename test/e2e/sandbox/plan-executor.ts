@@ -2,7 +2,7 @@
  * An executor that decides nothing: it starts, for each request, the command of the test in the plan of the test. Both are
  * in a file of the bridge's root, written by bare-bridge.ts.
  */
-import { readFileSync, renameSync } from 'node:fs'
+import { linkSync, readFileSync, renameSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseBase64 } from '../../../src/core/json/base64.ts'
 import {
@@ -32,9 +32,11 @@ export type Start = Readonly<{
   /** What the run alone sees of the host: a script that is hashed, and what parameters name. */
   script?: string
   paths?: readonly GrantedPath[]
-  /** Names that change between PREPARE and OPEN, once the sandbox is built. */
-  renames?: readonly (readonly [from: string, to: string])[]
+  /** What somebody does once the executor has looked, and once the sandbox is built. */
+  early?: readonly Deed[]
+  late?: readonly Deed[]
 }>
+export type Deed = readonly [how: 'rename' | 'link' | 'symlink', from: string, to: string]
 
 const measure = openMeasure(0, () => {
   throw new Error('nothing here is to be copied')
@@ -66,10 +68,11 @@ function main(root: string): void {
         env: start.env,
         binds: [...scriptBinds(start.script), ...openGrantedPaths(start.paths ?? [])],
       })
+      for (const deed of start.early ?? []) act(deed)
       launcher.send(formatPrepare(run, parseBase64(start.plan), command))
       const open = (): void => launcher.send(formatOpen(run, new Uint8Array(2)))
-      if (start.renames === undefined) open()
-      else setTimeout(renameThen, builtMs, start.renames, open)
+      if (start.late === undefined) open()
+      else setTimeout(actThen, builtMs, start.late, open)
     },
   })
   openChannel(inherited.peer, { ...events, frame: () => undefined })
@@ -85,9 +88,14 @@ function scriptBinds(script: string | undefined): readonly Bind[] {
   return [{ source: path, target: path, stamp, ...rights, isLive: false, isSingle: false }]
 }
 
-function renameThen(renames: NonNullable<Start['renames']>, next: () => void): void {
-  for (const [from, to] of renames) renameSync(from, to)
+function actThen(deeds: readonly Deed[], next: () => void): void {
+  for (const deed of deeds) act(deed)
   next()
+}
+
+function act([how, from, to]: Deed): void {
+  const ways = { rename: renameSync, link: linkSync, symlink: symlinkSync }
+  ways[how](from, to)
 }
 
 function clean(path: string): CleanPath {

@@ -29,6 +29,7 @@ const skip = process.geteuid?.() !== 0
 const directory = mkdtempSync('/var/lib/belladonna-test.')
 const root = mkdtempSync('/tmp/belladonna.')
 const [read, write] = [join(directory, 'read'), join(directory, 'write')]
+const logs = join(directory, 'logs')
 const asUser = [
   '/usr/bin/setpriv',
   `--reuid=${caller.uid}`,
@@ -83,19 +84,37 @@ command = ["${read}/probe", "stubborn", "60000", "94713"]
 run_as = "root"
 profile = "plain"
 risk = "read-only"
+[action.given]
+about = "x"
+command = ["${read}/probe", "show", "{file}"]
+run_as = "root"
+profile = "plain"
+risk = "read-only"
+[action.given.params.file]
+path = { root = "${logs}" }
+[action.script]
+about = "x"
+command = ["${read}/script"]
+run_as = "root"
+profile = "tools"
+risk = "read-only"
+[profile.tools]
+read = ["/usr", "${read}"]
 [[grant]]
 who = ["uid:${caller.uid}"]
-may = ${JSON.stringify(['stays', ...Object.keys(rows).map((_, at) => `row${at}`)])}
+may = ${JSON.stringify(['stays', 'given', 'script', ...Object.keys(rows).map((_, at) => `row${at}`)])}
 `
 }
 
-async function bell(action: string): Promise<BellResult> {
-  return await run([...asUser, join(root, 'bell'), '-S', bridgePaths(root).runSocket, action])
+async function bell(...words: readonly string[]): Promise<BellResult> {
+  return await run([...asUser, join(root, 'bell'), '-S', bridgePaths(root).runSocket, ...words])
 }
 
 before(async () => {
   if (skip) return
-  for (const path of [read, write]) mkdirSync(path)
+  for (const path of [read, write, logs]) mkdirSync(path)
+  writeFileSync(join(logs, 'a.log'), 'a')
+  writeFileSync(join(read, 'script'), '#!/bin/sh -e\necho "$0"\n', { mode: 0o755 })
   for (const path of [directory, read, write, root]) chmodSync(path, 0o755)
   for (const path of [write, root]) chownSync(path, caller.uid, caller.uid)
   compileStatic(read, 'probe')
@@ -191,3 +210,9 @@ test(
     assert.ok(profile.in_force.includes('user_namespace'))
   },
 )
+
+test('a path parameter and a script work as they do for root', { skip }, async () => {
+  assert.equal((await bell('given', 'file=a.log')).stdout.trim(), 'a')
+  assert.match((await bell('given', 'file=b.log')).stderr, /path_refused/)
+  assert.equal((await bell('script')).stdout, `${read}/script\n`)
+})
