@@ -125,7 +125,7 @@ static void check_client(int fd) {
   memcpy(&head, bytes, sizeof head);
   CLAIM((size_t)n == sizeof head + head.size && head.zero == 0);
   CLAIM(head.kind == WIRE_REFUSED ? head.size >= 4 : head.kind == WIRE_ENDED && head.size >= sizeof(struct wire_ended));
-  if (head.kind == WIRE_ENDED) CLAIM(head.size <= sizeof(struct wire_ended) + MAX_TICKET);
+  if (head.kind == WIRE_ENDED) CLAIM(head.size <= sizeof(struct wire_ended) + MAX_TICKET + sizeof(struct wire_output));
 }
 
 /* ---- what is done to it ---- */

@@ -3,6 +3,8 @@
  * keeps what it learns.
  */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import type { SpawnSyncReturns } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, suite, test } from 'node:test'
@@ -47,7 +49,7 @@ suite('fuzz', { concurrency: 2 }, () => {
       const outcome = await fuzzNative({ target, seconds: 1, seed, found: found(target) })
       t.diagnostic(`${outcome.executions} executions, ${outcome.newEdges} new edges`)
       assert.equal(outcome.reproducer, null, outcome.output)
-      assert.ok(outcome.newEdges > 0, outcome.output)
+      assert.ok(outcome.executions > 200 && outcome.edges > 40, outcome.output)
     })
   }
 
@@ -87,4 +89,29 @@ suite('fuzz', { concurrency: 2 }, () => {
       assert.notEqual(outcome.finding, null)
     })
   }
+
+  test('npm run fuzz: ends with 1 on a finding, and says how to see it again', () => {
+    const [bug] = scriptBugs.filter(({ target }) => target === 'request')
+    assert.ok(bug)
+    using planted = plantScriptBug(bug)
+    const run = (file: string, ...args: readonly string[]): SpawnSyncReturns<string> =>
+      spawnSync(process.execPath, [join(planted.root, 'test/fuzz', file), ...args], {
+        ...{ cwd: planted.root, encoding: 'utf8', env: { PATH: process.env['PATH'] } },
+      })
+    const out = join(scratch.path, 'out')
+    const { status, stdout, stderr } = run(
+      'run.ts',
+      '--seconds=20',
+      '--seed=1',
+      '--out',
+      out,
+      'request',
+    )
+    assert.equal(status, 1, stderr)
+    assert.match(stdout, /^request +\d+ +\d+ +\d+ +\d+$/m)
+    const [, path = ''] = /^replay: .* (\S+)$/m.exec(stderr) ?? []
+    const again = run('loop.ts', 'request', '--replay', path)
+    assert.notEqual(again.status, 0, again.stdout)
+    assert.match(again.stderr, /written again it is another/)
+  })
 })

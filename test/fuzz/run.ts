@@ -1,11 +1,11 @@
 /**
- * npm run fuzz [-- --seconds N] [--seed N] [TARGET…]: fuzzes each target for N seconds (60), two at a time.
+ * npm run fuzz [-- --seconds N] [--seed N] [--out DIRECTORY] [TARGET…]: fuzzes each target for N seconds (60), two at a time.
  *
  * What reached something new is kept in native/out/fuzz/corpus, and is where the next run begins. Ends with 1 if a claim
  * did not hold or something crashed; the input is kept in native/out/fuzz/found, with a line that says how to see it again.
  */
 import { mkdirSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { fuzzNative } from './native.ts'
 import { fuzzScriptIn, keepFinding } from './script.ts'
@@ -25,11 +25,12 @@ const { values: flags, positionals } = parseArgs({
   options: {
     seconds: { type: 'string', default: '60' },
     seed: { type: 'string', default: '0' },
+    out: { type: 'string', default: join(checkout, 'native/out/fuzz') },
   },
 })
 const seconds = Number(flags.seconds)
 const seed = flags.seed === '0' ? 1 + (Date.now() % 1_000_000_000) : Number(flags.seed)
-const out = join(checkout, 'native/out/fuzz')
+const out = resolve(flags.out)
 const found = join(out, 'found')
 mkdirSync(join(out, 'corpus'), { recursive: true })
 
@@ -37,7 +38,7 @@ async function runNative(target: (typeof nativeTargets)[number]): Promise<Row> {
   const corpus = join(out, 'corpus', target)
   const { reproducer, output, ...row } = await fuzzNative({ target, seconds, seed, corpus, found })
   if (reproducer === null) return { name: target, ...row, failure: null }
-  const path = relative(checkout, reproducer)
+  const path = relative(process.cwd(), reproducer)
   return { name: target, ...row, failure: `${output}\nreplay: native/out/fuzz/${target} ${path}` }
 }
 
@@ -45,7 +46,7 @@ async function runScript(target: (typeof scriptTargets)[number]): Promise<Row> {
   const corpus = join(out, 'corpus', `${target}.json`)
   const { finding, ...row } = await fuzzScriptIn({ root: checkout, target, seconds, seed, corpus })
   if (finding === null) return { name: target, ...row, failure: null }
-  const path = relative(checkout, keepFinding(found, target, finding.input))
+  const path = relative(process.cwd(), keepFinding(found, target, finding.input))
   const replay = `sh tools/run test/fuzz/loop.ts ${target} --replay ${path}`
   return { name: target, ...row, failure: `${finding.error}\nreplay: ${replay}` }
 }

@@ -135,7 +135,7 @@ function childSeeds(): readonly Uint8Array[] {
 /** The fuzzer's fstat(2) knows one file: that of the executable. So the script that is bound is to be that file too. */
 function withOneStamp(command: Uint8Array): Uint8Array {
   const stampSize = 40
-  const afterBind = 2 * (2 + '/usr/local/sbin/backup'.length)
+  const afterBind = 2 * (2 + '/usr/local/sbin/backup'.length) + 8
   const copy = Buffer.from(command)
   copy.copy(copy, copy.length - afterBind - stampSize, 16, 16 + stampSize)
   return copy
@@ -151,6 +151,7 @@ function bootSeeds(): readonly Uint8Array[] {
       cgroups: { unified: path, pids: path, memory: path },
       executor: { plan: executor, command },
       broker: { plan: broker, command },
+      relay: { plan: executor, command },
     }),
   )
 }

@@ -132,6 +132,12 @@ test('patterns: promise 7: a pattern that needs too many states is refused, and 
   assert.ok(performance.now() - startMs < 20_000)
 })
 
+test('patterns: promise 7: a long chain of states is compiled soon', () => {
+  const start = process.cpuUsage()
+  for (const pattern of ['(?:abcdefgh.){200}', '(?:[a-z]{127}[b-y]{127}){8}']) tableOf(pattern)
+  assert.ok(process.cpuUsage(start).user < 4_000_000)
+})
+
 test('patterns: a table that was cut matches nothing more', () => {
   const table = tableOf('[a-c]+')
   assert.ok(!matches({ ...table, transitions: [] }, 'a'))
