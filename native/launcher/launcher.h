@@ -192,6 +192,6 @@ enum watch {
 };
 void watch(int fd, enum watch kind, uint32_t index, uint32_t events);
 void services_failed(const char *why);
-bool services_send(uint16_t kind, const struct part *parts, size_t count); /* the same bytes to both */
+void services_send(uint16_t kind, const struct part *parts, size_t count); /* the same bytes to both */
 
 #endif

@@ -7,6 +7,7 @@ import { bridgePaths } from '../host/layout.ts'
 import { auditShow, auditVerify } from './audit.ts'
 import type { AuditOptions } from './audit.ts'
 import { exitStatuses, reportError } from './exit.ts'
+import { policyReload } from './policy-reload.ts'
 import { policyCheck, policyInstall } from './policy.ts'
 import { showProgress } from './progress.ts'
 import { endWithReader } from './reader-gone.ts'
@@ -50,7 +51,7 @@ function makeProgram(exit: (status: number) => void): Command {
   addUp(program)
   addRun(program, exit)
   addStatus(program, exit)
-  addPolicy(program.command('policy').description('check and install policies'), exit)
+  addPolicy(program.command('policy').description('check, install and reload policies'), exit)
   addAudit(program.command('audit').description('verify and read the log'), exit)
   return program
 }
@@ -99,7 +100,17 @@ function addPolicy(policy: Command, exit: (status: number) => void): void {
   }
   addExample(policy, 'belladonna policy check packaging/policy/example.toml')
   add('check', 'find every error of a policy; installs nothing', policyCheck)
-  add('install', 'compile a policy and put it in place for the next start', policyInstall)
+  add('install', 'compile a policy and put it in place for the next start or reload', policyInstall)
+  addReload(policy.command('reload'), exit)
+}
+
+function addReload(command: Command, exit: (status: number) => void): void {
+  addExample(addRoot(command), '# belladonna policy reload')
+    .description('have a running bridge read the installed policy, and wait for the result')
+    .option('--json', 'one JSON object')
+    .action(async (options: PolicyFlags) => {
+      exit(await policyReload({ root: rootOf(options), json: options.json === true }, output))
+    })
 }
 
 type AuditFlags = RootOption & Readonly<{ json?: boolean; last?: string; key?: string }>

@@ -5,6 +5,7 @@ import { formatPolicyProblem, formatPolicyWarning } from '../core/policy/problem
 import type { PolicyProblem } from '../core/policy/problem.ts'
 import { architecture } from '../host/boot-plan.ts'
 import { holdDirectory } from '../host/directory.ts'
+import { findLauncher } from '../host/launcher-process.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { readPolicyFacts } from '../host/policy-facts.ts'
 import { readPolicySource } from '../host/policy-source.ts'
@@ -40,7 +41,7 @@ export function policyCheck(options: PolicyOptions, output: PolicyOutput): numbe
 }
 
 /**
- * `belladonna policy install`: compiles and puts the result in place for the next start. A policy with any problem
+ * `belladonna policy install`: compiles and puts the result in place for the next start or reload. A policy with any problem
  * leaves the old one as it is. Returns the exit status.
  */
 export function policyInstall(options: PolicyOptions, output: PolicyOutput): number {
@@ -49,7 +50,13 @@ export function policyInstall(options: PolicyOptions, output: PolicyOutput): num
     const outcome = compileSource(sourceOf(options), uid)
     if (outcome.kind === 'invalid') return showProblems(options, output, outcome.problems)
     installPolicy(holdPolicyDirectory(options.root, uid), formatCompiledPolicy(outcome.policy), uid)
-    return showPolicy(options, output, outcome, 'installed')
+    const status = showPolicy(options, output, outcome, 'installed')
+    if (!options.json && findLauncher(bridgePaths(options.root).bootFile) !== undefined) {
+      output.print(
+        'the running bridge goes on with the policy that it has: belladonna policy reload',
+      )
+    }
+    return status
   })
 }
 

@@ -9,6 +9,7 @@ import type {
   Entry,
   IntentEntry,
   OutcomeEntry,
+  PolicyEntry,
   RecoveredEntry,
   StartEntry,
   Usage,
@@ -65,6 +66,8 @@ function formatMembers(entry: Entry): string {
       return formatOutcome(entry)
     case 'recovered':
       return formatRecovered(entry)
+    case 'policy':
+      return formatPolicy(entry)
     case 'stop': {
       const { kind, policy, rest } = common(entry)
       return `{${kind},${policy},"reason":${put(shape.word, entry.reason)},${rest}}`
@@ -80,6 +83,7 @@ function common(entry: Entry): Readonly<{ kind: string; policy: string; rest: st
     rest:
       `"salt":${put(shape.salt, entry.salt)}` +
       (entry.kind === 'recovered' ? `,"state":${put(shape.state, entry.state)}` : '') +
+      (entry.kind === 'policy' ? `,"state":${put(shape.reload, entry.state)}` : '') +
       (entry.kind === 'denial' ? `,"subject":${formatSubject(entry.subject)}` : '') +
       `,"time_ms":${put(shape.time, entry.timeMs)},"type":"belladonna/entry/v1"` +
       (entry.kind === 'outcome' ? `,"usage":${formatUsage(entry.usage)}` : '') +
@@ -150,6 +154,14 @@ function formatRecovered(entry: RecoveredEntry): string {
     `{"action_digest":${put(shape.digest, entry.actionDigest)},` +
     `"intent":${put(shape.index, entry.intent)},${kind},${policy},` +
     `"receipt":${entry.receipt ?? 'null'},"run":${put(shape.count, entry.run)},${rest}}`
+  )
+}
+
+function formatPolicy(entry: PolicyEntry): string {
+  const { kind, policy, rest } = common(entry)
+  return (
+    `{${kind},${policy},"policy_digest":${put(shape.digest, entry.policyDigest)},` +
+    `"reason":${put(shape.textOrNull, entry.reason)},${rest}}`
   )
 }
 

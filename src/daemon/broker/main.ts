@@ -9,10 +9,7 @@ import { makeVerifierKey } from '../../core/audit/signed-note.ts'
 import { BelladonnaError } from '../../core/error.ts'
 import { parseBase64 } from '../../core/json/base64.ts'
 import type { JsonValue } from '../../core/json/canonical.ts'
-import { parseCompiledPolicy } from '../../core/policy/compiled-parse.ts'
-import { policyDigest } from '../../core/policy/compiled.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
-import { indexPolicy } from '../../core/policy/policy-index.ts'
 import { formatFrame } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { parseIdentity } from '../../core/protocol/identity-frame.ts'
@@ -26,7 +23,7 @@ import { parsePlan } from '../../core/sandbox/plan.ts'
 import { openChannel } from '../../host/channel.ts'
 import type { Channel } from '../../host/channel.ts'
 import { replaceFileOnceItFits } from '../../host/durable-file.ts'
-import { loadInstalledPolicy } from '../../host/policy-store.ts'
+import { openInstalledPolicy, tryInstalledPolicy } from '../../host/policy-store.ts'
 import { randomBytes } from '../../host/random.ts'
 import { readRecords } from '../../host/read-log.ts'
 import { endService, inherited } from '../../host/inherited.ts'
@@ -63,9 +60,8 @@ function openBridge(
   hello: Hello,
   identity: ExecutorIdentity,
 ): Bridge {
-  const policy = parseCompiledPolicy(loadInstalledPolicy(directories.policy).text)
-  const digest = policyDigest(policy)
-  if (digest !== formatHex(identity.policyDigest)) {
+  const policy = openInstalledPolicy(directories.policy)
+  if (policy.digest !== formatHex(identity.policyDigest)) {
     throw new BelladonnaError('policy_invalid', 'the executor has another policy in force')
   }
   const hostId = formatHex(sha256(identity.publicKey))
@@ -87,27 +83,32 @@ function openBridge(
       nowMs: Date.now,
       record: writer.record,
       isShort,
+      loadPolicy: () => tryInstalledPolicy(directories.policy),
       recordQuietly: writer.recordQuietly,
     },
-    indexPolicy(policy),
-    digest,
+    policy,
   )
   const key = makeVerifierKey(originOf(hostId), identity.publicKey)
   const started = Date.now()
-  const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
-  const server = serveStatus(inherited.bridgeListener, () => ({
-    version,
-    mode,
-    host: hostId,
-    policy: { digest, trust: 'unsigned', actions: policy.actions.length, escapable },
-    started_ms: started,
-    entries: writer.size(),
-    pending: broker.pending(),
-    counts: { ...broker.counts },
-    features,
-    profiles: policy.profiles.map((profile) => describeProfile(profile, hello.features)),
-    limits: limitsOf(mode, escapable),
-  }))
+  const server = serveStatus(inherited.bridgeListener, () => {
+    const { digest, policy } = broker.policy.inForce()
+    const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
+    const { length } = policy.actions
+    const reloads = broker.policy.report()
+    return {
+      version,
+      mode,
+      host: hostId,
+      policy: { digest, trust: 'unsigned', actions: length, escapable, reloads },
+      started_ms: started,
+      entries: writer.size(),
+      pending: broker.pending(),
+      counts: { ...broker.counts },
+      features,
+      profiles: policy.profiles.map((profile) => describeProfile(profile, hello.features)),
+      limits: limitsOf(mode, escapable),
+    }
+  })
   const signing = keepSigned(writer, links.executor, async (note) => {
     const { size } = verifyCheckpoint(note, key)
     await replaceFileOnceItFits(

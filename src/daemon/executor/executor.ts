@@ -7,9 +7,10 @@ import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import { decide } from '../../core/policy/decide.ts'
 import type { Permit } from '../../core/policy/decide.ts'
-import type { PolicyIndex } from '../../core/policy/policy-index.ts'
+import type { UnusablePolicy, UsablePolicy } from '../../core/policy/reload.ts'
 import { isPinned, resolveAction } from '../../core/policy/resolve.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
+import { openHold } from '../../core/protocol/hold.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
 import {
   formatOpen,
@@ -26,6 +27,7 @@ import {
   parseIntent,
   parseRecorded,
 } from '../../core/protocol/peer-frames.ts'
+import { formatLoaded, parseAdopt } from '../../core/protocol/reload-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
@@ -49,6 +51,10 @@ export type ExecutorHost = Readonly<{
   appendReceipts: (records: readonly Uint8Array[]) => void
   /** Whether the disk is so full that nothing new may begin. */
   isShort: () => boolean
+  /** Reads the installed policy again. */
+  loadPolicy: () => UsablePolicy | UnusablePolicy
+  /** Another policy is in force, before any request is decided under it. */
+  adopted: (policy: UsablePolicy) => void
   sign: Sign
   usedGrants: UsedGrants
 }>
@@ -75,17 +81,21 @@ const nothing = new Uint8Array(0)
  */
 export function createExecutor(
   host: ExecutorHost,
-  policy: PolicyIndex,
-  policyDigest: string,
+  firstPolicy: UsablePolicy,
   firstHead: ReceiptHead,
 ): Executor {
   const runs = new Map<number, Run>()
+  /** Requests that came after a RELOAD wait for its outcome: none is decided under two policies. */
+  const hold = openHold()
+  let policy = firstPolicy
+  /** What is waiting for ADOPT; null when it could not be used. */
+  let offered: UsablePolicy | null = null
   /** Runs whose receipt is to be made; filled by INTEND, emptied by `batchEnd`. */
   let intended: Run[] = []
   let head = firstHead
 
   const submit = (submission: Submission): void => {
-    const answer = judge(host, policy, policyDigest, submission, head.timeMs)
+    const answer = judge(host, policy, submission, head.timeMs)
     if (answer.kind === 'declined') {
       const { run } = submission
       host.toBroker(formatDeclined({ run, code: answer.code, detail: answer.detail }))
@@ -103,7 +113,8 @@ export function createExecutor(
   const forget = (run: number): void => {
     const found = runs.get(run)
     runs.delete(run)
-    if (found?.stage === 'resolved' && found.use !== null) host.usedGrants.giveBack(found.use)
+    const wasGivenUp = found?.stage === 'resolved' || found?.stage === 'replaced'
+    if (wasGivenUp && found.use !== null) host.usedGrants.giveBack(found.use)
   }
 
   const intend = (body: Uint8Array): void => {
@@ -123,20 +134,51 @@ export function createExecutor(
     if (found.stage === 'receipted') open(host, found)
   }
 
+  const drop = (run: number): void => {
+    const found = runs.get(run)
+    if (found !== undefined && found.stage !== 'replaced') expectRun(runs, run, 'resolved')
+    forget(run)
+  }
+
+  const reload = (): void => {
+    hold.begin()
+    const found = host.loadPolicy()
+    if (found.kind === 'unusable') host.toBroker(formatLoaded(found))
+    else host.toBroker(formatLoaded({ kind: 'policy', digest: parseHex(found.digest) }))
+    offered = found.kind === 'policy' ? found : null
+  }
+
+  /** The broker can keep the old policy in force. It cannot bring any in but the installed one, nor start what that ended. */
+  const adopt = (body: Uint8Array): void => {
+    const digest = formatHex(parseAdopt(body))
+    if (!hold.isHolding()) throw outOfTurn('adopt')
+    if (digest !== policy.digest) {
+      if (offered?.digest !== digest) throw outOfTurn('a policy that was not loaded')
+      policy = offered
+      for (const run of runs.values()) if (run.stage === 'resolved') run.stage = 'replaced'
+      host.adopted(policy)
+    }
+    offered = null
+    hold.release(fromLauncher)
+  }
+
+  const fromLauncher = (frame: Frame): void => {
+    if (frame.kind === wireKind.exited) forget(parseRunEnd(frame.body).run)
+    else if (frame.kind !== wireKind.submit && frame.kind !== wireKind.reload) {
+      throw outOfTurn(`frame ${frame.kind} from the launcher`)
+    } else if (hold.keep(frame)) return
+    else if (frame.kind === wireKind.reload) reload()
+    else submit(parseSubmission(frame.body))
+  }
+
   return {
-    fromLauncher: (frame) => {
-      if (frame.kind === wireKind.submit) submit(parseSubmission(frame.body))
-      else if (frame.kind === wireKind.exited) forget(parseRunEnd(frame.body).run)
-      else throw outOfTurn(`frame ${frame.kind} from the launcher`)
-    },
+    fromLauncher,
     fromBroker: (frame) => {
       if (frame.kind === wireKind.intend) intend(frame.body)
       else if (frame.kind === wireKind.recorded) record(frame.body)
-      else if (frame.kind === wireKind.dropped) {
-        const run = parseDropped(frame.body)
-        if (runs.has(run)) expectRun(runs, run, 'resolved')
-        forget(run)
-      } else throw outOfTurn(`frame ${frame.kind} from the broker`)
+      else if (frame.kind === wireKind.dropped) drop(parseDropped(frame.body))
+      else if (frame.kind === wireKind.adopt) adopt(frame.body)
+      else throw outOfTurn(`frame ${frame.kind} from the broker`)
     },
     batchEnd: () => {
       if (intended.length === 0) return
@@ -154,8 +196,7 @@ type Answer =
 
 function judge(
   host: ExecutorHost,
-  policy: PolicyIndex,
-  policyDigest: string,
+  policy: UsablePolicy,
   submission: Submission,
   lastReceiptMs: number,
 ): Answer {
@@ -166,10 +207,10 @@ function judge(
     const request = parseRequest(submission.request)
     // Rates are judged by the broker alone.
     const facts = { nowMs: timeMs, uses: host.usedGrants.counts, rates: null }
-    const decision = decide(policy, submission.subject, request, facts)
+    const decision = decide(policy.index, submission.subject, request, facts)
     if (decision.kind === 'deny') return declined(decision.code)
     if (decision.kind === 'ask') return declined('approval_required')
-    return resolve(host, policyDigest, submission, decision, timeMs)
+    return resolve(host, policy.digest, submission, decision, timeMs)
   } catch (error) {
     if (!(error instanceof BelladonnaError)) throw error
     if (error.code === 'frame_invalid') return declined('request_malformed')

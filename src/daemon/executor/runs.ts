@@ -4,13 +4,14 @@ import type { Subject } from '../../core/identity.ts'
  * Where a run stands, as the executor sees it. It goes down this list and never back:
  *
  *   resolved   we would permit it; the broker has our digest
+ *   replaced   instead of the next: the policy that permitted it is in force no more, so it can only be dropped
  *   intended   the broker came to the same digest and is recording; our receipt is in the next batch
  *   receipted  our receipt is durable
  *   open       receipt and entry are durable, the gate is open
  *
  * `entry` arrives between intended and open, before or after our own receipt is durable.
  */
-export type RunStage = 'resolved' | 'intended' | 'receipted' | 'open'
+export type RunStage = 'resolved' | 'replaced' | 'intended' | 'receipted' | 'open'
 
 /** One run that has not ended. Fields that change are the executor's frame handlers'. */
 export type Run = {
