@@ -43,7 +43,7 @@ export async function policyReload(
 function hangUp(bootFile: string): void {
   const launcher = findLauncher(bootFile)
   if (launcher === undefined) {
-    throw new BelladonnaError('daemon_away', 'no launcher of this bridge that you may signal')
+    throw new BelladonnaError('daemon_away', 'no launcher of this bridge is up')
   }
   try {
     process.kill(launcher, 'SIGHUP')

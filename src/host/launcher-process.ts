@@ -1,17 +1,19 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 
 type Candidate = Readonly<{ pid: number; parent: number }>
 
 /**
  * The launcher that was started with this boot file, or undefined when none is up.
  *
- * No file says which one it is: after a crash that would name somebody else. Its command line does; spares and seats have the
- * same one and are its children.
+ * No file says which process it is: after a crash that would name somebody else's (ABUSE C26). Its command line does; spares
+ * and seats have the same one and are its children.
  *
- * Trusted: all four uids of the process are ours (root's, but for a bridge without privileges), which nobody else can have.
+ * Trusted: the file's owner, who is root or runs a bridge without privileges. All four uids of the process are theirs, which
+ * nobody else's can be.
  */
 export function findLauncher(bootFile: string): number | undefined {
-  const own = `${process.geteuid?.() ?? 0}`
+  const owner = lstatSync(bootFile, { throwIfNoEntry: false })?.uid
+  if (owner === undefined) return undefined
   const candidates = readdirSync('/proc')
     .filter((name) => /^[0-9]+$/.test(name))
     .flatMap((name): readonly Candidate[] => {
@@ -19,9 +21,9 @@ export function findLauncher(bootFile: string): number | undefined {
       if (argument !== bootFile) return []
       const status = readText(`/proc/${name}/status`)
       const ids = /^Uid:\t(.*)$/m.exec(status)?.[1]?.split('\t') ?? []
-      const isOurs = ids.length === 4 && ids.every((id) => id === own)
+      const isTheirs = ids.length === 4 && ids.every((id) => id === `${owner}`)
       const parent = Number(/^PPid:\t([0-9]+)$/m.exec(status)?.[1] ?? 0)
-      return isOurs ? [{ pid: Number(name), parent }] : []
+      return isTheirs ? [{ pid: Number(name), parent }] : []
     })
   return candidates.find(({ parent }) => candidates.every(({ pid }) => pid !== parent))?.pid
 }
