@@ -93,7 +93,7 @@ test(
       while (!isOver)
         answers.push(await bridge.bell(['hello'], { uid: 61_000 + uid, groups: [27] }))
     })
-    const swaps = 12
+    const swaps = 8
     for (let swap = 0; swap < swaps; swap += 1) {
       const digest = install(bridge, swap % 2 === 0 ? two : one)
       const { stdout } = await reload(bridge, '--json')
