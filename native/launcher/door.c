@@ -133,11 +133,13 @@ static struct slot *free_slot(void) {
   return NULL;
 }
 
+uint32_t max_per_uid;
+
 static bool has_room(uint32_t uid) {
   uint32_t count = 0;
   for (uint32_t i = 0; i < MAX_SLOTS; i++)
     if (slots[i].state != SLOT_FREE && slots[i].subject.uid == uid) count++;
-  return count < MAX_PER_UID;
+  return count < max_per_uid;
 }
 
 static struct slot turned_away; /* no place is left, but the client hears why */

@@ -10,8 +10,7 @@
 
 #include "../sandbox/sandbox.h"
 
-#define MAX_SLOTS 128u  /* connections and runs together: one request a connection */
-#define MAX_PER_UID 32u /* of them, one uid's */
+#define MAX_SLOTS 128u /* connections and runs together: one request a connection */
 #define MAX_SPARES 4u
 #define MAX_TICKET 256u
 #define MAX_REFUSAL 4096u
@@ -155,6 +154,7 @@ void refuse_client(struct slot *slot, uint32_t status, const char *problem);
 
 /* ---- door.c: the socket, and who is at it ---- */
 
+extern uint32_t max_per_uid; /* of MAX_SLOTS, one uid's */
 void door_open(const char *path);
 void door_listen(void); /* clients are let in */
 void door_accept(bool available);

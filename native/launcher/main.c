@@ -233,6 +233,7 @@ static void read_boot(const char *path) {
   if (take_u32(&c) != BOOT_MAGIC || take_u32(&c) != WIRE_VERSION) c.bad = true;
   take_text(&c, take_u16(&c), run_path, sizeof run_path);
   take_text(&c, take_u16(&c), bridge_path, sizeof bridge_path);
+  max_per_uid = take_u32(&c);
   for (int i = 0; i < 3; i++) take_text(&c, take_u16(&c), cgroup_paths[i], sizeof cgroup_paths[i]);
   for (enum service_name name = EXECUTOR; name <= BROKER; name++) {
     uint32_t plan_size = take_u32(&c);

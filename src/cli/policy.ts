@@ -11,9 +11,10 @@ import { readPolicyFacts } from '../host/policy-facts.ts'
 import { readPolicySource } from '../host/policy-source.ts'
 import { installPolicy } from '../host/policy-store.ts'
 import { readTomlTree } from '../host/toml-tree.ts'
+import { loadConfiguration } from './configuration.ts'
 import { exitStatuses, reportError } from './exit.ts'
 
-/** Options of both commands. `source` is a file or directory; by default `etc/belladonna/policy.d` below `root`. */
+/** Options of both commands. `source` is a file or directory; by default what the configuration names. */
 export type PolicyOptions = Readonly<{
   /** The `--root` directory, or the empty string for the host itself. */
   root: string
@@ -33,7 +34,7 @@ export type PolicyOutput = Readonly<{
  */
 export function policyCheck(options: PolicyOptions, output: PolicyOutput): number {
   return reporting(output, () => {
-    const outcome = compileSource(sourceOf(options), null)
+    const outcome = compileSource(sourceOf(options, output), null)
     return outcome.kind === 'invalid'
       ? showProblems(options, output, outcome.problems)
       : showPolicy(options, output, outcome, 'valid')
@@ -47,7 +48,7 @@ export function policyCheck(options: PolicyOptions, output: PolicyOutput): numbe
 export function policyInstall(options: PolicyOptions, output: PolicyOutput): number {
   return reporting(output, () => {
     const uid = ownUid()
-    const outcome = compileSource(sourceOf(options), uid)
+    const outcome = compileSource(sourceOf(options, output), uid)
     if (outcome.kind === 'invalid') return showProblems(options, output, outcome.problems)
     installPolicy(holdPolicyDirectory(options.root, uid), formatCompiledPolicy(outcome.policy), uid)
     const status = showPolicy(options, output, outcome, 'installed')
@@ -124,8 +125,9 @@ function reporting(output: PolicyOutput, run: () => number): number {
   }
 }
 
-function sourceOf({ root, source }: PolicyOptions): string {
-  return source ?? `${bridgePaths(root).etc}/policy.d`
+function sourceOf({ root, source }: PolicyOptions, { complain }: PolicyOutput): string {
+  if (source !== undefined) return source
+  return loadConfiguration(root, complain).policySource ?? `${bridgePaths(root).etc}/policy.d`
 }
 
 function ownUid(): number {

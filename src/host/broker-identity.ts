@@ -10,17 +10,20 @@ import type { IdPlaces } from './reserved-id.ts'
 export const reservedBrokerId = 61_200
 
 /**
- * Which ids the broker runs with: those of the user `belladonna`, else the reserved ones, which nobody else may have.
+ * Which ids the broker runs with: those of the user `belladonna`, else the reserved ones, which nobody else may have. A user
+ * that the configuration names must be there.
  *
  * @throws {BelladonnaError} `start_failed` when the reserved id belongs to somebody
  */
-export function brokerIdentity(places: IdPlaces = systemPlaces): Owner {
-  const named = readTable(places.passwd).find((fields) => fields[0] === 'belladonna')
+export function brokerIdentity(places: IdPlaces = systemPlaces, user: string | null = null): Owner {
+  const name = user ?? 'belladonna'
+  const named = readTable(places.passwd).find((fields) => fields[0] === name)
   if (named !== undefined) {
     const [uid, gid] = [Number(named[2]), Number(named[3])]
     if (isServiceId(uid) && isServiceId(gid)) return { uid, gid }
-    throw new BelladonnaError('start_failed', 'the user belladonna has no ids of an ordinary user')
+    throw new BelladonnaError('start_failed', `the user ${name} has no ids of an ordinary user`)
   }
+  if (user !== null) throw new BelladonnaError('start_failed', `no user ${user}`)
   const taken = ownerOfId(reservedBrokerId, places)
   if (taken !== undefined) {
     throw new BelladonnaError(
@@ -31,6 +34,7 @@ export function brokerIdentity(places: IdPlaces = systemPlaces): Owner {
   return { uid: reservedBrokerId, gid: reservedBrokerId }
 }
 
-function isServiceId(id: number): boolean {
+/** Whether a service may run with this id: nobody's and root's are out. */
+export function isServiceId(id: number): boolean {
   return Number.isInteger(id) && id > 0 && id < 0xffff_fffe && id !== 65_534
 }

@@ -6,6 +6,8 @@ import { originOf, verifyCheckpoint } from '../../core/audit/checkpoint.ts'
 import type { EntryCommon } from '../../core/audit/entry.ts'
 import { formatHex, sha256 } from '../../core/audit/merkle.ts'
 import { makeVerifierKey } from '../../core/audit/signed-note.ts'
+import { parseServiceSettings } from '../../core/configuration/service-settings.ts'
+import type { ServiceSettings } from '../../core/configuration/service-settings.ts'
 import { BelladonnaError } from '../../core/error.ts'
 import { parseBase64 } from '../../core/json/base64.ts'
 import type { JsonValue } from '../../core/json/canonical.ts'
@@ -33,13 +35,6 @@ import type { LogWriter } from './log-writer.ts'
 import { openLog } from './open-log.ts'
 import { serveStatus } from './status-server.ts'
 
-/**
- * How long an outcome may wait for an intent to share its fdatasync with. A crash in between leaves the run `unknown`, as
- * one just before the outcome would have.
- */
-const shareWithinMs = 5
-/** How long an entry may wait for a checkpoint that covers it. */
-const signEveryMs = 200
 const version = '0.1.0'
 const end = (why: unknown): never => endService('belladonnad', why)
 
@@ -56,6 +51,7 @@ type Bridge = Readonly<{
 function openBridge(
   directories: Directories,
   mode: string,
+  settings: ServiceSettings,
   links: Links,
   hello: Hello,
   identity: ExecutorIdentity,
@@ -74,6 +70,7 @@ function openBridge(
     identity,
     { hostId, features, versions },
     commonOf,
+    settings.spaceAheadBytes,
   )
   const broker = createBroker(
     {
@@ -90,7 +87,7 @@ function openBridge(
   )
   const key = makeVerifierKey(originOf(hostId), identity.publicKey)
   const started = Date.now()
-  const server = serveStatus(inherited.bridgeListener, () => {
+  const server = serveStatus(inherited.bridgeListener, settings.statusClients, () => {
     const { digest, policy } = broker.policy.inForce()
     const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
     const { length } = policy.actions
@@ -109,7 +106,7 @@ function openBridge(
       limits: limitsOf(mode, escapable),
     }
   })
-  const signing = keepSigned(writer, links.executor, async (note) => {
+  const signing = keepSigned(writer, links.executor, settings.signEveryMs, async (note) => {
     const { size } = verifyCheckpoint(note, key)
     await replaceFileOnceItFits(
       directories.log,
@@ -156,10 +153,11 @@ function limitsOf(mode: string, escapable: readonly string[]): readonly string[]
   return [...always, 'unprivileged: promises 4 and 5 do not hold, all processes share one uid']
 }
 
-/** Asks for a signature every `signEveryMs` while there is something to sign, one at a time. */
+/** Asks for a signature every `everyMs` while there is something to sign, one at a time. */
 function keepSigned(
   writer: LogWriter,
   executor: Channel,
+  everyMs: number,
   keep: (note: string) => Promise<number>,
 ): Readonly<{ signed: (note: string) => void; finish: (done: () => void) => void }> {
   let done: (() => void) | null = null
@@ -168,7 +166,7 @@ function keepSigned(
     if (frame !== null) executor.send(frame)
     else if (done !== null && !writer.isAsking()) done()
   }
-  setInterval(ask, signEveryMs)
+  setInterval(ask, everyMs)
   return {
     signed: (note) => {
       keep(note).then((size) => {
@@ -183,8 +181,11 @@ function keepSigned(
   }
 }
 
-/** Commits within `shareWithinMs`, unless a group that somebody waits for takes the entries along before. */
-function committer(): (writer: LogWriter) => void {
+/**
+ * Commits within `delayMs`, unless a group that somebody waits for takes the entries along before. A crash in between leaves
+ * the run `unknown`, as one just before the outcome would have.
+ */
+function committer(delayMs: number): (writer: LogWriter) => void {
   let timer: NodeJS.Timeout | null = null
   return (writer) => {
     timer ??= setTimeout(() => {
@@ -194,18 +195,26 @@ function committer(): (writer: LogWriter) => void {
       } catch (error) {
         end(error)
       }
-    }, shareWithinMs)
+    }, delayMs)
   }
 }
 
-function main([log = '', policy = '', receipts = '', mode = '']: readonly string[]): void {
+function main([
+  log = '',
+  policy = '',
+  receipts = '',
+  mode = '',
+  words = '',
+]: readonly string[]): void {
+  const settings = parseServiceSettings(words)
   let hello: Hello | null = null
   let identity: ExecutorIdentity | null = null
   let bridge: Bridge | null = null
-  const commitLater = committer()
+  const commitLater = committer(settings.outcomeDelayMs)
   const meet = (): void => {
     if (hello === null || identity === null) return
-    bridge = openBridge({ log, policy, receipts }, mode, { launcher, executor }, hello, identity)
+    const links = { launcher, executor }
+    bridge = openBridge({ log, policy, receipts }, mode, settings, links, hello, identity)
     launcher.send(formatFrame(wireKind.brokerReady))
   }
   const fromLauncher = (frame: Frame): void => {

@@ -2,6 +2,7 @@ import { BelladonnaError } from '../../core/error.ts'
 import { formatHex } from '../../core/audit/merkle.ts'
 import { nextReceipt } from '../../core/audit/receipt.ts'
 import type { ReceiptHead } from '../../core/audit/receipt.ts'
+import type { ServiceSettings } from '../../core/configuration/service-settings.ts'
 import type { Sign } from '../../core/audit/ed25519.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
@@ -57,6 +58,7 @@ export type ExecutorHost = Readonly<{
   adopted: (policy: UsablePolicy) => void
   sign: Sign
   usedGrants: UsedGrants
+  settings: Pick<ServiceSettings, 'prepared' | 'recordWithinMs'>
 }>
 
 /** The executor's side of both channels. A throw of any of them ends the process, and with it the broker and all runs. */
@@ -68,8 +70,6 @@ export type Executor = Readonly<{
   receiptHead: () => ReceiptHead
 }>
 
-/** How long a resolved action may wait for its record before it must not start any more. */
-const startWithinMs = 30_000
 const encoder = new TextEncoder()
 const nothing = new Uint8Array(0)
 
@@ -102,7 +102,7 @@ export function createExecutor(
       return
     }
     if (runs.size >= maxRuns) throw outOfTurn('more runs than the launcher has slots')
-    const prepared = mayPrepare(runs, submission.subject)
+    const prepared = mayPrepare(runs, submission.subject, host.settings.prepared)
     if (prepared) host.toLauncher(answer.run.prepare) // first: building the sandbox takes longest
     host.toBroker(answer.resolved)
     runs.set(submission.run, { ...answer.run, prepared })
@@ -237,7 +237,7 @@ function resolve(
   }
   const nonceBytes = host.randomBytes(16)
   const nonce = formatHex(nonceBytes)
-  const notAfterMs = timeMs + startWithinMs
+  const notAfterMs = timeMs + host.settings.recordWithinMs
   const facts = { policyDigest, hostId: host.hostId, nonce, notAfterMs, executableSha256 }
   const { digest } = resolveAction(permit, subject, facts)
   const resolved = formatResolved({

@@ -6,6 +6,8 @@
 import { originOf } from '../../core/audit/checkpoint.ts'
 import { noReceipts, followReceipt } from '../../core/audit/receipt.ts'
 import { formatVerifierKey, makeVerifierKey } from '../../core/audit/signed-note.ts'
+import { parseServiceSettings } from '../../core/configuration/service-settings.ts'
+import type { ServiceSettings } from '../../core/configuration/service-settings.ts'
 import { BelladonnaError } from '../../core/error.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledPolicy } from '../../core/policy/compiled.ts'
@@ -32,7 +34,7 @@ import { openUsedGrants } from './used-grants.ts'
 
 const end = (why: unknown): never => endService('belladonna-executor', why)
 
-function main(root: string): void {
+function main(root: string, settings: ServiceSettings): void {
   const paths = bridgePaths(root)
   const uid = process.geteuid?.() ?? 0
   const key = loadHostKey(paths.state, uid)
@@ -43,6 +45,7 @@ function main(root: string): void {
   let head = noReceipts
   const receipts = openAppendFile(`${paths.receipts}/receipts.wal`, {
     purpose: 'receipts',
+    stepBytes: settings.spaceAheadBytes,
     mode: 0o640, // the broker reads them at its start; the directory is its group's
     onRecord: (record) => {
       head = followReceipt(head, record).head
@@ -66,6 +69,7 @@ function main(root: string): void {
       adopted: (next) => launcher.send(formatKept(keptBy(next.policy))),
       sign: key.sign,
       usedGrants: openUsedGrants(paths.state, uid),
+      settings,
     },
     policy,
     head,
@@ -132,7 +136,7 @@ function greetFirst(greet: () => void, executor: Executor): (frame: Frame) => vo
 
 process.on('SIGTERM', () => process.exit(0))
 try {
-  main(process.argv[2] ?? '')
+  main(process.argv[2] ?? '', parseServiceSettings(process.argv[4] ?? ''))
 } catch (error) {
   end(error)
 }

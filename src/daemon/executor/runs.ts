@@ -37,18 +37,21 @@ export type Run = {
 
 /** Most runs that wait for their record at once; the launcher has no more slots. */
 export const maxRuns = 128
-const maxPrepared = 16
 
 /**
- * Whether the sandbox may be built while the record is being written. One a subject and sixteen in all, so that nobody
+ * Whether the sandbox may be built while the record is being written. One a subject and `most` in all, so that nobody
  * can fill the host with prepared starts (DESIGN.md section 4).
  */
-export function mayPrepare(runs: ReadonlyMap<number, Run>, subject: Subject): boolean {
+export function mayPrepare(
+  runs: ReadonlyMap<number, Run>,
+  subject: Subject,
+  most: number,
+): boolean {
   let count = 0
   for (const run of runs.values()) {
     if (!run.prepared || run.stage === 'open') continue
     count += 1
     if (run.subject.uid === subject.uid) return false
   }
-  return count < maxPrepared
+  return count < most
 }
