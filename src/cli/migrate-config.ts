@@ -37,7 +37,7 @@ export function migrateConfig(
     complain(`belladonna: ${file} has nothing to migrate`)
     return 0
   }
-  const difference = formatDifference({ old: file, new: `${file} (migrated)` }, text, edits)
+  const difference = formatDifference({ old: file, new: file }, text, edits)
   print(escapeUnprintable(difference).trimEnd())
   for (const reason of reasons) complain(`belladonna: removed ${reason}`)
   const migrated = applyEdits(text, edits)
