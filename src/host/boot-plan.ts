@@ -5,7 +5,7 @@ import type { CleanPath } from '../core/identity.ts'
 import type { PathLink } from '../core/policy/profile-source.ts'
 import { defaultConfiguration } from '../core/configuration/configuration.ts'
 import type { Configuration } from '../core/configuration/configuration.ts'
-import { formatServiceSettings } from '../core/configuration/service-settings.ts'
+import { formatDaemonSettings } from '../core/configuration/daemon-settings.ts'
 import { formatBoot } from '../core/protocol/boot.ts'
 import type { BootService } from '../core/protocol/boot.ts'
 import { formatCommand } from '../core/sandbox/command.ts'
@@ -221,7 +221,7 @@ function stampOf(path: string): FileStamp {
 
 /** What both services get as their last words. */
 function wordsOf({ unprivileged, configuration }: BridgeOptions): readonly string[] {
-  const settings = formatServiceSettings(configuration ?? defaultConfiguration)
+  const settings = formatDaemonSettings(configuration ?? defaultConfiguration)
   return [unprivileged ? 'unprivileged' : 'privileged', settings]
 }
 

@@ -62,6 +62,19 @@ test('configuration: every key is read, and shown as it could be written', () =>
   assert.ok(result.settings.every(({ isDefault }) => !isDefault))
 })
 
+test('configuration: a size is shown in the largest unit that it is whole in', () => {
+  for (const [written, want] of [
+    ['1048577', '1048577'],
+    ['1025K', '1025K'],
+    ['2048K', '2M'],
+  ] as const) {
+    const result = read(`schema = 1\nlog.space_ahead = "${written}"\n`)
+    assert.ok(result.kind === 'valid')
+    const setting = result.settings.find(({ key }) => key === 'log.space_ahead')
+    assert.equal(setting?.value, `"${want}"`)
+  }
+})
+
 test('configuration: every default lies within the bounds of its key', () => {
   const defaults = read('schema = 1\n')
   assert.ok(defaults.kind === 'valid')

@@ -1,6 +1,6 @@
 import type { PolicyProblem } from '../policy/problem.ts'
 import { openFields, openReport, readInteger } from '../policy/reader.ts'
-import type { Fields, Report } from '../policy/reader.ts'
+import type { Fields, Read, Report } from '../policy/reader.ts'
 import type { TomlTable } from '../policy/tree.ts'
 import { quote } from '../policy/problem.ts'
 import { suggestionFor } from '../policy/suggestion.ts'
@@ -66,16 +66,16 @@ export function readConfiguration(tree: TomlTable, facts: ConfigurationFacts): C
   const tables = openTables(report, withoutRemovedKeys(report, tree))
   if (tables === null) return { kind: 'invalid', problems: report.list() }
   const settings: ShownSetting[] = []
-  const take = <T>(key: ConfigurationKey<T>): T => {
+  const take = <T>(key: ConfigurationKey<T>, read: Read<T> = key.read): T => {
     const fields = tables.get(key.table)
-    const value = fields?.read(key.name, key.read, key.fallback) ?? key.fallback
+    const value = fields === undefined ? key.fallback : fields.read(key.name, read, key.fallback)
     const isDefault = fields?.has(key.name) !== true
     settings.push({ key: `${key.table}.${key.name}`, value: key.show(value), isDefault })
     return value
   }
   const configuration: Configuration = {
-    brokerUser: take(keys.brokerUser),
-    cgroupParent: take(keys.cgroupParent),
+    brokerUser: take(keys.brokerUser, readUser(facts)),
+    cgroupParent: take(keys.cgroupParent, readCgroup(facts)),
     perUser: take(keys.perUser),
     prepared: take(keys.prepared),
     recordWithinMs: take(keys.recordWithinMs),
@@ -85,7 +85,6 @@ export function readConfiguration(tree: TomlTable, facts: ConfigurationFacts): C
     spaceAheadBytes: take(keys.spaceAheadBytes),
     policySource: take(keys.policySource),
   }
-  checkHost(report, tables, configuration, facts)
   const problems = report.list()
   return problems.length > 0
     ? { kind: 'invalid', problems }
@@ -113,21 +112,20 @@ function openTables(report: Report, tree: TomlTable): ReadonlyMap<string, Fields
   )
 }
 
-function checkHost(
-  report: Report,
-  tables: ReadonlyMap<string, Fields>,
-  { brokerUser, cgroupParent }: Configuration,
-  { users, hasCgroup }: ConfigurationFacts,
-): void {
-  const place = ({ table, name }: ConfigurationKey<string | null>): ReturnType<Fields['place']> =>
-    tables.get(table)?.place(name) ?? { file: '', line: 1, column: 1 }
-  if (brokerUser !== null && !users.has(brokerUser)) {
-    const message = `no user ${quote(brokerUser)} that a service can run as`
-    const suggestion = suggestionFor(brokerUser, users)
-    report.add(place(keys.brokerUser), 'account_unknown', message, suggestion)
+function readUser({ users }: ConfigurationFacts): Read<string | null> {
+  return (report, node) => {
+    const name = keys.brokerUser.read(report, node)
+    if (name === null || users.has(name)) return name
+    const message = `no user ${quote(name)} that a service can run as`
+    return report.add(node, 'account_unknown', message, suggestionFor(name, users))
   }
-  if (cgroupParent !== null && !hasCgroup(cgroupParent)) {
-    const message = `no cgroup ${quote(cgroupParent)} in each hierarchy that the bridge uses`
-    report.add(place(keys.cgroupParent), 'path_missing', message)
+}
+
+function readCgroup({ hasCgroup }: ConfigurationFacts): Read<string | null> {
+  return (report, node) => {
+    const path = keys.cgroupParent.read(report, node)
+    if (path === null || hasCgroup(path)) return path
+    const message = `no cgroup ${quote(path)} in each hierarchy that the bridge uses`
+    return report.add(node, 'path_missing', message)
   }
 }

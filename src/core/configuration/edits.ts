@@ -15,6 +15,9 @@ export function applyEdits(text: string, edits: readonly TextEdit[]): string {
 /** Lines `from` to before `to` of the old text, counted from 0, and what stands there instead. */
 type LineChange = Readonly<{ from: number; to: number; lines: readonly string[] }>
 
+/** Changes that are shown together; `from` and `to` are those of the first and the last. */
+type Hunk = { readonly from: number; to: number; readonly changes: LineChange[] }
+
 const contextLines = 3
 
 /** A unified difference that patch(1) takes; empty without edits. */
@@ -29,10 +32,14 @@ export function formatDifference(
   let shift = 0
   const hunks = groupHunks(changes).map((hunk) => {
     const shown = formatHunk(old, hunk, shift)
-    shift += hunk.reduce((sum, { from, to, lines }) => sum + lines.length - (to - from), 0)
+    shift += growthOf(hunk)
     return shown
   })
   return `--- ${names.old}\n+++ ${names.new}\n${hunks.join('')}`
+}
+
+function growthOf({ changes }: Hunk): number {
+  return changes.reduce((sum, { from, to, lines }) => sum + lines.length - (to - from), 0)
 }
 
 /** With their ends, so that a last line without one can be told. */
@@ -45,8 +52,8 @@ function lineChanges(
   old: readonly string[],
   edits: readonly TextEdit[],
 ): readonly LineChange[] {
-  const starts = [0]
-  for (const line of old) starts.push((starts.at(-1) ?? 0) + line.length)
+  let end = 0
+  const starts = [0, ...old.map((line) => (end += line.length))]
   const lineOf = (offset: number): number => starts.findLastIndex((start) => start <= offset)
   const changes: { from: number; to: number; edits: TextEdit[] }[] = []
   for (const edit of edits) {
@@ -62,7 +69,7 @@ function lineChanges(
     } else changes.push({ from, to, edits: [edit] })
   }
   return changes.map(({ from, to, edits: inside }) => {
-    const begin = starts[from] ?? text.length
+    const begin = Number(starts[from])
     const part = text.slice(begin, starts[to])
     const moved = inside.map((edit) => ({
       ...edit,
@@ -78,35 +85,34 @@ function isLines(text: string): boolean {
 }
 
 /** Changes whose context would meet share a hunk. */
-function groupHunks(changes: readonly LineChange[]): readonly (readonly LineChange[])[] {
-  const hunks: LineChange[][] = []
+function groupHunks(changes: readonly LineChange[]): readonly Hunk[] {
+  const hunks: Hunk[] = []
   for (const change of changes) {
     const hunk = hunks.at(-1)
-    const before = hunk?.at(-1)
-    if (hunk !== undefined && before !== undefined && change.from - before.to <= 2 * contextLines) {
-      hunk.push(change)
-    } else hunks.push([change])
+    if (hunk !== undefined && change.from - hunk.to <= 2 * contextLines) {
+      hunk.changes.push(change)
+      hunk.to = change.to
+    } else hunks.push({ from: change.from, to: change.to, changes: [change] })
   }
   return hunks
 }
 
-function formatHunk(old: readonly string[], hunk: readonly LineChange[], shift: number): string {
-  const from = Math.max(0, (hunk[0]?.from ?? 0) - contextLines)
-  const to = Math.min(old.length, (hunk.at(-1)?.to ?? 0) + contextLines)
+function formatHunk(old: readonly string[], hunk: Hunk, shift: number): string {
+  const from = Math.max(0, hunk.from - contextLines)
+  const to = Math.min(old.length, hunk.to + contextLines)
   const shown: string[] = []
   let at = from
-  let added = 0
-  for (const change of hunk) {
+  for (const change of hunk.changes) {
     shown.push(...old.slice(at, change.from).map((line) => mark(' ', line)))
     shown.push(...old.slice(change.from, change.to).map((line) => mark('-', line)))
     shown.push(...change.lines.map((line) => mark('+', line)))
-    added += change.lines.length - (change.to - change.from)
     at = change.to
   }
   shown.push(...old.slice(at, to).map((line) => mark(' ', line)))
   const range = (start: number, count: number): string =>
     `${count === 0 ? start : start + 1},${count}`
-  return `@@ -${range(from, to - from)} +${range(from + shift, to - from + added)} @@\n${shown.join('')}`
+  const counts = [range(from, to - from), range(from + shift, to - from + growthOf(hunk))]
+  return `@@ -${counts.join(' +')} @@\n${shown.join('')}`
 }
 
 function mark(sign: string, line: string): string {

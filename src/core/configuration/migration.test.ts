@@ -54,6 +54,11 @@ const rows: readonly (readonly [name: string, old: string, want: string])[] = [
     `schema = 1\na = {b = 2,${removed} = 1,c = 3}\n`,
     'schema = 1\na = {b = 2,c = 3}\n',
   ],
+  [
+    'several at both ends of an inline table',
+    `schema = 1\na = { ${removed}.x = 1, ${removed}.y = 1, b = 2, ${removed}.z = 1 }\n`,
+    'schema = 1\na = { b = 2 }\n',
+  ],
   ['the only one of an inline table', `schema = 1\na = { ${removed} = 1 } # x\n`, 'schema = 1\n'],
   [
     'the only one of an inline table in another',

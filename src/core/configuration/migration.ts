@@ -38,17 +38,17 @@ export function planMigration(text: string, spans: TomlSpans): Migration {
   const schema = { start: 0, end: 0, text: `schema = 1${lineEnd(text)}` }
   const edits = [
     ...(saysSchema ? [] : [schema]),
-    ...[...gone.pairs].flatMap((at) => removePair(text, spans, gone, at)),
-    ...[...gone.headers].flatMap((at) => {
-      const header = spans.headers[at]
-      return header === undefined ? [] : [wholeLines(text, header)]
-    }),
+    ...[...spans.pairs.entries()]
+      .filter(([at]) => gone.pairs.has(at))
+      .flatMap(([at, pair]) => removePair(text, spans, gone, pair, at)),
+    ...[...spans.headers.entries()]
+      .filter(([at]) => gone.headers.has(at))
+      .map(([, header]) => wholeLines(text, header)),
   ]
-  const paths = [...spans.headers, ...spans.pairs].flatMap(({ path }) => path)
-  const names = [...new Set(paths.filter(isRemoved))]
+  const names = new Set([...spans.headers, ...spans.pairs].flatMap(({ path }) => path))
   return {
     edits: edits.toSorted((a, b) => a.start - b.start),
-    reasons: names.map((name) => `${name}: ${removedKeys.get(name) ?? ''}`),
+    reasons: [...removedKeys].flatMap(([name, why]) => (names.has(name) ? `${name}: ${why}` : [])),
   }
 }
 
@@ -101,10 +101,9 @@ function removePair(
   text: string,
   { pairs }: TomlSpans,
   gone: Gone,
+  pair: PairSpan,
   at: number,
 ): readonly TextEdit[] {
-  const pair = pairs[at]
-  if (pair === undefined) return []
   if (pair.inline === null) return [wholeLines(text, pair)]
   if (gone.pairs.has(pair.inline)) return [] // it goes with the table
   const staysBefore = (other: PairSpan, index: number): boolean =>
@@ -124,9 +123,8 @@ function wholeLines(text: string, span: Readonly<{ start: number; end: number }>
 
 /** With the comma before it if something stays there, else with the one after it. */
 function betweenCommas(text: string, { start, end }: PairSpan, follows: boolean): TextEdit {
-  if (follows)
-    return { start: start - (/,\s*$/.exec(text.slice(0, start))?.[0].length ?? 0), end, text: '' }
-  return { start, end: end + (/^\s*,\s*/.exec(text.slice(end))?.[0].length ?? 0), text: '' }
+  if (follows) return { start: text.slice(0, start).replace(/,\s*$/, '').length, end, text: '' }
+  return { start, end: text.length - text.slice(end).replace(/^\s*,\s*/, '').length, text: '' }
 }
 
 function lineEnd(text: string): string {

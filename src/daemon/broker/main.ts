@@ -6,8 +6,8 @@ import { originOf, verifyCheckpoint } from '../../core/audit/checkpoint.ts'
 import type { EntryCommon } from '../../core/audit/entry.ts'
 import { formatHex, sha256 } from '../../core/audit/merkle.ts'
 import { makeVerifierKey } from '../../core/audit/signed-note.ts'
-import { parseServiceSettings } from '../../core/configuration/service-settings.ts'
-import type { ServiceSettings } from '../../core/configuration/service-settings.ts'
+import { parseDaemonSettings } from '../../core/configuration/daemon-settings.ts'
+import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import { BelladonnaError } from '../../core/error.ts'
 import { parseBase64 } from '../../core/json/base64.ts'
 import type { JsonValue } from '../../core/json/canonical.ts'
@@ -51,7 +51,7 @@ type Bridge = Readonly<{
 function openBridge(
   directories: Directories,
   mode: string,
-  settings: ServiceSettings,
+  settings: DaemonSettings,
   links: Links,
   hello: Hello,
   identity: ExecutorIdentity,
@@ -206,7 +206,7 @@ function main([
   mode = '',
   words = '',
 ]: readonly string[]): void {
-  const settings = parseServiceSettings(words)
+  const settings = parseDaemonSettings(words)
   let hello: Hello | null = null
   let identity: ExecutorIdentity | null = null
   let bridge: Bridge | null = null

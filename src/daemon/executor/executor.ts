@@ -2,7 +2,7 @@ import { BelladonnaError } from '../../core/error.ts'
 import { formatHex } from '../../core/audit/merkle.ts'
 import { nextReceipt } from '../../core/audit/receipt.ts'
 import type { ReceiptHead } from '../../core/audit/receipt.ts'
-import type { ServiceSettings } from '../../core/configuration/service-settings.ts'
+import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import type { Sign } from '../../core/audit/ed25519.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
@@ -58,7 +58,7 @@ export type ExecutorHost = Readonly<{
   adopted: (policy: UsablePolicy) => void
   sign: Sign
   usedGrants: UsedGrants
-  settings: Pick<ServiceSettings, 'prepared' | 'recordWithinMs'>
+  settings: Pick<DaemonSettings, 'prepared' | 'recordWithinMs'>
 }>
 
 /** The executor's side of both channels. A throw of any of them ends the process, and with it the broker and all runs. */

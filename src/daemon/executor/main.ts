@@ -6,8 +6,8 @@
 import { originOf } from '../../core/audit/checkpoint.ts'
 import { noReceipts, followReceipt } from '../../core/audit/receipt.ts'
 import { formatVerifierKey, makeVerifierKey } from '../../core/audit/signed-note.ts'
-import { parseServiceSettings } from '../../core/configuration/service-settings.ts'
-import type { ServiceSettings } from '../../core/configuration/service-settings.ts'
+import { parseDaemonSettings } from '../../core/configuration/daemon-settings.ts'
+import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import { BelladonnaError } from '../../core/error.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledPolicy } from '../../core/policy/compiled.ts'
@@ -34,7 +34,7 @@ import { openUsedGrants } from './used-grants.ts'
 
 const end = (why: unknown): never => endService('belladonna-executor', why)
 
-function main(root: string, settings: ServiceSettings): void {
+function main(root: string, settings: DaemonSettings): void {
   const paths = bridgePaths(root)
   const uid = process.geteuid?.() ?? 0
   const key = loadHostKey(paths.state, uid)
@@ -136,7 +136,7 @@ function greetFirst(greet: () => void, executor: Executor): (frame: Frame) => vo
 
 process.on('SIGTERM', () => process.exit(0))
 try {
-  main(process.argv[2] ?? '', parseServiceSettings(process.argv[4] ?? ''))
+  main(process.argv[2] ?? '', parseDaemonSettings(process.argv[4] ?? ''))
 } catch (error) {
   end(error)
 }

@@ -5,7 +5,7 @@ import { parseStrictJson } from '../json/strict.ts'
 import type { Configuration } from './configuration.ts'
 
 /** What broker and executor obey of the configuration: numbers, given to both as one argument. Neither reads TOML. */
-export type ServiceSettings = Pick<
+export type DaemonSettings = Pick<
   Configuration,
   | 'prepared'
   | 'recordWithinMs'
@@ -16,7 +16,7 @@ export type ServiceSettings = Pick<
 >
 
 const number = integerWithin(0, Number.MAX_SAFE_INTEGER)
-const settings: Shape<ServiceSettings> = recordOf(({ take }) => ({
+const settings: Shape<DaemonSettings> = recordOf(({ take }) => ({
   prepared: take('prepared', number),
   recordWithinMs: take('record_within_ms', number),
   statusClients: take('status_clients', number),
@@ -25,7 +25,7 @@ const settings: Shape<ServiceSettings> = recordOf(({ take }) => ({
   spaceAheadBytes: take('space_ahead_bytes', number),
 }))
 
-export function formatServiceSettings(of: ServiceSettings): string {
+export function formatDaemonSettings(of: DaemonSettings): string {
   return formatCanonicalJson({
     prepared: of.prepared,
     record_within_ms: of.recordWithinMs,
@@ -41,6 +41,6 @@ export function formatServiceSettings(of: ServiceSettings): string {
  *
  * @throws {BelladonnaError} `input_invalid`
  */
-export function parseServiceSettings(text: string): ServiceSettings {
+export function parseDaemonSettings(text: string): DaemonSettings {
   return settings(parseStrictJson(text), 'settings')
 }
