@@ -52,9 +52,12 @@ may = ["touch"]
       let turn = turnOf()
       // A launcher waits longer before each restart, so after some attacks another one takes over.
       while (!said().includes('done') && Date.now() - begun < 4_000) {
+        const isReload = said().includes(`turn ${turnOf()}: reload`)
+        const receipts = bridge.receiptCount()
         const asked = bridge.bell(['touch'])
-        if (said().includes(`turn ${turnOf()}: reload`)) await reloadSoon()
+        if (isReload) await reloadSoon()
         const answer = await asked
+        if (isReload) assert.equal(bridge.receiptCount(), receipts, said())
         assert.notEqual(answer.status, 0, `turn ${turnOf()}`)
         assert.equal(existsSync(join(evidence, 'ran')), false, `turn ${turnOf()}`)
         const name = new RegExp(`turn ${turnOf()}: (.*)`).exec(said())?.[1] ?? ''
