@@ -35,10 +35,12 @@ enum wire_kind {
   WIRE_HELLO = 0x0201,  /* struct wire_hello */
   WIRE_SUBMIT = 0x0202, /* struct wire_submit, u32 groups[group_count], then the request's body as received */
   WIRE_EXITED = 0x0203, /* struct wire_exited */
+  WIRE_RELOAD = 0x0204, /* empty: read the policy again */
   /* executor to launcher */
   WIRE_EXECUTOR_READY = 0x0301, /* u64 capabilities that some profile of the policy keeps */
   WIRE_PREPARE = 0x0302,        /* struct wire_prepare, then that many bytes of plan and of command */
   WIRE_OPEN = 0x0303,           /* u64 run, then a ticket of at most 256 bytes that goes to the client unread */
+  WIRE_KEPT = 0x0304,           /* u64 as in WIRE_EXECUTOR_READY, of the policy that is in force from now on */
   /* broker to launcher */
   WIRE_BROKER_READY = 0x0401, /* empty */
   WIRE_REFUSE = 0x0402,       /* u64 run, then the body of WIRE_REFUSED */
@@ -48,11 +50,14 @@ enum wire_kind {
   WIRE_DECLINED = 0x0503, /* u64 run, str16 code, str16 detail */
   WIRE_RECEIPT = 0x0504,  /* u64 run, then the signed receipt */
   WIRE_SIGNED = 0x0505,   /* a checkpoint: the text of a signed note */
+  WIRE_LOADED = 0x0506,   /* u8 digest size (32, or 0: it cannot be used), the policy's digest, str16 why not */
   /* broker to executor */
   WIRE_INTEND = 0x0601,   /* struct wire_intend */
   WIRE_RECORDED = 0x0602, /* struct wire_recorded */
   WIRE_DROPPED = 0x0603,  /* u64 run: the broker refused it */
   WIRE_SIGN = 0x0604,     /* struct wire_sign, then 32-byte consistency hashes */
+  WIRE_ADOPT =
+      0x0605, /* u8 digest[32] of the policy that is in force from now on: the one that was loaded, or the old one */
 };
 
 /* What the launcher found out about a peer on a connection that it accepted itself. */

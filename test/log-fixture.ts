@@ -16,6 +16,7 @@ import type {
   EntryCommon,
   IntentEntry,
   OutcomeEntry,
+  PolicyEntry,
   RecoveredEntry,
 } from '../src/core/audit/entry.ts'
 import { formatEntry } from '../src/core/audit/entry-format.ts'
@@ -104,6 +105,7 @@ export type TestLog = Readonly<{
   ) => number
   recovered: (run: number, change: Partial<RecoveredEntry>) => number
   stop: () => number
+  policy: (digits: string, state?: PolicyEntry['state']) => number
   /** A note over the first `size` entries, all of them if it is left out, and all receipts. */
   checkpoint: (size?: number) => string
 }>
@@ -204,6 +206,12 @@ export function makeTestLog(fill = 7): TestLog {
         ...change,
       }),
     stop: () => add({ ...testCommon, kind: 'stop', reason: 'requested' }),
+    policy: (digits: string, state: PolicyEntry['state'] = 'adopted') =>
+      add({
+        ...{ ...testCommon, kind: 'policy', state },
+        policyDigest: digits.repeat(32),
+        reason: state === 'adopted' ? null : 'it is broken',
+      }),
     checkpoint: (size = entries.length) =>
       signCheckpoint(
         {

@@ -37,6 +37,7 @@ const steps: readonly Step[] = [
   quiet('format-c', ['sh', 'native/build', 'check-format']),
   ...checkNames.map((name) => quiet(name, [node, `tools/check-${name}.ts`])),
   quiet('abuse', [node, 'tools/abuse-page.ts']),
+  quiet('configuration', [node, 'tools/configuration-page.ts']),
   quiet('types', ['node_modules/.bin/tsc', '--noEmit', '--pretty', 'false']),
   quiet('lint', [
     ...[

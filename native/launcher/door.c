@@ -133,11 +133,13 @@ static struct slot *free_slot(void) {
   return NULL;
 }
 
+uint32_t max_per_uid;
+
 static bool has_room(uint32_t uid) {
   uint32_t count = 0;
   for (uint32_t i = 0; i < MAX_SLOTS; i++)
     if (slots[i].state != SLOT_FREE && slots[i].subject.uid == uid) count++;
-  return count < MAX_PER_UID;
+  return count < max_per_uid;
 }
 
 static struct slot turned_away; /* no place is left, but the client hears why */
@@ -211,7 +213,7 @@ static void submit(struct slot *slot, size_t size) {
   struct part parts[] = {{&slot->subject, sizeof slot->subject},
                          {slot->groups, slot->subject.group_count * sizeof slot->groups[0]},
                          {slot->request + sizeof(struct wire_head), size}};
-  if (!services_send(WIRE_SUBMIT, parts, 3)) services_failed("a service does not take frames");
+  services_send(WIRE_SUBMIT, parts, 3);
 }
 
 /* After the request a client sends signals only, each a frame of twelve bytes. false: it sent something else. */

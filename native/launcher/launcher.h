@@ -10,8 +10,7 @@
 
 #include "../sandbox/sandbox.h"
 
-#define MAX_SLOTS 128u  /* connections and runs together: one request a connection */
-#define MAX_PER_UID 32u /* of them, one uid's */
+#define MAX_SLOTS 128u /* connections and runs together: one request a connection */
 #define MAX_SPARES 4u
 #define MAX_TICKET 256u
 #define MAX_REFUSAL 4096u
@@ -157,6 +156,7 @@ void refuse_client(struct slot *slot, uint32_t status, const char *problem);
 
 /* ---- door.c: the socket, and who is at it ---- */
 
+extern uint32_t max_per_uid; /* of MAX_SLOTS, one uid's */
 void door_open(const char *path);
 void door_listen(void); /* clients are let in */
 void door_accept(bool available);
@@ -197,6 +197,6 @@ enum watch {
 };
 void watch(int fd, enum watch kind, uint32_t index, uint32_t events);
 void services_failed(const char *why);
-bool services_send(uint16_t kind, const struct part *parts, size_t count); /* the same bytes to both */
+void services_send(uint16_t kind, const struct part *parts, size_t count); /* the same bytes to both */
 
 #endif

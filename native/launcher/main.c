@@ -41,7 +41,7 @@
 static int loop = -1, bridge = -1;
 static char bridge_path[4096];
 static uint8_t boot[1u << 20];
-static bool failed, stopping, listening; /* `failed`: set by services_failed, acted on by the loop */
+static bool failed, stopping, listening, reload_due; /* `failed`: set by services_failed, acted on by the loop */
 static uint64_t restart_at_ms, started_at_ms, backoff_ms = 250;
 
 static uint64_t tag_of(enum watch kind, uint32_t index) { return (uint64_t)kind << 32 | index; }
@@ -61,28 +61,30 @@ void services_failed(const char *why) {
   failed = true;
 }
 
-bool services_send(uint16_t kind, const struct part *parts, size_t count) {
-  bool sent = true;
+void services_send(uint16_t kind, const struct part *parts, size_t count) {
   for (uint32_t i = 0; i < 2; i++) {
     struct channel *channel = &services[i].channel;
     if (!channel_send(channel, kind, parts, count))
-      sent = false;
+      services_failed("a service does not take frames");
     else if (channel->out_size > 0)
       rewatch(channel->fd, WATCH_CHANNEL, i, EPOLLIN | EPOLLOUT);
   }
-  return sent;
 }
 
 /* ---- what the services may say, and when (L3, L4) ---- */
 
+/* Safe whatever it says: of the kept ones a run gets those of its plan, which comes from the executor too. */
+static bool take_kept(struct cursor *body) {
+  spares_release(); /* made for another policy, if there are any */
+  host.kept = take_u64(body);
+  for (uint32_t i = 0; i < MAX_SPARES; i++) spares_refill();
+  return body->at == body->end;
+}
+
 static bool from_executor(uint16_t kind, struct cursor *body) {
-  if (kind == WIRE_EXECUTOR_READY && !services[EXECUTOR].ready) {
-    spares_release(); /* made for another policy, if there are any */
-    host.kept = take_u64(body);
-    for (uint32_t i = 0; i < MAX_SPARES; i++) spares_refill();
-    return services[EXECUTOR].ready = body->at == body->end;
-  }
+  if (kind == WIRE_EXECUTOR_READY && !services[EXECUTOR].ready) return services[EXECUTOR].ready = take_kept(body);
   if (!services_ready()) return false;
+  if (kind == WIRE_KEPT) return take_kept(body);
   if (kind == WIRE_PREPARE) return run_prepare(body);
   if (kind == WIRE_OPEN) return run_open(body);
   return false;
@@ -117,7 +119,10 @@ static void start_services(void) {
   struct part part = {&hello, sizeof hello};
   started_at_ms = now_ms();
   restart_at_ms = 0;
-  if (!services_start(bridge) || !services_send(WIRE_HELLO, &part, 1)) failed = true;
+  if (services_start(bridge))
+    services_send(WIRE_HELLO, &part, 1);
+  else
+    failed = true;
 }
 
 /* Both services end together, and every run with them: see service.c. */
@@ -140,7 +145,10 @@ static bool runs_left(void) {
 static void signal_event(int signals) {
   struct signalfd_siginfo info;
   while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
-    if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGHUP) stopping = true;
+    if (info.ssi_signo == SIGHUP && info.ssi_code <= 0) /* by kill(2); of a terminal that hangs up the kernel says so */
+      reload_due = true;
+    else if (info.ssi_signo != SIGPIPE)
+      stopping = true;
 }
 
 /* ---- the loop ---- */
@@ -206,6 +214,10 @@ static void run_loop(int signals) {
     if (stopping) run_lose_all();
     if (failed) recover();
     if (!stopping && restart_at_ms != 0 && now_ms() >= restart_at_ms) start_services();
+    if (reload_due && services_ready()) { /* those that start may have read the policy before it was another */
+      reload_due = false;
+      services_send(WIRE_RELOAD, NULL, 0);
+    }
   }
 }
 
@@ -224,6 +236,7 @@ static void read_boot(const char *path) {
   if (take_u32(&c) != BOOT_MAGIC || take_u32(&c) != WIRE_VERSION) c.bad = true;
   take_text(&c, take_u16(&c), run_path, sizeof run_path);
   take_text(&c, take_u16(&c), bridge_path, sizeof bridge_path);
+  max_per_uid = take_u32(&c);
   for (int i = 0; i < 3; i++) take_text(&c, take_u16(&c), cgroup_paths[i], sizeof cgroup_paths[i]);
   for (enum service_name name = EXECUTOR; name <= RELAY; name++) {
     uint32_t plan_size = take_u32(&c);

@@ -7,6 +7,7 @@ import type {
   OutcomeEntry,
   OutcomeOutput,
   OutputStream,
+  PolicyEntry,
   RecoveredEntry,
 } from '../core/audit/entry.ts'
 import { formatHex, leafHash } from '../core/audit/merkle.ts'
@@ -77,9 +78,19 @@ function describeFirst(entry: Entry): readonly string[] {
       ]
     case 'stop':
       return [`stopped   ${formatTime(entry.timeMs)}, ${entry.reason}`]
+    case 'policy':
+      return describePolicy(entry)
     case 'outcome':
       return describeEnd(entry)
   }
+}
+
+function describePolicy({ timeMs, state, policyDigest, reason }: PolicyEntry): readonly string[] {
+  return [
+    `read      the installed policy, ${formatTime(timeMs)}: ${state}`,
+    ...(reason === null ? [] : [`          ${formatPrintable(reason)}`]),
+    `in force  digest ${policyDigest}`,
+  ]
 }
 
 function describeIntent(entry: IntentEntry): readonly string[] {
@@ -134,6 +145,7 @@ function describeEnd(entry: Entry): readonly string[] {
     case 'intent':
     case 'denial':
     case 'stop':
+    case 'policy':
       return []
   }
 }
@@ -202,6 +214,7 @@ function stateOf({ first, end }: Story): StoryState {
       return entry.state
     case 'start':
     case 'stop':
+    case 'policy':
       return 'event'
   }
 }

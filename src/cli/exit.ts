@@ -6,6 +6,7 @@ export const exitStatuses: Readonly<Record<ErrorCode, number>> = {
   input_invalid: 1,
   usage: 2,
   policy_invalid: 78,
+  configuration_invalid: 78,
   policy_unreadable: 78,
   frame_invalid: 1,
   path_unsafe: 77,

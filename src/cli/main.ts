@@ -9,7 +9,10 @@ import type { AuditOptions } from './audit.ts'
 import { actions } from './actions.ts'
 import { check } from './check.ts'
 import type { QuestionOptions } from './check.ts'
+import { configCheck } from './configuration.ts'
 import { exitStatuses, reportError } from './exit.ts'
+import { migrateConfig } from './migrate-config.ts'
+import { policyReload } from './policy-reload.ts'
 import { policyCheck, policyInstall } from './policy.ts'
 import { showProgress } from './progress.ts'
 import { endWithReader } from './reader-gone.ts'
@@ -55,7 +58,9 @@ function makeProgram(exit: (status: number) => void): Command {
   addCheck(program, exit)
   addActions(program, exit)
   addStatus(program, exit)
-  addPolicy(program.command('policy').description('check and install policies'), exit)
+  addPolicy(program.command('policy').description('check, install and reload policies'), exit)
+  addConfig(program.command('config').description('check the configuration'), exit)
+  addDev(program.command('dev').description('for changes from one version to the next'), exit)
   addAudit(program.command('audit').description('verify and read the log'), exit)
   return program
 }
@@ -65,7 +70,7 @@ function addUp(program: Command): void {
   addExample(addRoot(command), '# belladonna up --root /tmp/demo')
     .option('--unprivileged', 'for the caller’s own uid only, with fewer walls')
     .action((options: RootOption & { unprivileged?: boolean }) => {
-      up({ root: rootOf(options), unprivileged: options.unprivileged === true })
+      up({ root: rootOf(options), unprivileged: options.unprivileged === true }, complain)
     })
 }
 
@@ -130,7 +135,7 @@ function addPolicy(policy: Command, exit: (status: number) => void): void {
     addExample(addRoot(policy.command(name).description(about)), example)
       .argument(
         '[source]',
-        'a file, or a directory of *.toml files; default: etc/belladonna/policy.d',
+        'a file, or a directory of *.toml files; default: etc/belladonna/policy.d, or what the configuration says',
       )
       .option('--json', 'one JSON object')
       .action((source: string | undefined, options: PolicyFlags) => {
@@ -139,7 +144,40 @@ function addPolicy(policy: Command, exit: (status: number) => void): void {
   }
   addExample(policy, 'belladonna policy check packaging/policy/example.toml')
   add('check', 'find every error of a policy; installs nothing', policyCheck)
-  add('install', 'compile a policy and put it in place for the next start', policyInstall)
+  add('install', 'compile a policy and put it in place for the next start or reload', policyInstall)
+  addReload(policy.command('reload'), exit)
+}
+
+function addReload(command: Command, exit: (status: number) => void): void {
+  addExample(addRoot(command), '# belladonna policy reload')
+    .description('have a running bridge read the installed policy, and wait for the result')
+    .option('--json', 'one JSON object')
+    .action(async (options: PolicyFlags) => {
+      exit(await policyReload({ root: rootOf(options), json: options.json === true }, output))
+    })
+}
+
+function addConfig(config: Command, exit: (status: number) => void): void {
+  addExample(config, 'belladonna config check')
+  addExample(addRoot(config.command('check')), 'belladonna config check belladonna.toml')
+    .description('find every error of a configuration, or show what each key comes to')
+    .argument('[file]', 'default: etc/belladonna/belladonna.toml')
+    .option('--json', 'one JSON object')
+    .action((file: string | undefined, options: PolicyFlags) => {
+      exit(configCheck({ root: rootOf(options), file, json: options.json === true }, output))
+    })
+}
+
+function addDev(dev: Command, exit: (status: number) => void): void {
+  const example = 'belladonna dev migrate-config /etc/belladonna/belladonna.toml'
+  addExample(dev, example)
+  addExample(dev.command('migrate-config'), example)
+    .description('show what an old configuration becomes, as a unified difference')
+    .argument('<old>', 'the file')
+    .option('--write', 'make it so; the old file stays beside it as a backup')
+    .action((file: string, options: Readonly<{ write?: boolean }>) => {
+      exit(migrateConfig({ file, write: options.write === true }, output))
+    })
 }
 
 type AuditFlags = RootOption & Readonly<{ json?: boolean; last?: string; key?: string }>

@@ -6,14 +6,16 @@ import type { PolicyProblem } from '../core/policy/problem.ts'
 import { segmentDigests } from '../core/policy/segments.ts'
 import { architecture } from '../host/boot-plan.ts'
 import { holdDirectory } from '../host/directory.ts'
+import { findLauncher } from '../host/launcher-process.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { readPolicyFacts } from '../host/policy-facts.ts'
 import { readPolicySource } from '../host/policy-source.ts'
 import { installPolicy } from '../host/policy-store.ts'
 import { readTomlTree } from '../host/toml-tree.ts'
+import { loadConfiguration } from './configuration.ts'
 import { exitStatuses, reportError } from './exit.ts'
 
-/** Options of both commands. `source` is a file or directory; by default `etc/belladonna/policy.d` below `root`. */
+/** Options of both commands. `source` is a file or directory; by default what the configuration names. */
 export type PolicyOptions = Readonly<{
   /** The `--root` directory, or the empty string for the host itself. */
   root: string
@@ -33,7 +35,7 @@ export type PolicyOutput = Readonly<{
  */
 export function policyCheck(options: PolicyOptions, output: PolicyOutput): number {
   return reporting(output, () => {
-    const outcome = compileSource(sourceOf(options), null)
+    const outcome = compileSource(sourceOf(options, output), null)
     return outcome.kind === 'invalid'
       ? showProblems(options, output, outcome.problems)
       : showPolicy(options, output, outcome, 'valid')
@@ -41,16 +43,22 @@ export function policyCheck(options: PolicyOptions, output: PolicyOutput): numbe
 }
 
 /**
- * `belladonna policy install`: compiles and puts the result in place for the next start. A policy with any problem
+ * `belladonna policy install`: compiles and puts the result in place for the next start or reload. A policy with any problem
  * leaves the old one as it is. Returns the exit status.
  */
 export function policyInstall(options: PolicyOptions, output: PolicyOutput): number {
   return reporting(output, () => {
     const uid = ownUid()
-    const outcome = compileSource(sourceOf(options), uid)
+    const outcome = compileSource(sourceOf(options, output), uid)
     if (outcome.kind === 'invalid') return showProblems(options, output, outcome.problems)
     installPolicy(holdPolicyDirectory(options.root, uid), formatCompiledPolicy(outcome.policy), uid)
-    return showPolicy(options, output, outcome, 'installed')
+    const status = showPolicy(options, output, outcome, 'installed')
+    if (!options.json && findLauncher(bridgePaths(options.root).bootFile) !== undefined) {
+      output.print(
+        'the running bridge goes on with the policy that it has: belladonna policy reload',
+      )
+    }
+    return status
   })
 }
 
@@ -119,8 +127,9 @@ export function reporting(output: PolicyOutput, run: () => number): number {
   }
 }
 
-function sourceOf({ root, source }: PolicyOptions): string {
-  return source ?? `${bridgePaths(root).etc}/policy.d`
+function sourceOf({ root, source }: PolicyOptions, { complain }: PolicyOutput): string {
+  if (source !== undefined) return source
+  return loadConfiguration(root, complain).policySource ?? `${bridgePaths(root).etc}/policy.d`
 }
 
 export function ownUid(): number {

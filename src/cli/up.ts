@@ -4,13 +4,17 @@ import { BelladonnaError } from '../core/error.ts'
 import { prepareBridge } from '../host/boot-plan.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { loadInstalledPolicy, policyFileName } from '../host/policy-store.ts'
+import { loadConfiguration } from './configuration.ts'
 
 /**
  * `belladonna up`: prepares directories and boot file, then becomes the launcher, in the foreground.
  *
  * @throws {BelladonnaError} when anything is missing or unsafe; it does not return otherwise
  */
-export function up(options: Readonly<{ root: string; unprivileged: boolean }>): never {
+export function up(
+  options: Readonly<{ root: string; unprivileged: boolean }>,
+  complain: (line: string) => void,
+): never {
   const isRoot = process.geteuid?.() === 0
   if (!isRoot && !options.unprivileged) {
     throw new BelladonnaError(
@@ -24,6 +28,7 @@ export function up(options: Readonly<{ root: string; unprivileged: boolean }>): 
       '--unprivileged is for ordinary users: root has the real walls',
     )
   }
+  const configuration = loadConfiguration(options.root, complain)
   const { policy } = bridgePaths(options.root)
   if (!existsSync(`${policy}/${policyFileName}`)) {
     throw new BelladonnaError(
@@ -32,7 +37,7 @@ export function up(options: Readonly<{ root: string; unprivileged: boolean }>): 
     )
   }
   loadInstalledPolicy(policy)
-  const { launcher, bootFile } = prepareBridge(options)
+  const { launcher, bootFile } = prepareBridge({ ...options, configuration })
   if (execve === undefined) throw new BelladonnaError('start_failed', 'this Node has no execve')
   execve(launcher, [launcher, bootFile], {})
   throw new BelladonnaError('start_failed', `execute ${launcher}`)

@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'input_invalid' // a file, option or message that is not of its form
   | 'usage' // the command line is off
   | 'policy_invalid' // the policy has errors; `problems` lists them with file, line, column
+  | 'configuration_invalid' // belladonna.toml has errors, or others may write it
   | 'policy_unreadable' // a policy file cannot be opened, or others may write it
   | 'frame_invalid' // a frame between our own processes is not of its form, or out of turn
   | 'path_unsafe' // a component of a path is a link, or others may write it

@@ -48,10 +48,10 @@ export type Recovery = Readonly<{
 
 const defaultStepBytes = 1024 * 1024
 /**
- * What is left for the ends of runs that have started when the disk is full: 4 KiB, about an intent and an outcome, for each
- * of the launcher's 128 places.
+ * What is left at least for the ends of runs that have started when the disk is full: 4 KiB, about an intent and an outcome,
+ * for each of the launcher's 128 places. With larger steps it is half of one.
  */
-const reserveBytes = 512 * 1024
+const minReserveBytes = 512 * 1024
 const smallBufferBytes = 16 * 1024
 const keptBufferBytes = 256 * 1024
 const realCalls: FileCalls = { write: writeSync, datasync: fdatasyncSync }
@@ -117,7 +117,8 @@ export class AppendFile implements Disposable {
    */
   isShort(): boolean {
     const isShort =
-      this.#space.isRefused() && this.#space.preparedBytes() - this.#end < reserveBytes
+      this.#space.isRefused() &&
+      this.#space.preparedBytes() - this.#end < Math.max(minReserveBytes, this.#stepBytes / 2)
     if (isShort) this.#space.extend()
     return isShort
   }

@@ -3,6 +3,9 @@ import { BelladonnaError } from '../core/error.ts'
 import { isCleanPath, isGid, isUid } from '../core/identity.ts'
 import type { CleanPath } from '../core/identity.ts'
 import type { PathLink } from '../core/policy/profile-source.ts'
+import { defaultConfiguration } from '../core/configuration/configuration.ts'
+import type { Configuration } from '../core/configuration/configuration.ts'
+import { formatDaemonSettings } from '../core/configuration/daemon-settings.ts'
 import { formatBoot } from '../core/protocol/boot.ts'
 import type { BootService } from '../core/protocol/boot.ts'
 import { formatCommand } from '../core/sandbox/command.ts'
@@ -12,13 +15,14 @@ import type { ServiceMount } from '../core/sandbox/plan-for-service.ts'
 import { formatPlan } from '../core/sandbox/plan.ts'
 import type { Plan } from '../core/sandbox/plan.ts'
 import { brokerIdentity, relayIdentity } from './broker-identity.ts'
-import { newCgroupPaths, ownCgroups, removeLeftCgroups } from './cgroup.ts'
+import { cgroupsBelow, newCgroupPaths, ownCgroups, removeLeftCgroups } from './cgroup.ts'
 import { findCheckout } from './checkout.ts'
 import type { Checkout } from './checkout.ts'
 import { holdDirectory } from './directory.ts'
 import type { Owner } from './directory.ts'
 import { replaceFile } from './durable-file.ts'
 import { bridgePaths } from './layout.ts'
+import { systemPlaces } from './reserved-id.ts'
 import type { BridgePaths } from './layout.ts'
 
 /** What a bridge is started with. What is optional is for tests: other programs in their place, coverage of both services. */
@@ -27,6 +31,7 @@ export type BridgeOptions = Readonly<{
   root: string
   /** Everything runs with the caller's own ids; promises 4 and 5 do not hold. */
   unprivileged: boolean
+  configuration?: Configuration
   brokerProgram?: CleanPath
   executorProgram?: CleanPath
   environment?: readonly string[]
@@ -47,15 +52,18 @@ const codeRoot = '/belladonna'
 export function prepareBridge(options: BridgeOptions): PreparedBridge {
   const uid = process.geteuid?.() ?? 0
   const own = { uid, gid: process.getegid?.() ?? 0 }
-  const broker = options.unprivileged ? own : brokerIdentity()
+  const configuration = options.configuration ?? defaultConfiguration
+  const { brokerUser, cgroupParent, perUser } = configuration
+  const broker = options.unprivileged ? own : brokerIdentity(systemPlaces, brokerUser)
   const paths = bridgePaths(options.root)
   holdDirectories(options.root, paths, own, broker)
   const checkout = findCheckout()
-  const cgroups = ownCgroups()
+  const cgroups = cgroupParent === null ? ownCgroups() : cgroupsBelow(cgroupParent)
   removeLeftCgroups(cgroups, paths.run)
   const boot = formatBoot({
     runSocket: paths.runSocket,
     bridgeSocket: paths.bridgeSocket,
+    perUser,
     cgroups: newCgroupPaths(cgroups, paths.run),
     executor: executorService(options, checkout, own),
     broker: brokerService(options, checkout, paths, broker),
@@ -86,7 +94,7 @@ function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: O
 function executorService(options: BridgeOptions, checkout: Checkout, own: Owner): BootService {
   const program = options.executorProgram ?? `${checkout.source}/daemon/executor/main.ts`
   const flags = nodeFlags(checkout, checkout.stripped?.directory)
-  const argv = [checkout.node, ...flags, program, options.root, modeOf(options)]
+  const argv = [checkout.node, ...flags, program, options.root, ...wordsOf(options)]
   const plan = planForExecutor({ architecture: architecture() })
   return service(
     options.unprivileged ? withoutWalls(plan) : plan,
@@ -115,7 +123,7 @@ function brokerService(
         at(`${checkout.source}/daemon/broker/main.ts`, '/src/daemon/broker/main.ts'),
     ],
     ...[at(paths.log, '/log'), at(paths.policy, '/policy'), at(paths.receipts, '/receipts')],
-    modeOf(options),
+    ...wordsOf(options),
   ]
   const full = planForBroker({
     architecture: architecture(),
@@ -219,8 +227,10 @@ function stampOf(path: string): FileStamp {
   }
 }
 
-function modeOf({ unprivileged }: BridgeOptions): string {
-  return unprivileged ? 'unprivileged' : 'privileged'
+/** What both services get as their last words. */
+function wordsOf({ unprivileged, configuration }: BridgeOptions): readonly string[] {
+  const settings = formatDaemonSettings(configuration ?? defaultConfiguration)
+  return [unprivileged ? 'unprivileged' : 'privileged', settings]
 }
 
 /** The machine that seccomp programs are for. */

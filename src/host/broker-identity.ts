@@ -13,12 +13,16 @@ export const reservedBrokerId = 61_200
 export const reservedRelayId = 61_201
 
 /**
- * Which ids the broker runs with: those of the user `belladonna`, else the reserved ones, which nobody else may have.
+ * Which ids the broker runs with: those of the user `belladonna`, else the reserved ones, which nobody else may have. A user
+ * that the configuration names must be there.
  *
  * @throws {BelladonnaError} `start_failed` when the reserved id belongs to somebody
  */
-export function brokerIdentity(places: IdPlaces = systemPlaces): Owner {
-  return identityOf('belladonna', reservedBrokerId, places)
+export function brokerIdentity(places: IdPlaces = systemPlaces, user: string | null = null): Owner {
+  if (user === null) return identityOf('belladonna', reservedBrokerId, places)
+  const named = ownerNamed(user, places)
+  if (named === undefined) throw new BelladonnaError('start_failed', `no user ${user}`)
+  return named
 }
 
 /**
@@ -32,13 +36,17 @@ export function relayIdentity(broker: Owner, places: IdPlaces = systemPlaces): O
   throw new BelladonnaError('start_failed', 'the user belladonna-relay has an id of the broker')
 }
 
-function identityOf(user: string, reserved: number, places: IdPlaces): Owner {
+function ownerNamed(user: string, places: IdPlaces): Owner | undefined {
   const named = readTable(places.passwd).find((fields) => fields[0] === user)
-  if (named !== undefined) {
-    const [uid, gid] = [Number(named[2]), Number(named[3])]
-    if (isServiceId(uid) && isServiceId(gid)) return { uid, gid }
-    throw new BelladonnaError('start_failed', `the user ${user} has no ids of an ordinary user`)
-  }
+  if (named === undefined) return undefined
+  const [uid, gid] = [Number(named[2]), Number(named[3])]
+  if (isServiceId(uid) && isServiceId(gid)) return { uid, gid }
+  throw new BelladonnaError('start_failed', `the user ${user} has no ids of an ordinary user`)
+}
+
+function identityOf(user: string, reserved: number, places: IdPlaces): Owner {
+  const named = ownerNamed(user, places)
+  if (named !== undefined) return named
   const taken = ownerOfId(reserved, places)
   if (taken !== undefined) {
     throw new BelladonnaError(
@@ -49,6 +57,7 @@ function identityOf(user: string, reserved: number, places: IdPlaces): Owner {
   return { uid: reserved, gid: reserved }
 }
 
-function isServiceId(id: number): boolean {
+/** Whether a service may run with this id: nobody's and root's are out. */
+export function isServiceId(id: number): boolean {
   return Number.isInteger(id) && id > 0 && id < 0xffff_fffe && id !== 65_534
 }

@@ -14,6 +14,16 @@ export function ownCgroups(
   mounts: string = readFileSync('/proc/self/mounts', 'utf8'),
   own: string = readFileSync('/proc/self/cgroup', 'utf8'),
 ): CgroupPaths {
+  return cgroupsAt(mounts, own, null)
+}
+
+/** The cgroups of this path in the hierarchies that `ownCgroups` finds us in. */
+export function cgroupsBelow(path: string): CgroupPaths {
+  const read = (name: string): string => readFileSync(`/proc/self/${name}`, 'utf8')
+  return cgroupsAt(read('mounts'), read('cgroup'), path)
+}
+
+function cgroupsAt(mounts: string, own: string, path: string | null): CgroupPaths {
   const mounted = mounts.split('\n').map((line) => line.split(' '))
   const places = own.split('\n').map((line) => line.split(':'))
   const pathIn = (type: string, controller: string): string => {
@@ -25,7 +35,7 @@ export function ownCgroups(
       controller === '' ? hierarchy === '0' : controllers.split(',').includes(controller),
     )
     if (mount === undefined || place === undefined) return ''
-    return `${mount}${place.slice(2).join(':').replace(/\/$/, '')}`
+    return `${mount}${(path ?? place.slice(2).join(':')).replace(/\/$/, '')}`
   }
   return {
     unified: pathIn('cgroup2', ''),

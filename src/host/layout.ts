@@ -1,6 +1,8 @@
 /** Where a bridge keeps its things, below its root (DESIGN.md section 12). */
 export type BridgePaths = Readonly<{
   etc: string
+  /** The daemon's configuration: root's. */
+  configuration: string
   lib: string
   /** The log: the broker's, 0700. */
   log: string
@@ -24,6 +26,7 @@ export function bridgePaths(root: string): BridgePaths {
   const run = `${root}/run/belladonna`
   return {
     etc: `${root}/etc/belladonna`,
+    configuration: `${root}/etc/belladonna/belladonna.toml`,
     lib,
     log: `${lib}/log`,
     policy: `${lib}/policy`,

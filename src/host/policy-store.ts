@@ -1,5 +1,8 @@
 import { closeSync } from 'node:fs'
-import { maxCompiledBytes } from '../core/policy/compiled-parse.ts'
+import { maxCompiledBytes, parseCompiledPolicy } from '../core/policy/compiled-parse.ts'
+import { policyDigest } from '../core/policy/compiled.ts'
+import { indexPolicy } from '../core/policy/policy-index.ts'
+import type { UnusablePolicy, UsablePolicy } from '../core/policy/reload.ts'
 import { walkDirectory } from './directory.ts'
 import { replaceFile } from './durable-file.ts'
 import { readTrustedFile } from './trusted-file.ts'
@@ -46,6 +49,33 @@ export function loadInstalledPolicy(directory: string, uid: number = ownUid()): 
   } finally {
     closeSync(descriptor)
   }
+}
+
+/**
+ * The installed policy, read and checked as a whole.
+ *
+ * @throws {BelladonnaError} `policy_unreadable`, `path_unsafe`, `input_invalid`
+ */
+export function openInstalledPolicy(directory: string): UsablePolicy {
+  const policy = parseCompiledPolicy(loadInstalledPolicy(directory).text)
+  return { kind: 'policy', digest: policyDigest(policy), policy, index: indexPolicy(policy) }
+}
+
+/** The same while another one is in force: whatever is wrong with it, that one stays. */
+export function tryInstalledPolicy(directory: string): UsablePolicy | UnusablePolicy {
+  try {
+    return openInstalledPolicy(directory)
+  } catch (error) {
+    return { kind: 'unusable', why: whyOf(error).slice(0, maxWhyLength) }
+  }
+}
+
+const maxWhyLength = 500
+
+function whyOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown'
+  const text = error.cause === undefined ? error.message : `${error.message}: ${whyOf(error.cause)}`
+  return text.replace(/[\p{Cc}\p{Cs}]/gu, ' ') || error.name
 }
 
 function ownUid(): number {

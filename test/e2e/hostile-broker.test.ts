@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { policyInstall } from '../../src/cli/policy.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { startBridge, until } from '../support/bridge.ts'
 
@@ -33,7 +34,17 @@ may = ["touch"]
     const log = join(bridge.root, 'var/lib/belladonna/log')
     const said = (): string =>
       existsSync(join(log, 'said')) ? readFileSync(join(log, 'said'), 'utf8') : ''
-    const count = 2 * Object.keys(wireKind).length + 4
+    const count = 2 * Object.keys(wireKind).length + 7
+    let installs = 0
+    /** Another policy, once the run that was asked for is resolved under the one before. */
+    const reloadSoon = async (): Promise<void> => {
+      const source = join(bridge.root, 'policy.toml')
+      writeFileSync(source, policy.replace('about = "x"', `about = "${(installs += 1)}"`))
+      const output = { print: () => undefined, complain: () => undefined }
+      assert.equal(policyInstall({ root: bridge.root, source, json: false }, output), 0)
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      bridge.launcher().kill('SIGHUP')
+    }
     const turnOf = (): number => Number([...said().matchAll(/^turn (\d+): /gm)].at(-1)?.[1] ?? -1)
     for (let restarts = 0; !said().includes('done'); restarts++) {
       assert.ok(restarts < count, said())
@@ -41,7 +52,12 @@ may = ["touch"]
       let turn = turnOf()
       // A launcher waits longer before each restart, so after some attacks another one takes over.
       while (!said().includes('done') && Date.now() - begun < 4_000) {
-        const answer = await bridge.bell(['touch'])
+        const isReload = said().includes(`turn ${turnOf()}: reload`)
+        const receipts = bridge.receiptCount()
+        const asked = bridge.bell(['touch'])
+        if (isReload) await reloadSoon()
+        const answer = await asked
+        if (isReload) assert.equal(bridge.receiptCount(), receipts, said())
         assert.notEqual(answer.status, 0, `turn ${turnOf()}`)
         assert.equal(existsSync(join(evidence, 'ran')), false, `turn ${turnOf()}`)
         const name = new RegExp(`turn ${turnOf()}: (.*)`).exec(said())?.[1] ?? ''

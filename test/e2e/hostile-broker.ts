@@ -7,6 +7,7 @@ import { formatFrame } from '../../src/core/protocol/frame.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { parseSubmission } from '../../src/core/protocol/launcher-frames.ts'
 import { formatIntent, formatRecorded, parseResolved } from '../../src/core/protocol/peer-frames.ts'
+import { formatAdopt, parseLoaded } from '../../src/core/protocol/reload-frames.ts'
 
 const log = process.argv[2] ?? ''
 const note = (text: string): void => writeFileSync(`${log}/said`, `${text}\n`, { flag: 'a' })
@@ -31,7 +32,8 @@ function u64(run: number, rest = 0): Uint8Array {
 const kinds = Object.entries(wireKind)
 type Attack = Readonly<{
   name: string
-  at: 'submit' | 'resolved'
+  /** `loaded`: the test makes the launcher reload while a run of another policy is resolved. */
+  at: 'submit' | 'resolved' | 'loaded'
   make: (run: number, digest: Uint8Array) => void
 }>
 const attacks: Attack[] = [
@@ -68,7 +70,30 @@ const attacks: Attack[] = [
     at: 'resolved',
     make: (run, actionDigest) => executor.send(formatIntent({ run: run + 5, actionDigest })),
   },
+  {
+    name: 'reload: adopt a policy that was not loaded',
+    at: 'loaded',
+    make: () => executor.send(formatAdopt(new Uint8Array(32).fill(7))),
+  },
+  {
+    name: 'reload: adopt twice',
+    at: 'loaded',
+    make: () => {
+      executor.send(formatAdopt(loaded))
+      executor.send(formatAdopt(loaded))
+    },
+  },
+  {
+    name: 'reload: intend, after adopt, what the policy before permitted',
+    at: 'loaded',
+    make: (run, actionDigest) => {
+      executor.send(formatAdopt(loaded))
+      executor.send(formatIntent({ run, actionDigest }))
+    },
+  },
 ]
+let loaded: Uint8Array = new Uint8Array(32)
+let resolved: Readonly<{ run: number; actionDigest: Uint8Array }> | null = null
 
 const tries: readonly (readonly [string, () => void])[] = [
   ['execve', () => execFileSync('/usr/bin/true')],
@@ -104,9 +129,14 @@ const launcher = openChannel(3, {
 })
 const executor = openChannel(4, {
   frame: (frame) => {
-    if (frame.kind === wireKind.resolved && attack?.at === 'resolved') {
-      const { run, actionDigest } = parseResolved(frame.body)
-      attack.make(run, actionDigest)
+    if (frame.kind === wireKind.resolved) {
+      resolved = parseResolved(frame.body)
+      if (attack?.at === 'resolved') attack.make(resolved.run, resolved.actionDigest)
+    }
+    if (frame.kind === wireKind.loaded && attack?.at === 'loaded' && resolved !== null) {
+      const answer = parseLoaded(frame.body)
+      if (answer.kind === 'policy') loaded = answer.digest
+      attack.make(resolved.run, resolved.actionDigest)
     }
   },
   batchEnd: () => undefined,

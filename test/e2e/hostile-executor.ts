@@ -9,6 +9,7 @@ import { parseCompiledPolicy } from '../../src/core/policy/compiled-parse.ts'
 import { formatFrame } from '../../src/core/protocol/frame.ts'
 import {
   formatExecutorReady,
+  formatKept,
   formatOpen,
   formatPrepare,
   parseSubmission,
@@ -99,6 +100,11 @@ export const attacks: readonly Attack[] = [
       answer: 'ends both',
       frames: (run, prepare) => [formatFrame(kind, prepare(run).slice(8)), open(run)],
     })),
+  {
+    name: 'KEPT between PREPARE and OPEN',
+    answer: 'runs',
+    frames: (run, prepare) => [prepare(run), formatKept(1n), open(run)],
+  },
   // Last: the attacks above can succeed, if the launcher lets them.
   { name: 'PREPARE and OPEN', answer: 'runs', frames: (run, prepare) => [prepare(run), open(run)] },
 ]

@@ -148,6 +148,7 @@ function bootSeeds(): readonly Uint8Array[] {
     formatBoot({
       runSocket: '/run/belladonna/run.sock',
       bridgeSocket: '/run/belladonna/bridge.sock',
+      perUser: 32,
       cgroups: { unified: path, pids: path, memory: path },
       executor: { plan: executor, command },
       broker: { plan: broker, command },

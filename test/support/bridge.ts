@@ -12,12 +12,14 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { loadConfiguration } from '../../src/cli/configuration.ts'
 import { policyInstall } from '../../src/cli/policy.ts'
 import { parseEntry } from '../../src/core/audit/entry-parse.ts'
 import type { Entry } from '../../src/core/audit/entry.ts'
 import { parseReceipt } from '../../src/core/audit/receipt.ts'
 import type { Receipt } from '../../src/core/audit/receipt.ts'
 import type { VerifyReport } from '../../src/core/audit/verify-report.ts'
+import type { Configuration } from '../../src/core/configuration/configuration.ts'
 import { isCleanPath } from '../../src/core/identity.ts'
 import type { CleanPath } from '../../src/core/identity.ts'
 import { prepareBridge } from '../../src/host/boot-plan.ts'
@@ -63,6 +65,8 @@ export type TestBridge = AsyncDisposable &
 
 export type BridgeSetup = Readonly<{
   policy: string
+  /** Lines of belladonna.toml after its schema. */
+  configuration?: string
   /** A broker of the test's own, below `test/e2e`. */
   brokerProgram?: string
   /** An executor of the test's own. */
@@ -152,6 +156,7 @@ async function launch(root: string, setup: BridgeSetup, coverage: string): Promi
   const rights = { writable: false, executable: false }
   const prepared = prepareBridge({
     root,
+    configuration: configured(root, setup.configuration),
     unprivileged: false,
     brokerMounts: [
       { source: clean(coverage), target: inside, writable: true, executable: false },
@@ -185,6 +190,16 @@ async function launch(root: string, setup: BridgeSetup, coverage: string): Promi
     })
   }
   return launcher
+}
+
+function configured(root: string, lines: string | undefined): Configuration {
+  const directory = join(root, 'etc/belladonna')
+  if (lines !== undefined) {
+    mkdirSync(directory, { recursive: true, mode: 0o755 })
+    const text = `schema = 1\n${lines}`
+    writeFileSync(join(directory, 'belladonna.toml'), text, { mode: 0o644 })
+  }
+  return loadConfiguration(root, console.error)
 }
 
 /** Runs a command as an unprivileged caller; `uid: 0` means root itself. */

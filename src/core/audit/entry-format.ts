@@ -11,6 +11,7 @@ import type {
   OutcomeEntry,
   OutcomeOutput,
   OutputStream,
+  PolicyEntry,
   RecoveredEntry,
   StartEntry,
   Usage,
@@ -67,6 +68,8 @@ function formatMembers(entry: Entry): string {
       return formatOutcome(entry)
     case 'recovered':
       return formatRecovered(entry)
+    case 'policy':
+      return formatPolicy(entry)
     case 'stop': {
       const { kind, policy, rest } = common(entry)
       return `{${kind},${policy},"reason":${put(shape.word, entry.reason)},${rest}}`
@@ -82,6 +85,7 @@ function common(entry: Entry): Readonly<{ kind: string; policy: string; rest: st
     rest:
       `"salt":${put(shape.salt, entry.salt)}` +
       (entry.kind === 'recovered' ? `,"state":${put(shape.state, entry.state)}` : '') +
+      (entry.kind === 'policy' ? `,"state":${put(shape.reload, entry.state)}` : '') +
       (entry.kind === 'denial' ? `,"subject":${formatSubject(entry.subject)}` : '') +
       `,"time_ms":${put(shape.time, entry.timeMs)},"type":"belladonna/entry/v1"` +
       (entry.kind === 'outcome' ? `,"usage":${formatUsage(entry.usage)}` : '') +
@@ -170,6 +174,14 @@ function formatRecovered(entry: RecoveredEntry): string {
     `{"action_digest":${put(shape.digest, entry.actionDigest)},` +
     `"intent":${put(shape.index, entry.intent)},${kind},${policy},` +
     `"receipt":${entry.receipt ?? 'null'},"run":${put(shape.count, entry.run)},${rest}}`
+  )
+}
+
+function formatPolicy(entry: PolicyEntry): string {
+  const { kind, policy, rest } = common(entry)
+  return (
+    `{${kind},${policy},"policy_digest":${put(shape.digest, entry.policyDigest)},` +
+    `"reason":${put(shape.textOrNull, entry.reason)},${rest}}`
   )
 }
 

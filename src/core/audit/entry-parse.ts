@@ -112,6 +112,14 @@ function parseClosing(kind: string, common: EntryCommon, { take }: Members): Ent
         receipt: take('receipt', objectTextOrNull),
         state: take('state', shape.state),
       }
+    case 'policy':
+      return {
+        ...common,
+        kind,
+        state: take('state', shape.reload),
+        policyDigest: take('policy_digest', shape.digest),
+        reason: take('reason', shape.textOrNull),
+      }
     case 'stop':
       return { ...common, kind, reason: take('reason', shape.word) }
     default:

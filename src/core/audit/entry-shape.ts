@@ -12,7 +12,7 @@ import {
 import type { Shape } from '../json/shape.ts'
 import { hexDigits } from './hex-shape.ts'
 import type { RefusalCode } from '../refusal.ts'
-import type { End, OutcomeOutput, PolicyTrust, RecoveredEntry } from './entry.ts'
+import type { End, OutcomeOutput, PolicyEntry, PolicyTrust, RecoveredEntry } from './entry.ts'
 
 // A record, so that the compiler misses none of the union.
 const refusalCodes: Readonly<Record<RefusalCode, true>> = {
@@ -68,6 +68,7 @@ export const entryShape: Readonly<{
   index: Shape<number | null>
   output: Shape<OutcomeOutput['kind']>
   policy: Shape<PolicyTrust>
+  reload: Shape<PolicyEntry['state']>
   salt: Shape<string>
   state: Shape<RecoveredEntry['state']>
   text: Shape<string>
@@ -90,6 +91,7 @@ export const entryShape: Readonly<{
   index: orNull(integerWithin(0, Number.MAX_SAFE_INTEGER)),
   output: oneOf(['pass', 'capped', 'unknown']),
   policy: oneOf(['unsigned', 'signed']),
+  reload: oneOf(['adopted', 'refused']),
   salt: hexDigits(32),
   state: oneOf(['unknown', 'never_started']),
   text: anyString,

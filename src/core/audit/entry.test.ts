@@ -96,6 +96,8 @@ const samples: readonly Entry[] = [
   recovered,
   { ...recovered, intent: 3, receipt: null, state: 'never_started', policy: 'signed' },
   { ...testCommon, kind: 'stop', reason: 'requested' },
+  { ...testCommon, kind: 'policy', state: 'adopted', policyDigest: 'ef'.repeat(32), reason: null },
+  { ...testCommon, kind: 'policy', state: 'refused', policyDigest: 'cd'.repeat(32), reason: 'r' },
 ]
 
 for (const sample of samples) {

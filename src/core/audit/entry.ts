@@ -156,6 +156,18 @@ export type StopEntry = EntryCommon &
     reason: string
   }>
 
+/** The installed policy was read again while the bridge was up. */
+export type PolicyEntry = EntryCommon &
+  Readonly<{
+    kind: 'policy'
+    /** `adopted`: it is in force for every later entry. `refused`: the one before stays. */
+    state: 'adopted' | 'refused'
+    /** Digest of the policy that is in force from here on. */
+    policyDigest: string
+    /** Why the installed one could not be used, in our words; null when it was adopted. */
+    reason: string | null
+  }>
+
 /** One record of the log. */
 export type Entry =
-  StartEntry | IntentEntry | DenialEntry | OutcomeEntry | RecoveredEntry | StopEntry
+  StartEntry | IntentEntry | DenialEntry | OutcomeEntry | RecoveredEntry | StopEntry | PolicyEntry

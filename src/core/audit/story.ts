@@ -52,7 +52,7 @@ function isWanted({ index, entry }: PlacedEntry, wanted: StorySelector): boolean
     case 'index':
       return index === wanted.index
     case 'last':
-      return entry.kind !== 'start' && entry.kind !== 'stop'
+      return entry.kind !== 'start' && entry.kind !== 'stop' && entry.kind !== 'policy'
     case 'digest':
       return 'actionDigest' in entry && entry.actionDigest.startsWith(wanted.prefix)
   }

@@ -9,6 +9,7 @@ export type VerifyCode =
   | 'host_mismatch'
   | 'action_digest' // an entry's resolved action is not what its digest says
   | 'intent_duplicate'
+  | 'policy_mismatch' // an intent under another policy than the entries before it say
   | 'intent_missing' // an outcome without its intent
   | 'run_mismatch' // entries or receipt of one run contradict each other
   | 'run_unclosed' // a start did not close the runs before it

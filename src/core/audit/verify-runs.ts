@@ -47,6 +47,8 @@ type State = {
   readonly seen: Uint8Array
   /** Entries from this index on may hold receipts that the file does not have. */
   readonly tailFrom: number
+  /** Digest that the last `start` or `policy` entry names; null before the first. */
+  policy: string | null
   ahead: number
   /** Receipts up to here were already checked for being closed. */
   settled: number
@@ -69,6 +71,7 @@ export function openRunCheck(
     withoutReceipt: new Set(),
     seen: new Uint8Array(receipts.count + 1),
     tailFrom,
+    policy: null,
     ahead: 0,
     settled: 0,
   }
@@ -115,6 +118,9 @@ function addEntry(state: State, entry: Entry, index: number): void {
       return addOutcome(state, entry, index)
     case 'recovered':
       return addRecovered(state, entry, index)
+    case 'policy':
+      state.policy = entry.policyDigest
+      return
     case 'denial':
     case 'stop':
       return
@@ -123,6 +129,7 @@ function addEntry(state: State, entry: Entry, index: number): void {
 
 function addStart(state: State, entry: StartEntry, index: number): void {
   const { count, head } = entry.receipts
+  state.policy = entry.policyDigest
   if (entry.host !== hostIdOf(state.key.publicKey)) {
     state.addProblem('host_mismatch', index, 'start of another host')
   }
@@ -157,6 +164,9 @@ function addIntent(state: State, entry: IntentEntry, index: number): void {
   if (sha256Hex(action) !== actionDigest) {
     state.addProblem('action_digest', index, 'the resolved action has another digest')
   }
+  if (state.policy !== null && (policyOf(action) ?? state.policy) !== state.policy) {
+    state.addProblem('policy_mismatch', index, 'permitted under a policy that was not in force')
+  }
   const receipt = state.receipts.numberOf(actionDigest)
   const key = digestKey(actionDigest)
   if (receipt === undefined ? state.withoutReceipt.has(key) : state.seen[receipt] !== 0) {
@@ -165,6 +175,14 @@ function addIntent(state: State, entry: IntentEntry, index: number): void {
   if (receipt === undefined) state.withoutReceipt.add(key)
   else state.seen[receipt] = 1
   state.open.set(index, { run, actionDigest, receipt })
+}
+
+const policyMember = ',"policy":"'
+
+/** The policy that a resolved action names: of members called so the last one, since what comes after it is all ours. */
+function policyOf(action: string): string | undefined {
+  const at = action.lastIndexOf(policyMember)
+  return at < 0 ? undefined : action.slice(at + policyMember.length, at + policyMember.length + 64)
 }
 
 function addOutcome(state: State, entry: OutcomeEntry, index: number): void {

@@ -24,6 +24,14 @@ function verify(log: TestLog, change: Partial<VerifyInput> = {}): VerifyReport {
   })
 }
 
+/** A run that ended before it started, permitted under this policy. */
+function closedRun(log: TestLog, run: number, digits: string): void {
+  const policy = `"policy":"${digits.repeat(32)}","run_as"`
+  const action = testAction(run).replace('"run_as"', policy)
+  const intent = log.intent(run, { action, actionDigest: sha256Hex(action) })
+  log.outcome(run, intent, null, { end: { kind: 'gone', value: 0, stage: 'none' } })
+}
+
 /** Codes and indexes of the problems, as `code@index`. */
 const problemsOf = ({ problems }: VerifyReport): readonly string[] =>
   problems.map(({ code, index }) => (index === null ? code : `${code}@${index}`))
@@ -153,6 +161,34 @@ const cases: readonly Case[] = [
       return nothing
     },
     want: ['host_mismatch@1'],
+  },
+  {
+    name: 'a run under a policy that an entry brought in',
+    make: (log) => {
+      log.policy('ef')
+      closedRun(log, 1, 'ef')
+      return nothing
+    },
+    want: [],
+  },
+  {
+    name: 'a run under the policy of before, after another came in',
+    make: (log) => {
+      closedRun(log, 1, 'cd')
+      log.policy('ef')
+      closedRun(log, 2, 'cd')
+      return nothing
+    },
+    want: ['policy_mismatch@4'],
+  },
+  {
+    name: 'a run under a policy that was refused',
+    make: (log) => {
+      log.policy('cd', 'refused')
+      closedRun(log, 1, 'ef')
+      return nothing
+    },
+    want: ['policy_mismatch@2'],
   },
   {
     name: 'a start that names other receipts',

@@ -37,6 +37,7 @@ export const policyProblemCodes = [
   'namespace_own', // it writes what a sandbox has of its own, so the host would not change
   'unseen_input', // approvers would sign for input that they cannot see
   'plan_invalid', // the profile cannot be compiled to a plan
+  'key_removed', // of the configuration alone: a key of an earlier version
 ] as const
 
 export type PolicyProblemCode = (typeof policyProblemCodes)[number]

@@ -11,6 +11,8 @@ export type CgroupPaths = Readonly<{ unified: string; pids: string; memory: stri
 export type Boot = Readonly<{
   runSocket: string
   bridgeSocket: string
+  /** Connections of one uid at once. */
+  perUser: number
   /** Directories that the launcher makes for itself; empty where the host has none for us. */
   cgroups: CgroupPaths
   executor: BootService
@@ -25,6 +27,7 @@ const magic = 0x3142_4442 // "BDB1"
 export function formatBoot({
   runSocket,
   bridgeSocket,
+  perUser,
   cgroups,
   executor,
   broker,
@@ -35,6 +38,7 @@ export function formatBoot({
   writeU32(writer, wireVersion)
   writeText16(writer, runSocket)
   writeText16(writer, bridgeSocket)
+  writeU32(writer, perUser)
   for (const path of [cgroups.unified, cgroups.pids, cgroups.memory]) writeText16(writer, path)
   for (const { plan, command } of [executor, broker, relay]) {
     writeU32(writer, plan.length)

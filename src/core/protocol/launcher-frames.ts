@@ -78,9 +78,18 @@ export function parseSubmission(body: Uint8Array): Submission {
  * @param kept bit n: some profile of the policy in force keeps capability n
  */
 export function formatExecutorReady(kept: bigint): Uint8Array {
+  return formatFrame(wireKind.executorReady, maskBytes(kept))
+}
+
+/** Another policy is in force, with other capabilities: from the next PREPARE on these are kept. */
+export function formatKept(kept: bigint): Uint8Array {
+  return formatFrame(wireKind.kept, maskBytes(kept))
+}
+
+function maskBytes(mask: bigint): Uint8Array {
   const body = new Uint8Array(8)
-  new DataView(body.buffer).setBigUint64(0, kept, true)
-  return formatFrame(wireKind.executorReady, body)
+  new DataView(body.buffer).setBigUint64(0, mask, true)
+  return body
 }
 
 /** How a run ended, as the launcher saw it. `kind` is enum wire_end, `stage` enum wire_stage. */

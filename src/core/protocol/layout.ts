@@ -111,9 +111,11 @@ export const wireKind = {
   hello: 0x0201,
   submit: 0x0202,
   exited: 0x0203,
+  reload: 0x0204,
   executorReady: 0x0301,
   prepare: 0x0302,
   open: 0x0303,
+  kept: 0x0304,
   brokerReady: 0x0401,
   refuse: 0x0402,
   identity: 0x0501,
@@ -121,10 +123,12 @@ export const wireKind = {
   declined: 0x0503,
   receipt: 0x0504,
   signed: 0x0505,
+  loaded: 0x0506,
   intend: 0x0601,
   recorded: 0x0602,
   dropped: 0x0603,
   sign: 0x0604,
+  adopt: 0x0605,
 } as const
 
 /** enum wire_subject_flag: what the launcher found out about a peer. */

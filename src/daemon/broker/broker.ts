@@ -3,6 +3,7 @@ import { formatHex } from '../../core/audit/merkle.ts'
 import { decide } from '../../core/policy/decide.ts'
 import type { Decision, Permit } from '../../core/policy/decide.ts'
 import type { PolicyIndex } from '../../core/policy/policy-index.ts'
+import type { UsablePolicy } from '../../core/policy/reload.ts'
 import { resolveAction } from '../../core/policy/resolve.ts'
 import type { ResolvedAction } from '../../core/policy/resolve.ts'
 import { exitStatusOf, formatProblem, isRefusalCode } from '../../core/problem.ts'
@@ -23,26 +24,20 @@ import { parseRequest } from '../../core/protocol/request.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
 import { denialOf, intentOf, outcomeOf } from './entries.ts'
 import type { NewEntry } from './entries.ts'
+import { openPolicySwitch } from './policy-switch.ts'
+import type { PolicySwitch, PolicySwitchHost } from './policy-switch.ts'
 import { openRates } from './rates.ts'
 import { maxEarlyAnswers } from './runs.ts'
 import type { BrokerRun, EarlyAnswer } from './runs.ts'
 
 /** What the broker may do to the world. Tests pass plain functions. */
-export type BrokerHost = Readonly<{
-  hostId: string
-  toLauncher: (frame: Uint8Array) => void
-  toExecutor: (frame: Uint8Array) => void
-  nowMs: () => number
-  /**
-   * Puts an entry into the batch and returns its index. `durable` is called once the batch is on disk; a batch that cannot
-   * be written ends the process before any is called.
-   */
-  record: (entry: NewEntry, durable: (index: number) => void) => number
-  /** Whether the disk is so full that nothing new may begin. */
-  isShort: () => boolean
-  /** The same for an entry that nobody waits for: it may be on disk a little later. */
-  recordQuietly: (entry: NewEntry) => void
-}>
+export type BrokerHost = PolicySwitchHost &
+  Readonly<{
+    hostId: string
+    toLauncher: (frame: Uint8Array) => void
+    /** `record` for an entry that nobody waits for: it may be on disk a little later. */
+    recordQuietly: (entry: NewEntry) => void
+  }>
 
 /** Numbers since start, by outcome. */
 export type BrokerCounts = {
@@ -59,10 +54,11 @@ export type Broker = Readonly<{
   counts: Readonly<BrokerCounts>
   /** Runs that have not ended. */
   pending: () => number
+  policy: Pick<PolicySwitch, 'inForce' | 'report'>
 }>
 
 /** Decides each request, records what was decided, and tells the executor once it is durable. */
-export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest: string): Broker {
+export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broker {
   const runs = new Map<number, BrokerRun>()
   const early = new Map<number, EarlyAnswer>()
   const rates = openRates()
@@ -98,7 +94,8 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
       return
     }
     const nowMs = host.nowMs()
-    const { request, decision } = judge(policy, submission, nowMs, rates.states)
+    const { index } = policy.inForce()
+    const { request, decision } = judge(index, submission, nowMs, rates.states)
     // At once, so that requests at the same time cannot share what is left.
     if (decision.kind !== 'deny') rates.take(decision.changes.rate, nowMs)
     if (decision.kind !== 'permit') {
@@ -155,7 +152,7 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
     const { run } = resolved
     const found = waitingFor(run, { kind: 'resolved', resolved })
     if (found === null) return
-    const action = resolveAgain(host, policyDigest, found, resolved)
+    const action = resolveAgain(host, policy.inForce().digest, found, resolved)
     if (action.digest !== formatHex(resolved.actionDigest)) {
       refuse(found.submission, parseRequest(found.submission.request), {
         ...{ code: 'disagreement', rule: null, action: found.permit.action.id },
@@ -191,17 +188,24 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
     host.recordQuietly(outcomeOf(next, next.end, next.receipt))
   }
 
+  const fromLauncher = (frame: Frame): void => {
+    if (frame.kind === wireKind.exited) {
+      const end = parseRunEnd(frame.body)
+      close(end.run, { end })
+    } else if (frame.kind !== wireKind.submit && frame.kind !== wireKind.reload) {
+      throw outOfTurn(`frame ${frame.kind} from the launcher`)
+    } else if (policy.keep(frame)) return
+    else if (frame.kind === wireKind.reload) policy.reload()
+    else submit(parseSubmission(frame.body))
+  }
+  const policy = openPolicySwitch(host, firstPolicy, fromLauncher)
+
   return {
-    fromLauncher: (frame) => {
-      if (frame.kind === wireKind.submit) submit(parseSubmission(frame.body))
-      else if (frame.kind === wireKind.exited) {
-        const end = parseRunEnd(frame.body)
-        close(end.run, { end })
-      } else throw outOfTurn(`frame ${frame.kind} from the launcher`)
-    },
+    fromLauncher,
     fromExecutor: (frame) => {
       if (frame.kind === wireKind.resolved) intend(parseResolved(frame.body))
       else if (frame.kind === wireKind.declined) decline(parseDeclined(frame.body))
+      else if (frame.kind === wireKind.loaded) policy.loaded(frame.body)
       else if (frame.kind === wireKind.receipt) {
         const { run, receipt } = parseReceiptFrame(frame.body)
         close(run, { receipt: new TextDecoder().decode(receipt) })
@@ -209,6 +213,7 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
     },
     counts,
     pending: () => runs.size,
+    policy,
   }
 }
 

@@ -124,5 +124,7 @@ function withCommon(entry: NewEntry, common: EntryCommon): Entry {
       return { ...common, ...entry }
     case 'stop':
       return { ...common, ...entry }
+    case 'policy':
+      return { ...common, ...entry }
   }
 }

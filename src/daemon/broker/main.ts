@@ -6,13 +6,12 @@ import { originOf, verifyCheckpoint } from '../../core/audit/checkpoint.ts'
 import type { EntryCommon } from '../../core/audit/entry.ts'
 import { formatHex, sha256 } from '../../core/audit/merkle.ts'
 import { makeVerifierKey } from '../../core/audit/signed-note.ts'
+import { parseDaemonSettings } from '../../core/configuration/daemon-settings.ts'
+import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import { BelladonnaError } from '../../core/error.ts'
 import { parseBase64 } from '../../core/json/base64.ts'
 import type { JsonValue } from '../../core/json/canonical.ts'
-import { parseCompiledPolicy } from '../../core/policy/compiled-parse.ts'
-import { policyDigest } from '../../core/policy/compiled.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
-import { indexPolicy } from '../../core/policy/policy-index.ts'
 import { segmentDigests } from '../../core/policy/segments.ts'
 import { formatFrame } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
@@ -27,7 +26,7 @@ import { parsePlan } from '../../core/sandbox/plan.ts'
 import { openChannel } from '../../host/channel.ts'
 import type { Channel } from '../../host/channel.ts'
 import { replaceFileOnceItFits } from '../../host/durable-file.ts'
-import { loadInstalledPolicy } from '../../host/policy-store.ts'
+import { openInstalledPolicy, tryInstalledPolicy } from '../../host/policy-store.ts'
 import { randomBytes } from '../../host/random.ts'
 import { readRecords } from '../../host/read-log.ts'
 import { settleHeap } from '../../host/settled-heap.ts'
@@ -38,13 +37,6 @@ import type { LogWriter } from './log-writer.ts'
 import { openLog } from './open-log.ts'
 import { serveStatus } from './status-server.ts'
 
-/**
- * How long an outcome may wait for an intent to share its fdatasync with. A crash in between leaves the run `unknown`, as
- * one just before the outcome would have.
- */
-const shareWithinMs = 5
-/** How long an entry may wait for a checkpoint that covers it. */
-const signEveryMs = 200
 const version = '0.1.0'
 const end = (why: unknown): never => endService('belladonnad', why)
 
@@ -61,13 +53,13 @@ type Bridge = Readonly<{
 function openBridge(
   directories: Directories,
   mode: string,
+  settings: DaemonSettings,
   links: Links,
   hello: Hello,
   identity: ExecutorIdentity,
 ): Bridge {
-  const policy = parseCompiledPolicy(loadInstalledPolicy(directories.policy).text)
-  const digest = policyDigest(policy)
-  if (digest !== formatHex(identity.policyDigest)) {
+  const policy = openInstalledPolicy(directories.policy)
+  if (policy.digest !== formatHex(identity.policyDigest)) {
     throw new BelladonnaError('policy_invalid', 'the executor has another policy in force')
   }
   const hostId = formatHex(sha256(identity.publicKey))
@@ -80,6 +72,7 @@ function openBridge(
     identity,
     { hostId, features, versions },
     commonOf,
+    settings.spaceAheadBytes,
   )
   const broker = createBroker(
     {
@@ -89,29 +82,34 @@ function openBridge(
       nowMs: Date.now,
       record: writer.record,
       isShort,
+      loadPolicy: () => tryInstalledPolicy(directories.policy),
       recordQuietly: writer.recordQuietly,
     },
-    indexPolicy(policy),
-    digest,
+    policy,
   )
   const key = makeVerifierKey(originOf(hostId), identity.publicKey)
   const started = Date.now()
-  const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
-  const segments = segmentDigests(policy)
-  const server = serveStatus(inherited.bridgeListener, () => ({
-    version,
-    mode,
-    host: hostId,
-    policy: { digest, segments, trust: 'unsigned', actions: policy.actions.length, escapable },
-    started_ms: started,
-    entries: writer.size(),
-    pending: broker.pending(),
-    counts: { ...broker.counts },
-    features,
-    profiles: policy.profiles.map((profile) => describeProfile(profile, hello.features)),
-    limits: limitsOf(mode, escapable),
-  }))
-  const signing = keepSigned(writer, links.executor, async (note) => {
+  const server = serveStatus(inherited.bridgeListener, settings.statusClients, () => {
+    const { digest, policy } = broker.policy.inForce()
+    const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
+    const { length } = policy.actions
+    const segments = segmentDigests(policy)
+    const reloads = broker.policy.report()
+    return {
+      version,
+      mode,
+      host: hostId,
+      policy: { digest, segments, trust: 'unsigned', actions: length, escapable, reloads },
+      started_ms: started,
+      entries: writer.size(),
+      pending: broker.pending(),
+      counts: { ...broker.counts },
+      features,
+      profiles: policy.profiles.map((profile) => describeProfile(profile, hello.features)),
+      limits: limitsOf(mode, escapable),
+    }
+  })
+  const signing = keepSigned(writer, links.executor, settings.signEveryMs, async (note) => {
     const { size } = verifyCheckpoint(note, key)
     await replaceFileOnceItFits(
       directories.log,
@@ -158,10 +156,11 @@ function limitsOf(mode: string, escapable: readonly string[]): readonly string[]
   return [...always, 'unprivileged: promises 4 and 5 do not hold, all processes share one uid']
 }
 
-/** Asks for a signature every `signEveryMs` while there is something to sign, one at a time. */
+/** Asks for a signature every `everyMs` while there is something to sign, one at a time. */
 function keepSigned(
   writer: LogWriter,
   executor: Channel,
+  everyMs: number,
   keep: (note: string) => Promise<number>,
 ): Readonly<{ signed: (note: string) => void; finish: (done: () => void) => void }> {
   let done: (() => void) | null = null
@@ -170,7 +169,7 @@ function keepSigned(
     if (frame !== null) executor.send(frame)
     else if (done !== null && !writer.isAsking()) done()
   }
-  setInterval(ask, signEveryMs)
+  setInterval(ask, everyMs)
   return {
     signed: (note) => {
       keep(note).then((size) => {
@@ -185,8 +184,11 @@ function keepSigned(
   }
 }
 
-/** Commits within `shareWithinMs`, unless a group that somebody waits for takes the entries along before. */
-function committer(): (writer: LogWriter) => void {
+/**
+ * Commits within `delayMs`, unless a group that somebody waits for takes the entries along before. A crash in between leaves
+ * the run `unknown`, as one just before the outcome would have.
+ */
+function committer(delayMs: number): (writer: LogWriter) => void {
   let timer: NodeJS.Timeout | null = null
   return (writer) => {
     timer ??= setTimeout(() => {
@@ -196,18 +198,26 @@ function committer(): (writer: LogWriter) => void {
       } catch (error) {
         end(error)
       }
-    }, shareWithinMs)
+    }, delayMs)
   }
 }
 
-function main([log = '', policy = '', receipts = '', mode = '']: readonly string[]): void {
+function main([
+  log = '',
+  policy = '',
+  receipts = '',
+  mode = '',
+  words = '',
+]: readonly string[]): void {
+  const settings = parseDaemonSettings(words)
   let hello: Hello | null = null
   let identity: ExecutorIdentity | null = null
   let bridge: Bridge | null = null
-  const commitLater = committer()
+  const commitLater = committer(settings.outcomeDelayMs)
   const meet = (): void => {
     if (hello === null || identity === null) return
-    bridge = openBridge({ log, policy, receipts }, mode, { launcher, executor }, hello, identity)
+    const links = { launcher, executor }
+    bridge = openBridge({ log, policy, receipts }, mode, settings, links, hello, identity)
     settleHeap()
     launcher.send(formatFrame(wireKind.brokerReady))
   }

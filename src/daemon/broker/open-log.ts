@@ -40,10 +40,12 @@ export function openLog(
   identity: ExecutorIdentity,
   facts: StartFacts,
   common: () => EntryCommon,
+  stepBytes: number,
 ): OpenLog {
   const entries: Uint8Array[] = []
   const file = openAppendFile(path, {
     purpose: 'log',
+    stepBytes,
     onRecord: (record) => entries.push(record.slice()),
   })
   const append = (records: readonly Uint8Array[]): void => file.append(records)

@@ -9,7 +9,11 @@ const { createServer } = process.getBuiltinModule('node:http')
  *
  * @param describe makes the body of `GET /v1/status`
  */
-export function serveStatus(descriptor: number, describe: () => JsonValue): Server {
+export function serveStatus(
+  descriptor: number,
+  maxClients: number,
+  describe: () => JsonValue,
+): Server {
   const server = createServer(
     {
       ...{ maxHeaderSize: 8192, headersTimeout: 2_000, requestTimeout: 4_000 },
@@ -28,7 +32,7 @@ export function serveStatus(descriptor: number, describe: () => JsonValue): Serv
       response.end(body)
     },
   )
-  server.maxConnections = 32
+  server.maxConnections = maxClients
   server.listen({ fd: descriptor })
   return server
 }

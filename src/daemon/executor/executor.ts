@@ -2,15 +2,17 @@ import { BelladonnaError } from '../../core/error.ts'
 import { formatHex } from '../../core/audit/merkle.ts'
 import { nextReceipt } from '../../core/audit/receipt.ts'
 import type { MadeReceipt, ReceiptHead } from '../../core/audit/receipt.ts'
+import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import type { Sign } from '../../core/audit/ed25519.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import { decide } from '../../core/policy/decide.ts'
 import type { Permit } from '../../core/policy/decide.ts'
 import type { GrantedPath } from '../../core/policy/granted-path.ts'
-import type { PolicyIndex } from '../../core/policy/policy-index.ts'
+import type { UnusablePolicy, UsablePolicy } from '../../core/policy/reload.ts'
 import { isPinned, resolveAction } from '../../core/policy/resolve.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
+import { openHold } from '../../core/protocol/hold.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
 import {
   formatOpen,
@@ -27,6 +29,7 @@ import {
   parseIntent,
   parseRecorded,
 } from '../../core/protocol/peer-frames.ts'
+import { formatLoaded, parseAdopt } from '../../core/protocol/reload-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
 import type { Bind } from '../../core/sandbox/command.ts'
@@ -53,8 +56,13 @@ export type ExecutorHost = Readonly<{
   appendReceipts: (records: readonly Uint8Array[]) => void
   /** Whether the disk is so full that nothing new may begin. */
   isShort: () => boolean
+  /** Reads the installed policy again. */
+  loadPolicy: () => UsablePolicy | UnusablePolicy
+  /** Another policy is in force, before any request is decided under it. */
+  adopted: (policy: UsablePolicy) => void
   sign: Sign
   usedGrants: UsedGrants
+  settings: Pick<DaemonSettings, 'prepared' | 'recordWithinMs'>
 }>
 
 /** The executor's side of both channels. A throw of any of them ends the process, and with it the broker and all runs. */
@@ -66,8 +74,6 @@ export type Executor = Readonly<{
   receiptHead: () => ReceiptHead
 }>
 
-/** How long a resolved action may wait for its record before it must not start any more. */
-const startWithinMs = 30_000
 const encoder = new TextEncoder()
 const nothing = new Uint8Array(0)
 const noInterpreter = new Uint8Array(32)
@@ -80,24 +86,28 @@ const noInterpreter = new Uint8Array(32)
  */
 export function createExecutor(
   host: ExecutorHost,
-  policy: PolicyIndex,
-  policyDigest: string,
+  firstPolicy: UsablePolicy,
   firstHead: ReceiptHead,
 ): Executor {
   const runs = new Map<number, Run>()
+  /** Requests that came after a RELOAD wait for its outcome: none is decided under two policies. */
+  const hold = openHold()
+  let policy = firstPolicy
+  /** What is waiting for ADOPT; null when it could not be used. */
+  let offered: UsablePolicy | null = null
   /** Runs whose receipt is to be made; filled by INTEND, emptied by `batchEnd`. */
   let intended: Run[] = []
   let head = firstHead
 
   const submit = (submission: Submission): void => {
-    const answer = judge(host, policy, policyDigest, submission, head.timeMs)
+    const answer = judge(host, policy, submission, head.timeMs)
     if (answer.kind === 'declined') {
       const { run } = submission
       host.toBroker(formatDeclined({ run, code: answer.code, detail: answer.detail }))
       return
     }
     if (runs.size >= maxRuns) throw outOfTurn('more runs than the launcher has slots')
-    const prepared = mayPrepare(runs, submission.subject)
+    const prepared = mayPrepare(runs, submission.subject, host.settings.prepared)
     host.toBroker(answer.resolved) // first: two records on disk take longer than a sandbox
     if (prepared) host.toLauncher(answer.run.prepare)
     runs.set(submission.run, { ...answer.run, prepared })
@@ -108,7 +118,8 @@ export function createExecutor(
   const forget = (run: number): void => {
     const found = runs.get(run)
     runs.delete(run)
-    if (found?.stage === 'resolved' && found.use !== null) host.usedGrants.giveBack(found.use)
+    const wasGivenUp = found?.stage === 'resolved' || found?.stage === 'replaced'
+    if (wasGivenUp && found.use !== null) host.usedGrants.giveBack(found.use)
     found?.release()
   }
 
@@ -129,20 +140,51 @@ export function createExecutor(
     if (found.stage === 'receipted') open(host, found)
   }
 
+  const drop = (run: number): void => {
+    const found = runs.get(run)
+    if (found !== undefined && found.stage !== 'replaced') expectRun(runs, run, 'resolved')
+    forget(run)
+  }
+
+  const reload = (): void => {
+    hold.begin()
+    const found = host.loadPolicy()
+    if (found.kind === 'unusable') host.toBroker(formatLoaded(found))
+    else host.toBroker(formatLoaded({ kind: 'policy', digest: parseHex(found.digest) }))
+    offered = found.kind === 'policy' ? found : null
+  }
+
+  /** The broker can keep the old policy in force. It cannot bring any in but the installed one, nor start what that ended. */
+  const adopt = (body: Uint8Array): void => {
+    const digest = formatHex(parseAdopt(body))
+    if (!hold.isHolding()) throw outOfTurn('adopt')
+    if (digest !== policy.digest) {
+      if (offered?.digest !== digest) throw outOfTurn('a policy that was not loaded')
+      policy = offered
+      for (const run of runs.values()) if (run.stage === 'resolved') run.stage = 'replaced'
+      host.adopted(policy)
+    }
+    offered = null
+    hold.release(fromLauncher)
+  }
+
+  const fromLauncher = (frame: Frame): void => {
+    if (frame.kind === wireKind.exited) forget(parseRunEnd(frame.body).run)
+    else if (frame.kind !== wireKind.submit && frame.kind !== wireKind.reload) {
+      throw outOfTurn(`frame ${frame.kind} from the launcher`)
+    } else if (hold.keep(frame)) return
+    else if (frame.kind === wireKind.reload) reload()
+    else submit(parseSubmission(frame.body))
+  }
+
   return {
-    fromLauncher: (frame) => {
-      if (frame.kind === wireKind.submit) submit(parseSubmission(frame.body))
-      else if (frame.kind === wireKind.exited) forget(parseRunEnd(frame.body).run)
-      else throw outOfTurn(`frame ${frame.kind} from the launcher`)
-    },
+    fromLauncher,
     fromBroker: (frame) => {
       if (frame.kind === wireKind.intend) intend(frame.body)
       else if (frame.kind === wireKind.recorded) record(frame.body)
-      else if (frame.kind === wireKind.dropped) {
-        const run = parseDropped(frame.body)
-        if (runs.has(run)) expectRun(runs, run, 'resolved')
-        forget(run)
-      } else throw outOfTurn(`frame ${frame.kind} from the broker`)
+      else if (frame.kind === wireKind.dropped) drop(parseDropped(frame.body))
+      else if (frame.kind === wireKind.adopt) adopt(frame.body)
+      else throw outOfTurn(`frame ${frame.kind} from the broker`)
     },
     batchEnd: () => {
       if (intended.length === 0) {
@@ -163,8 +205,7 @@ type Answer =
 
 function judge(
   host: ExecutorHost,
-  policy: PolicyIndex,
-  policyDigest: string,
+  policy: UsablePolicy,
   submission: Submission,
   lastReceiptMs: number,
 ): Answer {
@@ -175,10 +216,10 @@ function judge(
     const request = parseRequest(submission.request)
     // Rates are judged by the broker alone.
     const facts = { nowMs: timeMs, uses: host.usedGrants.counts, rates: null }
-    const decision = decide(policy, submission.subject, request, facts)
+    const decision = decide(policy.index, submission.subject, request, facts)
     if (decision.kind === 'deny') return declined(decision.code)
     if (decision.kind === 'ask') return declined('approval_required')
-    return resolve(host, policyDigest, submission, decision, timeMs)
+    return resolve(host, policy.digest, submission, decision, timeMs)
   } catch (error) {
     if (!(error instanceof BelladonnaError)) throw error
     if (error.code === 'frame_invalid') return declined('request_malformed')
@@ -208,7 +249,7 @@ function resolve(
   }
   const nonceBytes = host.randomBytes(16)
   const nonce = formatHex(nonceBytes)
-  const notAfterMs = timeMs + startWithinMs
+  const notAfterMs = timeMs + host.settings.recordWithinMs
   const { interpreter } = measured
   const interpreterSha256 = interpreter === null ? null : formatHex(interpreter.sha256)
   const facts = {

@@ -6,16 +6,15 @@
 import { originOf } from '../../core/audit/checkpoint.ts'
 import { noReceipts, followReceipt } from '../../core/audit/receipt.ts'
 import { formatVerifierKey, makeVerifierKey } from '../../core/audit/signed-note.ts'
+import { parseDaemonSettings } from '../../core/configuration/daemon-settings.ts'
+import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import { BelladonnaError } from '../../core/error.ts'
 import { parseHex } from '../../core/json/hex.ts'
-import { parseCompiledPolicy } from '../../core/policy/compiled-parse.ts'
-import { policyDigest } from '../../core/policy/compiled.ts'
 import type { CompiledPolicy } from '../../core/policy/compiled.ts'
-import { indexPolicy } from '../../core/policy/policy-index.ts'
 import { formatFrame } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { formatIdentity } from '../../core/protocol/identity-frame.ts'
-import { formatExecutorReady, parseHello } from '../../core/protocol/launcher-frames.ts'
+import { formatExecutorReady, formatKept, parseHello } from '../../core/protocol/launcher-frames.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
 import { capabilityMask } from '../../core/sandbox/capabilities.ts'
 import { openAppendFile } from '../../host/append-file.ts'
@@ -26,7 +25,7 @@ import { openGrantedPaths } from '../../host/granted-path.ts'
 import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
 import { bridgePaths } from '../../host/layout.ts'
 import { randomBytes } from '../../host/random.ts'
-import { loadInstalledPolicy } from '../../host/policy-store.ts'
+import { openInstalledPolicy, tryInstalledPolicy } from '../../host/policy-store.ts'
 import { settleHeap } from '../../host/settled-heap.ts'
 import { endService, inherited } from '../../host/inherited.ts'
 import { createSigner } from './checkpoints.ts'
@@ -38,18 +37,18 @@ import { openUsedGrants } from './used-grants.ts'
 
 const end = (why: unknown): never => endService('belladonna-executor', why)
 
-function main(root: string): void {
+function main(root: string, settings: DaemonSettings): void {
   const paths = bridgePaths(root)
   const uid = process.geteuid?.() ?? 0
   const key = loadHostKey(paths.state, uid)
   const verifierKey = makeVerifierKey(originOf(key.hostId), key.publicKey)
   keepPublicKey(paths.state, uid, formatVerifierKey(verifierKey))
-  const policy = parseCompiledPolicy(loadInstalledPolicy(paths.policy).text)
-  const digest = policyDigest(policy)
+  const policy = openInstalledPolicy(paths.policy)
   // Follows the chain of our own receipts to its end; a break in it stops the start.
   let head = noReceipts
   const receipts = openAppendFile(`${paths.receipts}/receipts.wal`, {
     purpose: 'receipts',
+    stepBytes: settings.spaceAheadBytes,
     mode: 0o640, // the broker reads them at its start; the directory is its group's
     onRecord: (record) => {
       head = followReceipt(head, record).head
@@ -70,11 +69,13 @@ function main(root: string): void {
       commandOf: rememberCommands(),
       appendReceipts: (records) => receipts.append(records),
       isShort: () => receipts.isShort(),
+      loadPolicy: () => tryInstalledPolicy(paths.policy),
+      adopted: (next) => launcher.send(formatKept(keptBy(next.policy))),
       sign: key.sign,
       usedGrants: openUsedGrants(paths.state, uid),
+      settings,
     },
-    indexPolicy(policy),
-    digest,
+    policy,
     head,
   )
   const signTree = createSigner(
@@ -102,14 +103,14 @@ function main(root: string): void {
     broker.send(
       formatIdentity({
         publicKey: key.publicKey,
-        policyDigest: parseHex(digest),
+        policyDigest: parseHex(policy.digest),
         receiptCount: head.count,
         receiptHead: parseHex(head.hash),
         signedSize: signed.size,
         signedRoot: signed.root,
       }),
     )
-    launcher.send(formatExecutorReady(keptBy(policy)))
+    launcher.send(formatExecutorReady(keptBy(policy.policy)))
   }
   const launcher = openChannel(inherited.launcher, {
     frame: greetFirst(greet, executor),
@@ -140,7 +141,7 @@ function greetFirst(greet: () => void, executor: Executor): (frame: Frame) => vo
 
 process.on('SIGTERM', () => process.exit(0))
 try {
-  main(process.argv[2] ?? '')
+  main(process.argv[2] ?? '', parseDaemonSettings(process.argv[4] ?? ''))
 } catch (error) {
   end(error)
 }

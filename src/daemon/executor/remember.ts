@@ -8,10 +8,10 @@ import type { Measured } from '../../host/executable.ts'
 
 /** PLAN bytes of a profile, decoded once. */
 export function rememberPlans(): (profile: CompiledProfile) => Uint8Array {
-  const plans = new Map<string, Uint8Array>()
+  const plans = new WeakMap<CompiledProfile, Uint8Array>() // with its policy, it goes
   return (profile) => {
-    const known = plans.get(profile.name) ?? parseBase64(profile.plan)
-    plans.set(profile.name, known)
+    const known = plans.get(profile) ?? parseBase64(profile.plan)
+    plans.set(profile, known)
     return known
   }
 }

@@ -5,13 +5,14 @@ import type { Subject } from '../../core/identity.ts'
  * Where a run stands, as the executor sees it. It goes down this list and never back:
  *
  *   resolved   we would permit it; the broker has our digest
+ *   replaced   instead of the next: the policy that permitted it is in force no more, so it can only be dropped
  *   intended   the broker came to the same digest and is recording; our receipt is in the next batch
  *   receipted  our receipt is durable
  *   open       receipt and entry are durable, the gate is open
  *
  * `entry` arrives between intended and open, before or after our own receipt is durable.
  */
-export type RunStage = 'resolved' | 'intended' | 'receipted' | 'open'
+export type RunStage = 'resolved' | 'replaced' | 'intended' | 'receipted' | 'open'
 
 /** One run that has not ended. Fields that change are the executor's frame handlers'. */
 export type Run = {
@@ -41,18 +42,21 @@ export type Run = {
 
 /** Most runs that wait for their record at once; the launcher has no more slots. */
 export const maxRuns = 128
-const maxPrepared = 16
 
 /**
- * Whether the sandbox may be built while the record is being written. One a subject and sixteen in all, so that nobody
+ * Whether the sandbox may be built while the record is being written. One a subject and `most` in all, so that nobody
  * can fill the host with prepared starts (DESIGN.md section 4).
  */
-export function mayPrepare(runs: ReadonlyMap<number, Run>, subject: Subject): boolean {
+export function mayPrepare(
+  runs: ReadonlyMap<number, Run>,
+  subject: Subject,
+  most: number,
+): boolean {
   let count = 0
   for (const run of runs.values()) {
     if (!run.prepared || run.stage === 'open') continue
     count += 1
     if (run.subject.uid === subject.uid) return false
   }
-  return count < maxPrepared
+  return count < most
 }
