@@ -28,7 +28,8 @@ type Row = readonly [struck: Struck, call: string, nth: number, step: string, se
 /** A call that sends this frame: size, then kind, as strace -xx shows bytes. */
 function sends(call: string, kind: number, descriptor = '\\d+'): RegExp {
   const bytes = [kind & 0xff, kind >> 8].map((byte) => `\\\\x${byte.toString(16).padStart(2, '0')}`)
-  return new RegExp(`^${call}\\(${descriptor}, "(?:\\\\x..){4}${bytes.join('')}`)
+  const before = call === 'sendmsg' ? '.*iov_base=' : ''
+  return new RegExp(`^${call}\\(${descriptor}, ${before}"(?:\\\\x..){4}${bytes.join('')}`)
 }
 
 /** What Node finds at these numbers: native/launcher/sandbox.c, start_service. */
@@ -38,8 +39,8 @@ const ofRecords = /^pwrite64\(\d+, "\\x42\\x44\\x46\\x52/ // "BDFR"
 
 const kills: readonly Row[] = [
   ['executor', 'read', 1, 'SUBMIT is read', /^read\(3,/],
-  ['executor', 'write', 1, 'PREPARE is sent', sends('write', wireKind.prepare, `${fromLauncher}`)],
-  ['executor', 'write', 2, 'RESOLVED is sent', sends('write', wireKind.resolved, `${fromPeer}`)],
+  ['executor', 'write', 1, 'RESOLVED is sent', sends('write', wireKind.resolved, `${fromPeer}`)],
+  ['executor', 'write', 2, 'PREPARE is sent', sends('write', wireKind.prepare, `${fromLauncher}`)],
   ['executor', 'pwrite64', 1, 'the receipt is written', ofRecords],
   ['executor', 'fdatasync', 1, 'the receipt is synced', /^fdatasync\(/],
   ['executor', 'write', 3, 'OPEN is sent', sends('write', wireKind.open, `${fromLauncher}`)],
@@ -57,8 +58,8 @@ const kills: readonly Row[] = [
   ['launcher', 'sendto', 2, 'SUBMIT is sent to the broker', sends('sendto', wireKind.submit)],
   ['launcher', 'sendmsg', 1, 'a spare gets its plan', /^sendmsg\(\d+, .*iov_base="\\x/],
   ['launcher', 'sendto', 3, 'the gate is opened', /^sendto\(\d+, "\\x47", 1/],
-  ['launcher', 'sendto', 4, 'the client is told', sends('sendto', wireKind.ended)],
-  ['launcher', 'sendto', 5, 'EXITED is sent', sends('sendto', wireKind.exited)],
+  ['launcher', 'sendmsg', 2, 'the client is told', sends('sendmsg', wireKind.ended)],
+  ['launcher', 'sendto', 4, 'EXITED is sent', sends('sendto', wireKind.exited)],
   ['bell', 'connect', 1, 'it connects', /^connect\(3, \{sa_family=AF_UNIX/],
   ['bell', 'sendmsg', 1, 'the request is sent', /^sendmsg\(3,/],
   ['bell', 'poll', 1, 'it waits', /^poll\(\[\{fd=3/],
