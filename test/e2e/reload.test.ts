@@ -16,7 +16,7 @@ import { test } from 'node:test'
 import { policyInstall } from '../../src/cli/policy.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
-import { checkout, readProc, run, startBridge, until } from '../support/bridge.ts'
+import { checkout, childrenOf, readProc, run, startBridge, until } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
 import { attach, detach, isHit } from '../support/strike.ts'
 import type { Cell } from './fault/cells.ts'
@@ -249,7 +249,9 @@ test(
     await using bridge = await startBridge({ policy: one })
     const { launcher, executor } = bridge.pids()
     process.kill(executor, 'SIGKILL')
-    await until(() => bridge.pids().executor !== executor, 5_000)
+    const isThere = (pid: number): boolean => childrenOf(launcher).includes(pid)
+    const isAnother = (pid: number): boolean => pid !== executor && isThere(pid)
+    await until(() => isAnother(bridge.pids().executor), 5_000)
     process.kill(launcher, 'SIGHUP')
     await bridge.ready()
     await until(async () => /"reloads":\{"count":1,/.test((await bridge.status()).stdout), 5_000)

@@ -1,7 +1,7 @@
 /** Strikes a process at one of its system calls, by strace, and tells from strace's own output whether it was struck there. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import type { Cell } from '../e2e/fault/cells.ts'
 import { childrenOf, exitOf, readProc, until } from './bridge.ts'
 
@@ -30,11 +30,22 @@ export function straceWords(cell: Cell, output: string): readonly string[] {
 export async function attach(cell: Cell, pid: number, output: string): Promise<ChildProcess> {
   const isOfRun = cell.struck === 'first' || cell.struck === 'command'
   const pids = isOfRun ? helpersOf(pid) : [pid]
-  const words = [...straceWords(cell, output), ...pids.flatMap((each) => ['-p', `${each}`])]
+  const words = [
+    ...straceWords(cell, output),
+    ...ownChannels(cell, pid).flatMap((path) => ['-P', path]),
+    ...pids.flatMap((each) => ['-p', `${each}`]),
+  ]
   const tracer = spawn('strace', words, { stdio: 'ignore' })
   const isTraced = (each: number): boolean => !/^TracerPid:\t0$/m.test(readProc(`${each}/status`))
   await until(() => pids.every(isTraced), 5_000)
   return tracer
+}
+
+/** What a service writes frames to. Node writes too, to wake itself up, at any time: that is not to count. */
+function ownChannels({ struck, call }: Cell, pid: number): readonly string[] {
+  const isOfService = struck === 'executor' || struck === 'broker'
+  if (!isOfService || call !== 'write') return []
+  return [3, 4].map((descriptor) => readlinkSync(`/proc/${pid}/fd/${descriptor}`))
 }
 
 /** Lets go of what still lives. */
