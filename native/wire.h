@@ -17,6 +17,7 @@
 /* A frame between our own processes: a plan with its seccomp program, mounts, argv and environment. */
 #define WIRE_MAX_FRAME 262144u
 #define WIRE_MAX_GROUPS 256u
+#define WIRE_MAX_CGROUPS 4096u
 
 struct wire_head {
   uint32_t size; /* bytes of body that follow */
@@ -33,7 +34,7 @@ enum wire_kind {
   WIRE_ENDED = 0x0182,   /* struct wire_ended, then the executor's ticket */
   /* launcher to broker and executor */
   WIRE_HELLO = 0x0201,  /* struct wire_hello */
-  WIRE_SUBMIT = 0x0202, /* struct wire_submit, u32 groups[group_count], then the request's body as received */
+  WIRE_SUBMIT = 0x0202, /* struct wire_submit, u32 groups[], its cgroups as text, then the request's body as received */
   WIRE_EXITED = 0x0203, /* struct wire_exited */
   /* executor to launcher */
   WIRE_EXECUTOR_READY = 0x0301, /* u64 capabilities that some profile of the policy keeps */
@@ -85,6 +86,8 @@ struct wire_submit {
   uint32_t flags;
   uint8_t stdio[4]; /* enum wire_stdio of 0, 1, 2; the fourth is 0 */
   uint32_t group_count;
+  uint32_t cgroups_size; /* of the text of /proc/PID/cgroup, as the kernel wrote it; 0: nobody vouches for it */
+  uint32_t zero;
 };
 
 enum wire_end {

@@ -98,11 +98,27 @@ static int same_namespace(int pidfd, pid_t pid, unsigned request, const char *na
   return st.st_ino == ours;
 }
 
-static uint32_t namespace_flags(int fd, pid_t pid) {
+/* Which cgroups the peer is in, in the kernel's words. 0: the peer was gone, or they are too many to be an honest
+ * unit's. `pidfd` is from its socket, and it was alive after we read: so the process id has been its own all the time.
+ */
+static uint32_t read_cgroups(int pidfd, pid_t pid, char *text) {
+  char path[32];
+  struct pollfd alive = {.fd = pidfd, .events = POLLIN};
+  snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t size = fd < 0 ? -1 : read(fd, text, WIRE_MAX_CGROUPS);
+  if (fd >= 0) close(fd);
+  return size > 0 && size < (ssize_t)WIRE_MAX_CGROUPS && poll(&alive, 1, 0) == 0 ? (uint32_t)size : 0;
+}
+
+static uint32_t namespace_flags(int fd, pid_t pid, struct slot *slot) {
   int pidfd = -1;
   socklen_t size = sizeof pidfd;
   if (pid == 0) return WIRE_OTHER_PID_NAMESPACE; /* SO_PEERCRED's 0: not visible from here */
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) != 0) pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0)
+    slot->subject.cgroups_size = read_cgroups(pidfd, pid, slot->cgroups);
+  else
+    pidfd = (int)syscall(SYS_pidfd_open, pid, 0); /* by number: may be somebody else by now, so it can only refuse */
   if (pidfd < 0) return WIRE_NAMESPACE_UNKNOWN;
   uint32_t flags = 0;
   int user = same_namespace(pidfd, pid, PIDFD_GET_USER_NAMESPACE, "user", host.user_namespace);
@@ -123,7 +139,7 @@ static bool identify(int fd, struct slot *slot) {
   size = sizeof slot->groups;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, slot->groups, &size) != 0) return false;
   slot->subject.group_count = (uint32_t)(size / sizeof slot->groups[0]);
-  slot->subject.flags = namespace_flags(fd, peer.pid);
+  slot->subject.flags = namespace_flags(fd, peer.pid, slot);
   return true;
 }
 
@@ -209,8 +225,9 @@ static void submit(struct slot *slot, size_t size) {
   slot->deadline_ms = now_ms() + ANSWER_DEADLINE_MS;
   struct part parts[] = {{&slot->subject, sizeof slot->subject},
                          {slot->groups, slot->subject.group_count * sizeof slot->groups[0]},
+                         {slot->cgroups, slot->subject.cgroups_size},
                          {slot->request + sizeof(struct wire_head), size}};
-  if (!services_send(WIRE_SUBMIT, parts, 3)) services_failed("a service does not take frames");
+  if (!services_send(WIRE_SUBMIT, parts, 4)) services_failed("a service does not take frames");
 }
 
 /* After the request a client sends signals only, each a frame of twelve bytes. false: it sent something else. */

@@ -130,6 +130,7 @@ struct slot {
   struct report last;
   struct wire_submit subject;
   uint32_t groups[WIRE_MAX_GROUPS];
+  char cgroups[WIRE_MAX_CGROUPS];
   uint16_t ticket_size;
   uint8_t ticket[MAX_TICKET];
   size_t request_size;

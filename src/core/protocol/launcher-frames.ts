@@ -14,8 +14,9 @@ import {
   writeU64,
   written,
 } from './bytes.ts'
+import { findUnit } from './unit.ts'
 import { formatFrame } from './frame.ts'
-import { maxGroups, wireKind, wireSubjectFlag, wireVersion } from './layout.ts'
+import { maxCgroups, maxGroups, wireKind, wireSubjectFlag, wireVersion } from './layout.ts'
 
 /** What the launcher says first: its version, and enum wire_feature bits of what this kernel can enforce. */
 export type Hello = Readonly<{ features: number }>
@@ -52,6 +53,8 @@ export function parseSubmission(body: Uint8Array): Submission {
   const flags = readU32(reader)
   const [stdin = 0, stdout = 0, stderr = 0] = readBytes(reader, 4)
   const count = readU32(reader)
+  const cgroupsSize = readU32(reader)
+  if (readU32(reader) !== 0 || cgroupsSize >= maxCgroups) throw invalid('submission: cgroups')
   if (!isUid(uid) || !isGid(gid) || count > maxGroups) throw invalid('submission: subject')
   const groups = new Set<Gid>()
   for (let i = 0; i < count; i++) {
@@ -67,7 +70,7 @@ export function parseSubmission(body: Uint8Array): Submission {
   const subject: Subject = {
     ...{ uid, gid, pid, foreign: flags !== 0 },
     groups: [...groups].sort((a, b) => a - b),
-    unit: null, // the frame does not carry it yet
+    unit: findUnit(readBytes(reader, cgroupsSize)),
   }
   return { run, subject, stdio: [stdin, stdout, stderr], request: readRest(reader) }
 }

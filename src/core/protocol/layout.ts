@@ -13,14 +13,26 @@ export const maxRequestBytes = 65_536
 export const maxFrameBytes = 262_144
 /** The most supplementary groups that a subject or a command may have. */
 export const maxGroups = 256
+/** The longest text of a subject's cgroups, in bytes, that the launcher passes on is shorter than this. */
+export const maxCgroups = 4096
 
 /** `sizeof` and `offsetof` of every struct in native/wire.h. */
 export const wireLayout = {
   head: { size: 8, offsets: { size: 0, kind: 4, zero: 6 } },
   hello: { size: 16, offsets: { version: 0, features: 4, bootMs: 8 } },
   submit: {
-    size: 32,
-    offsets: { run: 0, pid: 8, uid: 12, gid: 16, flags: 20, stdio: 24, groupCount: 28 },
+    size: 40,
+    offsets: {
+      run: 0,
+      pid: 8,
+      uid: 12,
+      gid: 16,
+      flags: 20,
+      stdio: 24,
+      groupCount: 28,
+      cgroupsSize: 32,
+      zero: 36,
+    },
   },
   ended: { size: 16, offsets: { kind: 0, value: 4, stage: 8, ticketSize: 12 } },
   exited: {
