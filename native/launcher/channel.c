@@ -39,6 +39,7 @@ bool channel_flush(struct channel *channel) {
     if (n < 0) return errno == EAGAIN; /* the loop calls again when the socket can take more */
     channel->out_from += (size_t)n;
   }
+  explicit_bzero(channel->out, channel->out_size); /* a secret may have been in it */
   channel->out_from = channel->out_size = 0;
   return true;
 }

@@ -29,8 +29,9 @@
 
 const char problem_unavailable[] = PROBLEM("unavailable", "a process of the bridge is away");
 static const char problem_busy[] = PROBLEM("busy", "too many connections");
-static const char problem_stdio[] = PROBLEM(
-    "stdio_not_accepted", "stdin, stdout and stderr must be pipes, stream sockets, files, terminals or /dev/null");
+static const char problem_stdio[] =
+    PROBLEM("stdio_not_accepted",
+            "stdin, stdout and stderr must be pipes, stream sockets, files, terminals or /dev/null; inputs, sealed");
 
 static int door = -1;
 static int reserve = -1; /* one descriptor kept back, so that a client can hear that there is none left */
@@ -175,7 +176,7 @@ void door_accept(bool available) {
   struct slot *slot = free_slot();
   if (slot == NULL) slot = &turned_away;
   slot->client = fd;
-  slot->stdio[0] = slot->stdio[1] = slot->stdio[2] = -1;
+  for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
   slot->process = no_process;
   slot->request_size = slot->ticket_size = 0;
   slot->timed_out = slot->client_gone = slot->failed = false;
@@ -194,6 +195,21 @@ void door_accept(bool available) {
 
 /* ---- what it sends ---- */
 
+bool is_sealed(int fd) {
+  const int wanted = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK;
+  int seals = fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && (seals & wanted) == wanted;
+}
+
+/* In place of the client's descriptor, whose offset it could still move, one of our own. */
+static bool open_anew(int *fd) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", *fd);
+  int own = open(path, O_RDONLY | O_CLOEXEC);
+  close(*fd);
+  return (*fd = own) >= 0;
+}
+
 /* enum wire_stdio, or -1. A directory, a device or an O_PATH descriptor would be a way out of the sandbox (C34). */
 static int stdio_kind(int fd) {
   struct stat st;
@@ -202,7 +218,7 @@ static int stdio_kind(int fd) {
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || (flags & O_PATH) != 0 || fstat(fd, &st) != 0) return -1;
   if (S_ISFIFO(st.st_mode)) return WIRE_STDIO_PIPE;
-  if (S_ISREG(st.st_mode)) return WIRE_STDIO_FILE;
+  if (S_ISREG(st.st_mode)) return is_sealed(fd) ? WIRE_STDIO_SEALED : WIRE_STDIO_FILE;
   if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) return WIRE_STDIO_NULL;
   if (S_ISCHR(st.st_mode) && isatty(fd)) return WIRE_STDIO_TERMINAL;
   if (S_ISSOCK(st.st_mode) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM)
@@ -211,14 +227,16 @@ static int stdio_kind(int fd) {
 }
 
 static void submit(struct slot *slot, size_t size) {
-  for (int i = 0; i < 3; i++) {
-    int kind = slot->stdio[i] < 0 ? -1 : stdio_kind(slot->stdio[i]);
-    if (kind < 0) {
+  for (int i = 0; i < STDIO && (i < 3 || slot->stdio[i] >= 0); i++) {
+    int kind = stdio_kind(slot->stdio[i]);
+    bool sealed = kind == WIRE_STDIO_SEALED;
+    if (kind < 0 || (i > 2 && !sealed) || (sealed && !open_anew(&slot->stdio[i]))) {
       refuse_client(slot, 125, problem_stdio);
       slot_release(slot);
       return;
     }
-    slot->subject.stdio[i] = (uint8_t)kind;
+    if (i < 3) slot->subject.stdio[i] = (uint8_t)kind;
+    slot->subject.input_count = i < 3 ? 0 : (uint32_t)i - 2;
   }
   slot->run = slot->subject.run = next_run++;
   slot->state = SLOT_SUBMITTED;
@@ -256,18 +274,19 @@ static bool take_request(struct slot *slot) {
   return slot->state != SLOT_SUBMITTED || take_signals(slot, slot->request + whole, slot->request_size - whole);
 }
 
-/* Three descriptors come with the first bytes; any other number, at any other time, ends the connection (C28). */
+/* Three descriptors, and as many inputs as there may be, come with the first bytes; any other number, at any other
+ * time, ends the connection (C28). */
 void door_read(struct slot *slot) {
   uint8_t later[120];
-  int fds[3];
+  int fds[STDIO];
   bool reading = slot->state == SLOT_READING;
-  size_t count = reading && slot->stdio[0] < 0 ? 3 : 0;
+  size_t count = reading && slot->stdio[0] < 0 ? STDIO : 0;
   ssize_t n = reading ? receive_descriptors(slot->client, slot->request + slot->request_size,
                                             WIRE_MAX_REQUEST - slot->request_size, fds, &count)
                       : receive_descriptors(slot->client, later, sizeof later, fds, &count);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   for (size_t i = 0; i < count; i++) slot->stdio[i] = fds[i];
-  bool good = n > 0 && (count == 0 || count == 3);
+  bool good = n > 0 && (count == 0 || count >= 3);
   if (good && reading) slot->request_size += (size_t)n;
   if (good) good = reading ? take_request(slot) : take_signals(slot, later, (size_t)n);
   if (!good && slot->state != SLOT_FREE) run_client_gone(slot);

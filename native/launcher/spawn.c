@@ -43,14 +43,16 @@ bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start 
   if (body->bad || body->at != body->end) return false;
   start->plan = (struct cursor){.at = plan_bytes, .end = plan_bytes + frame->plan_size};
   start->command = (struct cursor){.at = command_bytes, .end = command_bytes + frame->command_size};
-  return plan_head(&start->plan, plan) && (plan->namespaces & RUN_NAMESPACES) == RUN_NAMESPACES;
+  start->input_count = frame->input_count;
+  return frame->input_count <= WIRE_MAX_INPUTS && plan_head(&start->plan, plan) &&
+         (plan->namespaces & RUN_NAMESPACES) == RUN_NAMESPACES;
 }
 
 /* A spare: waits until there is something to run. End of file: the launcher is gone, or has no use for it. */
 static _Noreturn void wait_for_start(int gate) {
   static uint8_t bytes[WIRE_MAX_FRAME];
-  int fds[4];
-  size_t count = 4;
+  int fds[STDIO + 1];
+  size_t count = STDIO + 1;
   struct wire_prepare frame;
   struct wire_plan plan;
   struct start start = {.gate = gate, .template = -1, .bootstrap = -1, .inherit = -1};
@@ -61,9 +63,9 @@ static _Noreturn void wait_for_start(int gate) {
   if (host.privileged) child.proc = child_proc();
   ssize_t size = receive_descriptors(GATE, bytes, sizeof bytes, fds, &count);
   struct cursor body = {.at = bytes, .end = bytes + (size < 0 ? 0 : size)};
-  if (count < 3 || !take_prepare(&body, &frame, &start, &plan)) _exit(125);
+  if (!take_prepare(&body, &frame, &start, &plan) || count < 3 + start.input_count) _exit(125);
   memcpy(start.stdio, fds, sizeof start.stdio);
-  if (count == 4) start.template = fds[3];
+  if (count > 3 + start.input_count) start.template = fds[3 + start.input_count];
   take_stdio(&start, &plan);
   sandbox_enter(&start, &plan);
 }
@@ -184,7 +186,10 @@ static void discard(struct process *process) {
 
 /* A spare may have been ended by somebody while it waited: then the next, and at last a new one. */
 bool process_start(struct process *process, struct cursor body, const struct start *start) {
-  const int fds[4] = {start->stdio[0], start->stdio[1], start->stdio[2], start->template};
+  int fds[STDIO + 1];
+  size_t count = 3 + start->input_count;
+  memcpy(fds, start->stdio, sizeof start->stdio);
+  if (start->template >= 0) fds[count++] = start->template;
   for (;;) {
     bool fresh = spare_count == 0;
     if (fresh && !spawn(process)) return false;
@@ -192,8 +197,7 @@ bool process_start(struct process *process, struct cursor body, const struct sta
       *process = spares[0];
       memmove(spares, spares + 1, --spare_count * sizeof spares[0]);
     }
-    if (arrive(process) &&
-        send_descriptors(process->gate, body.at, (size_t)(body.end - body.at), fds, start->template <0 ? 3 : 4))
+    if (arrive(process) && send_descriptors(process->gate, body.at, (size_t)(body.end - body.at), fds, count))
       return true;
     int error = errno;
     discard(process);

@@ -131,5 +131,8 @@ test('wire layout: bounds are those of native/wire.h', () => {
     maxFrame: layout.maxFrameBytes,
     maxGroups: layout.maxGroups,
     maxCgroups: layout.maxCgroups,
+    maxInputs: layout.maxInputs,
+    firstInput: layout.firstInput,
+    maxRead: layout.maxReadBytes,
   })
 })

@@ -1,5 +1,6 @@
 import { isCleanPath } from '../identity.ts'
 import type { CleanPath } from '../identity.ts'
+import { maxInputs } from '../protocol/layout.ts'
 import { isWithin, valueAlphabet } from './code-points.ts'
 import type { CompileFacts } from './compile-facts.ts'
 import { readParameter } from './compile-parameter.ts'
@@ -188,6 +189,9 @@ const readParameters: Read<Parameters> = (report, node) => {
     }
     const parameter = readParameter(key.value)(report, definition)
     if (parameter !== null) params.push(parameter)
+  }
+  if (params.filter(({ kind }) => kind === 'secret').length > maxInputs) {
+    report.add(node, 'value_out_of_range', `expected at most ${String(maxInputs)} secrets`)
   }
   return { params: params.sort((a, b) => compareText(a.name, b.name)), names }
 }

@@ -13,9 +13,9 @@ export const maxMaxLength: number = 4096
 /** Most words of `one_of`. */
 export const maxChoices: number = 1024
 
-const kinds = ['one_of', 'integer', 'match', 'flag'] as const
+const kinds = ['one_of', 'integer', 'match', 'flag', 'secret'] as const
 type Kind = (typeof kinds)[number]
-const laterKinds: ReadonlySet<string> = new Set(['path', 'secret'])
+const laterKinds: ReadonlySet<string> = new Set(['path'])
 
 /** The keys beside the kind, and the kinds that they go with. */
 const companions: ReadonlyMap<string, readonly Kind[]> = new Map([
@@ -51,6 +51,10 @@ export function readParameter(name: string): Read<CompiledParameter> {
       const argument = fields.read(kind, readFixedText, null)
       return argument === null ? null : { name, kind, argument }
     }
+    if (kind === 'secret') {
+      if (fields.read(kind, readTruth, true)) return { name, kind }
+      return report.add(fields.place(kind), 'value_invalid', 'expected true')
+    }
     const leading_dash = fields.read('leading_dash', readTruth, false)
     const repeat = fields.read('repeat', readRepeat, null)
     return readKind({ report, fields, common: { name, leading_dash, repeat } }, kind)
@@ -63,7 +67,10 @@ type Reading = Readonly<{
   common: Readonly<{ name: string; leading_dash: boolean; repeat: CompiledRepeat | null }>
 }>
 
-function readKind(reading: Reading, kind: Exclude<Kind, 'flag'>): CompiledParameter | null {
+function readKind(
+  reading: Reading,
+  kind: Exclude<Kind, 'flag' | 'secret'>,
+): CompiledParameter | null {
   const { common, fields } = reading
   switch (kind) {
     case 'one_of': {

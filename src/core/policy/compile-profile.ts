@@ -103,7 +103,7 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
       sockets: onceByPath(sockets),
       escapable: fields.read('escapable', readTruth, false),
       links: [...read, ...loader, ...write, ...sockets].flatMap(({ links }) => links),
-      stdin: fields.read('stdin', readWord(['none', 'stream'], ['bound']), 'none'),
+      stdin: fields.read('stdin', readWord(['none', 'bound', 'stream']), 'none'),
       output: fields.read('output', readWord(['pass'], ['capped', 'recorded']), 'pass'),
       caps: readCaps(report, fields),
       syscalls: fields.read('syscalls', readSyscalls, 'default'),

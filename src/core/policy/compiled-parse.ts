@@ -100,8 +100,9 @@ const repeat: Shape<CompiledRepeat> = recordOf((members) => ({
 
 const parameter: Shape<CompiledParameter> = recordOf((members) => {
   const name = members.take('name', parameterName)
-  const kind = members.take('kind', oneOf(['one_of', 'integer', 'match', 'flag']))
+  const kind = members.take('kind', oneOf(['one_of', 'integer', 'match', 'flag', 'secret']))
   if (kind === 'flag') return { name, kind, argument: members.take('argument', anyString) }
+  if (kind === 'secret') return { name, kind }
   const common = {
     name,
     leading_dash: members.take('leading_dash', anyBoolean),
@@ -205,7 +206,7 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
     sockets: members.take('sockets', listOf(socket)),
     escapable: members.take('escapable', anyBoolean),
     links: members.take('links', listOf(link)),
-    stdin: members.take('stdin', oneOf(['none', 'stream'])),
+    stdin: members.take('stdin', oneOf(['none', 'bound', 'stream'])),
     output: members.take('output', oneOf(['pass'])),
     caps: members.take('caps', listOf(capability)),
     syscalls: members.take('syscalls', syscallChoice),

@@ -30,9 +30,13 @@ export type CompiledParameter =
         | Readonly<{ kind: 'match'; pattern: string; max_length: number; table: Automaton }>
       ))
   | CompiledFlag
+  | CompiledSecret
 
 /** `true` yields the argument, `false` or nothing none. */
 export type CompiledFlag = Readonly<{ name: string; kind: 'flag'; argument: string }>
+
+/** What comes by a descriptor: the argument is a path of it, and the value stands nowhere. */
+export type CompiledSecret = Readonly<{ name: string; kind: 'secret' }>
 
 /** Whose approval an action needs. */
 export type CompiledApproval = Readonly<{ need: number; from: string; within_ms: number }>
@@ -71,7 +75,7 @@ export type CompiledProfile = Readonly<{
   /** The run may open Unix sockets: it can do what their servers do for it (DESIGN.md section 6). */
   escapable: boolean
   links: readonly PathLink[]
-  stdin: 'none' | 'stream'
+  stdin: 'none' | 'bound' | 'stream'
   output: 'pass'
   caps: readonly Readonly<{ name: string; number: number }>[]
   syscalls: SyscallSet | readonly string[]

@@ -1,12 +1,8 @@
 import type { Subject } from '../identity.ts'
 import type { ActionRequest } from '../protocol/request.ts'
 import type { RefusalCode } from '../refusal.ts'
-import type {
-  CompiledAction,
-  CompiledFlag,
-  CompiledParameter,
-  CompiledProfile,
-} from './compiled.ts'
+import type { CompiledAction, CompiledParameter, CompiledProfile } from './compiled.ts'
+import { pathOfInput } from './inputs.ts'
 import { findGrant, isUsableId } from './grant-table.ts'
 import type { IndexedGrant } from './grant-table.ts'
 import type { IndexedAction, PolicyIndex } from './policy-index.ts'
@@ -150,6 +146,8 @@ export function describeParameter(parameter: CompiledParameter): string {
     }
     case 'flag':
       return 'true or false'
+    case 'secret':
+      return 'a secret by descriptor: bell NAME@FILE'
   }
 }
 
@@ -202,13 +200,16 @@ function bindParameters(
       const enough = `${times}${describeParameter(definition)}`
       return deny('parameter_missing', { ...about, parameter: name, enough })
     }
-    given.set(name, definition.kind === 'flag' ? flagArguments(definition, values) : values)
+    given.set(name, argumentsOf(definition, values))
   }
   return { bound: given }
 }
 
-function flagArguments({ argument }: CompiledFlag, [value]: readonly string[]): string[] {
-  return value === 'true' ? [argument] : []
+/** What the values become in an argument. */
+function argumentsOf(definition: CompiledParameter, values: string[]): string[] {
+  if (definition.kind === 'secret') return values.map(pathOfInput)
+  if (definition.kind !== 'flag') return values
+  return values[0] === 'true' ? [definition.argument] : []
 }
 
 function deny(code: RefusalCode, detail: Partial<Omit<Deny, 'kind' | 'code'>> = {}): Deny {

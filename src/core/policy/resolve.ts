@@ -2,6 +2,8 @@ import { BelladonnaError } from '../error.ts'
 import type { Subject } from '../identity.ts'
 import { formatCanonicalJson } from '../json/canonical.ts'
 import { sha256Hex } from '../json/digest.ts'
+import { noInputs } from '../protocol/input-frames.ts'
+import type { ResolvedInputs } from '../protocol/input-frames.ts'
 import type { CompiledAction, CompiledProfile } from './compiled.ts'
 import type { Ask, Permit } from './decide.ts'
 
@@ -13,6 +15,7 @@ export type ResolveFacts = Readonly<{
   /** Unix milliseconds after which nothing may run by this resolved action. */
   notAfterMs: number
   executableSha256: string
+  inputs?: ResolvedInputs
 }>
 
 /** Everything that a run is bound to, as one text, and the SHA-256 of that text: the action digest. */
@@ -44,11 +47,12 @@ export function resolveAction(
 function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFacts): string {
   const { head, middle, runAs } = fixedParts(permit)
   const { uid, gid, groups } = subject
+  const inputs = facts.inputs ?? noInputs
   return (
     `${head}${json(permit.argv)},${middle}${json(facts.executableSha256)}},` +
     `"host":${json(facts.hostId)},"inputs":{},"nonce":${json(facts.nonce)},` +
     `"not_after_ms":${json(facts.notAfterMs)},"policy":${json(facts.policyDigest)},` +
-    `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":{},"stdin":null,` +
+    `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":${json(inputs.secrets)},"stdin":${json(inputs.stdin)},` +
     `"subject":{"gid":${json(gid)},"groups":${json(groups)},"uid":${json(uid)},"unit":${json(subject.unit)}},` +
     `"type":"belladonna/resolved-action/v1"}`
   )

@@ -15,6 +15,8 @@ import {
   written,
 } from './bytes.ts'
 import { formatFrame } from './frame.ts'
+import { readInputs, writeInputs } from './input-frames.ts'
+import type { ResolvedInputs } from './input-frames.ts'
 import { wireKind } from './layout.ts'
 
 /** executor → broker: what the executor made of a request that it would permit. */
@@ -25,31 +27,32 @@ export type Resolved = Readonly<{
   nonce: Uint8Array
   executableSha256: Uint8Array
   actionDigest: Uint8Array
+  inputs: ResolvedInputs
 }>
 
 export function formatResolved(resolved: Resolved): Uint8Array {
-  const writer = openWriter(104)
+  const writer = openWriter(107)
   writeU64(writer, resolved.run)
   writeU64(writer, resolved.timeMs)
   writeU64(writer, resolved.notAfterMs)
   writeBytes(writer, resolved.nonce)
   writeBytes(writer, resolved.executableSha256)
   writeBytes(writer, resolved.actionDigest)
+  writeInputs(writer, resolved.inputs)
   return formatFrame(wireKind.resolved, written(writer))
 }
 
 export function parseResolved(body: Uint8Array): Resolved {
   const reader = openReader(body)
-  const resolved = {
+  return {
     run: readU64(reader),
     timeMs: readU64(reader),
     notAfterMs: readU64(reader),
     nonce: readBytes(reader, 16).slice(),
     executableSha256: readBytes(reader, 32).slice(),
     actionDigest: readBytes(reader, 32).slice(),
+    inputs: readInputs(reader),
   }
-  expectEnd(reader)
-  return resolved
 }
 
 /** executor → broker: the executor will not run this. `code` is a RefusalCode, `detail` for the operator. */

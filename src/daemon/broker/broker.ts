@@ -3,6 +3,7 @@ import { formatHex } from '../../core/audit/merkle.ts'
 import { decide } from '../../core/policy/decide.ts'
 import type { Decision, Permit } from '../../core/policy/decide.ts'
 import type { PolicyIndex } from '../../core/policy/policy-index.ts'
+import { bindsThose, boundInputs, isInputProblem } from '../../core/policy/inputs.ts'
 import { resolveAction } from '../../core/policy/resolve.ts'
 import type { ResolvedAction } from '../../core/policy/resolve.ts'
 import { exitStatusOf, formatProblem, isRefusalCode } from '../../core/problem.ts'
@@ -105,9 +106,16 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
       refuse(submission, request, denialFrom(decision))
       return
     }
+    const inputs = request === null ? [] : boundInputs(decision, request, submission)
+    if (isInputProblem(inputs)) {
+      const { code, parameter, enough } = inputs
+      const about = { rule: decision.grant, action: decision.action.id }
+      refuse(submission, request, { ...about, code, parameter, enough })
+      return
+    }
     const { run } = submission
     const requesterText = request?.reason ?? ''
-    runs.set(run, { kind: 'waiting', submission, permit: decision, requesterText })
+    runs.set(run, { kind: 'waiting', submission, permit: decision, inputs, requesterText })
     const answer = early.get(run)
     early.delete(run)
     if (answer?.kind === 'resolved') intend(answer.resolved)
@@ -156,7 +164,8 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
     const found = waitingFor(run, { kind: 'resolved', resolved })
     if (found === null) return
     const action = resolveAgain(host, policyDigest, found, resolved)
-    if (action.digest !== formatHex(resolved.actionDigest)) {
+    const binds = bindsThose(found.inputs, resolved.inputs)
+    if (!binds || action.digest !== formatHex(resolved.actionDigest)) {
       refuse(found.submission, parseRequest(found.submission.request), {
         ...{ code: 'disagreement', rule: null, action: found.permit.action.id },
         ...{ parameter: null, enough: null },
@@ -249,6 +258,7 @@ function resolveAgain(
     nonce: formatHex(resolved.nonce),
     notAfterMs: resolved.notAfterMs,
     executableSha256: formatHex(resolved.executableSha256),
+    inputs: resolved.inputs,
   })
 }
 

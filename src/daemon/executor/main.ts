@@ -21,6 +21,7 @@ import { capabilityMask } from '../../core/sandbox/capabilities.ts'
 import { openAppendFile } from '../../host/append-file.ts'
 import { openChannel } from '../../host/channel.ts'
 import { openMeasure } from '../../host/executable.ts'
+import { loadCommitmentKey } from '../../host/commitment-key.ts'
 import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
 import { bridgePaths } from '../../host/layout.ts'
 import { randomBytes } from '../../host/random.ts'
@@ -67,6 +68,7 @@ function main(root: string): void {
       appendReceipts: (records) => receipts.append(records),
       isShort: () => receipts.isShort(),
       sign: key.sign,
+      commitmentKey: loadCommitmentKey(paths.state, uid),
       usedGrants: openUsedGrants(paths.state, uid),
     },
     indexPolicy(policy),

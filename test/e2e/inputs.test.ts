@@ -1,0 +1,234 @@
+/** Secrets by descriptor, and stdin that is bound: what the command reads is what was hashed before it was permitted. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { commitmentOf } from '../../src/core/policy/inputs.ts'
+import { bridgePaths } from '../../src/host/layout.ts'
+import { caller, startBridge } from '../support/bridge.ts'
+import type { BellResult, TestBridge } from '../support/bridge.ts'
+
+const skip = process.geteuid?.() !== 0
+let bridge: TestBridge
+const policy = `
+schema = 1
+[profile.none]
+[profile.bound]
+stdin = "bound"
+[action.show]
+about = "Says what it got"
+command = ["/usr/bin/cat", "{token}"]
+run_as = "nobody"
+profile = "none"
+risk = "read-only"
+params.token = { secret = true }
+[action.two]
+about = "Two secrets, and all that it is told"
+command = ["/usr/bin/sh", "-c", "cat $1 $2; tr '\\\\0' ' ' < /proc/self/cmdline; env; ls -l /proc/self/fd", "x", "{b}", "{a}", "{n}"]
+run_as = "nobody"
+profile = "none"
+risk = "read-only"
+params.a = { secret = true }
+params.b = { secret = true }
+params.n = { integer = { min = 0, max = 9 } }
+[action.hash]
+about = "Hash of stdin"
+command = ["/usr/bin/sha256sum"]
+run_as = "nobody"
+profile = "bound"
+risk = "read-only"
+[action.plain]
+about = "No input"
+command = ["/usr/bin/true"]
+run_as = "nobody"
+profile = "none"
+risk = "read-only"
+[[grant]]
+who = ["uid:${caller.uid}"]
+may = ["show", "two", "hash", "plain"]
+`
+
+before(async () => {
+  if (skip) return
+  bridge = await startBridge({ policy })
+  for (const [name, text] of Object.entries({ token: 'hunter2\n', other: 'swordfish' })) {
+    writeFileSync(join(bridge.root, name), text, { mode: 0o644 })
+  }
+  writeFileSync(join(bridge.root, 'long'), 's'.repeat(65_536), { mode: 0o644 })
+  writeFileSync(join(bridge.root, 'longer'), 's'.repeat(65_537), { mode: 0o644 })
+})
+after(async () => {
+  if (!skip) await bridge[Symbol.asyncDispose]()
+})
+
+const file = (name: string): string => join(bridge.root, name)
+const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex')
+
+/** The resolved action of the last run. */
+function lastAction(): Record<string, unknown> {
+  const entry = bridge.entries().findLast(({ kind }) => kind === 'intent')
+  return entry?.kind === 'intent' ? JSON.parse(entry.action) : {}
+}
+
+function lastCode(): string | undefined {
+  const entry = bridge.entries().findLast(({ kind }) => kind === 'denial')
+  return entry?.kind === 'denial' ? entry.code : undefined
+}
+
+/** Everything that the bridge wrote to disk. */
+function written(directory: string): string {
+  return readdirSync(directory, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+    .join('\n')
+}
+
+test(
+  'a secret reaches the command by a descriptor, and the log holds a commitment',
+  { skip },
+  async () => {
+    const { status, stdout, stderr } = await bridge.bell(['show', `token@${file('token')}`])
+    assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: 'hunter2\n', stderr: '' })
+    const { argv, secrets, stdin, nonce } = lastAction()
+    assert.deepEqual(argv, ['/usr/bin/cat', '/dev/fd/5'])
+    assert.equal(stdin, null)
+    const key = readFileSync(join(bridgePaths(bridge.root).state, 'commitment.key'))
+    const value = Buffer.from('hunter2\n')
+    assert.deepEqual(secrets, {
+      token: commitmentOf(key, { nonce: String(nonce), name: 'token', value }),
+    })
+  },
+)
+
+test('the same secret twice has two commitments', { skip }, async () => {
+  await bridge.bell(['show', `token@${file('token')}`])
+  const first = lastAction()['secrets']
+  await bridge.bell(['show', `token@${file('token')}`])
+  assert.notDeepEqual(lastAction()['secrets'], first)
+})
+
+test(
+  'a secret stands in no argument, environment, entry, receipt or file of the bridge',
+  { skip },
+  async () => {
+    const words = ['two', `a@${file('token')}`, 'n=7', `b@${file('other')}`]
+    const { status, stdout, stderr } = await bridge.bell(words)
+    assert.equal(stderr, '')
+    assert.equal(status, 0)
+    const [contents, rest = ''] = stdout.split('hunter2\n')
+    assert.equal(contents, 'swordfish')
+    assert.doesNotMatch(rest, /hunter2|swordfish/)
+    // b is the second descriptor that came, and stands first in the command.
+    assert.deepEqual(lastAction()['argv'], [...['/usr/bin/sh', '-c'], ...argvTail()])
+    const paths = bridgePaths(bridge.root)
+    for (const directory of [paths.log, paths.receipts, paths.state]) {
+      assert.doesNotMatch(written(directory), /hunter2|swordfish/)
+    }
+    assert.match(written(paths.log), /"secrets"/) // the search above looked at what it should
+  },
+)
+
+function argvTail(): readonly unknown[] {
+  const { argv } = lastAction()
+  assert.ok(Array.isArray(argv))
+  assert.deepEqual(argv.slice(-4), ['x', '/dev/fd/6', '/dev/fd/5', '7'])
+  return argv.slice(2)
+}
+
+test('L6: a command has its inputs and stdio, and no other descriptor', { skip }, async () => {
+  const words = ['two', `a@${file('token')}`, 'n=7', `b@${file('other')}`]
+  const { stdout } = await bridge.bell(words)
+  const listed = [...stdout.matchAll(/ (\d+) -> (\S+)/g)].map(([, number, target]) => [
+    number,
+    target,
+  ])
+  const inputs = listed.filter(([, target]) => target?.startsWith('/memfd:'))
+  assert.deepEqual(
+    inputs.map(([number]) => number),
+    ['5', '6'],
+  )
+  const others = listed.filter(([number]) => !['0', '1', '2', '5', '6'].includes(number ?? ''))
+  assert.match(others.map(([, target]) => target).join(), /^\/proc\/\d+\/fd$/) // ls reads that one
+})
+
+const refusals: readonly (readonly [string, () => readonly string[], string])[] = [
+  ['a secret as text', () => ['show', 'token=hunter2'], 'parameter_invalid'],
+  ['a descriptor that was not passed', () => ['show', 'token=@1'], 'input_mismatch'],
+  [
+    'one descriptor for two secrets',
+    () => ['two', `a@${file('token')}`, 'b=@1', 'n=1'],
+    'input_mismatch',
+  ],
+  [
+    'a descriptor too many',
+    () => ['two', `a@${file('token')}`, `b@${file('token')}`, `n@${file('token')}`],
+    'parameter_invalid',
+  ],
+  [
+    'a descriptor that no secret is read from',
+    () => ['two', `a@${file('token')}`, 'b=@3', 'n=1'],
+    'input_mismatch',
+  ],
+  ['a secret of 64 KiB and one byte', () => ['show', `token@${file('longer')}`], 'input_too_large'],
+  [
+    'a secret for an action without one',
+    () => ['plain', `token@${file('token')}`],
+    'parameter_unknown',
+  ],
+  ['a stdin that can still change', () => ['hash'], 'stdin_unbound'],
+]
+for (const [name, words, code] of refusals) {
+  test(`promise 1: ${name} is refused: ${code}`, { skip }, async () => {
+    const { status, stdout, stderr } = await bridge.bell(words())
+    assert.equal(status, 125)
+    assert.equal(stdout, '')
+    assert.ok(stderr.includes(code), stderr)
+    assert.equal(lastCode(), code)
+    assert.doesNotMatch(JSON.stringify(bridge.entries()), /hunter2/)
+  })
+}
+
+test('a secret of 64 KiB arrives whole', { skip }, async () => {
+  const { status, stdout } = await bridge.bell(['show', `token@${file('long')}`])
+  assert.equal(status, 0)
+  assert.equal(digestOf(stdout), digestOf('s'.repeat(65_536)))
+})
+
+for (const size of [0, 1, 131_072, 131_073, 1_048_576]) {
+  test(
+    `promise 3: a bound stdin of ${size} bytes is what its resolved action says`,
+    { skip },
+    async () => {
+      const stdin = 'é0123456789abcde'.repeat(65_536).slice(0, size).replaceAll('é', 'e')
+      const { status, stdout, stderr } = await bridge.bell(['-b', 'hash'], { stdin })
+      assert.equal(stderr, '')
+      assert.equal(status, 0)
+      assert.equal(stdout, `${digestOf(stdin)}  -\n`)
+      assert.deepEqual(lastAction()['stdin'], { sha256: digestOf(stdin), size })
+    },
+  )
+}
+
+test('a bound stdin of 1 MiB and one byte is refused', { skip }, async () => {
+  const { status, stderr } = await bridge.bell(['-b', 'hash'], { stdin: 'x'.repeat(1_048_577) })
+  assert.equal(status, 125)
+  assert.match(stderr, /input_too_large/)
+  assert.equal(lastCode(), 'input_too_large')
+})
+
+test('many at once: each command reads its own', { skip }, async () => {
+  const ask = async (number: number): Promise<BellResult> => {
+    writeFileSync(file(`t${number}`), `secret ${number}`, { mode: 0o644 })
+    return number % 2 === 0
+      ? await bridge.bell(['show', `token@${file(`t${number}`)}`])
+      : await bridge.bell(['-b', 'hash'], { stdin: String(number).repeat(200_000) })
+  }
+  const results = await Promise.all(Array.from({ length: 16 }, (_, number) => ask(number)))
+  results.forEach(({ stdout }, number) => {
+    const wanted =
+      number % 2 === 0 ? `secret ${number}` : `${digestOf(String(number).repeat(200_000))}  -\n`
+    assert.equal(stdout, wanted)
+  })
+  assert.equal((await bridge.verify()).ok, true)
+})
