@@ -151,7 +151,7 @@ test('launcher frames: wrong versions, flags, counts and ids are refused', () =>
     (view: DataView) => view.setUint32(20, 8, true),
     (view: DataView) => view.setUint32(28, 257, true),
     (view: DataView) => view.setUint32(32, 4096, true), // cgroups
-    (view: DataView) => view.setUint32(36, 1, true),
+    (view: DataView) => view.setUint32(36, 5, true), // inputs
     (view: DataView) => view.setUint32(40, 0xffff_ffff, true),
   ]) {
     assert.throws(() => parseSubmission(submit(change)), invalid)

@@ -85,8 +85,6 @@ void group_remove(struct group *group);
 
 /* ---- spawn.c ---- */
 
-#define RUN_NAMESPACES (WIRE_NS_PID | WIRE_NS_IPC | WIRE_NS_UTS | WIRE_NS_CGROUP)
-
 /* A run's first process, as its parent has it; -1: none. */
 struct process {
   pid_t pid;
@@ -96,8 +94,6 @@ struct process {
 
 /* `namespaces`: those of enum wire_namespace that a clone makes; `flags`: CLONE_PARENT and the like. */
 pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd);
-/* Takes the body of WIRE_PREPARE apart. false: it is none. */
-bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan);
 extern const struct process no_process;
 /* Hands `body`, that of WIRE_PREPARE, to a process, with the descriptors of `start`. false: errno says why not. */
 bool process_start(struct process *process, struct cursor body, const struct start *start);

@@ -111,6 +111,15 @@ void same_file(int fd, const struct wire_stamp *stamp); /* is the one that the e
 void set_signals(int how);
 _Noreturn void run_command(int executable);
 
+/* ---- spare.c ---- */
+
+#define RUN_NAMESPACES (WIRE_NS_PID | WIRE_NS_IPC | WIRE_NS_UTS | WIRE_NS_CGROUP)
+
+/* Takes the body of WIRE_PREPARE apart. false: it is none. */
+bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan);
+/* A spare: until there is something to run. End of file: the launcher is gone, or has no use for it. */
+_Noreturn void wait_for_start(int gate);
+
 /* ---- mounts.c ---- */
 
 /* An entry of a plan: op, flags, mode, source, target. */

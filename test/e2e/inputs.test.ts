@@ -1,12 +1,16 @@
 /** Secrets by descriptor, and stdin that is bound: what the command reads is what was hashed before it was permitted. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { commitmentOf } from '../../src/core/policy/inputs.ts'
+import { formatFrame } from '../../src/core/protocol/frame.ts'
+import { wireKind } from '../../src/core/protocol/layout.ts'
+import { formatRequest } from '../../src/core/protocol/request.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
-import { caller, startBridge } from '../support/bridge.ts'
+import { compile, openScratch } from '../native/compile.ts'
+import { caller, runAs, startBridge, until } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
 
 const skip = process.geteuid?.() !== 0
@@ -44,9 +48,16 @@ command = ["/usr/bin/true"]
 run_as = "nobody"
 profile = "none"
 risk = "read-only"
+[action.both]
+about = "stdin, then the secret"
+command = ["/usr/bin/cat", "-", "{token}"]
+run_as = "nobody"
+profile = "bound"
+risk = "read-only"
+params.token = { secret = true }
 [[grant]]
 who = ["uid:${caller.uid}"]
-may = ["show", "two", "hash", "plain"]
+may = ["show", "two", "hash", "plain", "both"]
 `
 
 before(async () => {
@@ -65,10 +76,16 @@ after(async () => {
 const file = (name: string): string => join(bridge.root, name)
 const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex')
 
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
 /** The resolved action of the last run. */
 function lastAction(): Record<string, unknown> {
   const entry = bridge.entries().findLast(({ kind }) => kind === 'intent')
-  return entry?.kind === 'intent' ? JSON.parse(entry.action) : {}
+  const action: unknown = entry?.kind === 'intent' ? JSON.parse(entry.action) : {}
+  assert.ok(isRecord(action))
+  return action
 }
 
 function lastCode(): string | undefined {
@@ -224,11 +241,74 @@ test('many at once: each command reads its own', { skip }, async () => {
       ? await bridge.bell(['show', `token@${file(`t${number}`)}`])
       : await bridge.bell(['-b', 'hash'], { stdin: String(number).repeat(200_000) })
   }
-  const results = await Promise.all(Array.from({ length: 16 }, (_, number) => ask(number)))
+  const results = await Promise.all(
+    Array.from({ length: 16 }, async (_, number) => await ask(number)),
+  )
   results.forEach(({ stdout }, number) => {
     const wanted =
       number % 2 === 0 ? `secret ${number}` : `${digestOf(String(number).repeat(200_000))}  -\n`
     assert.equal(stdout, wanted)
   })
   assert.equal((await bridge.verify()).ok, true)
+})
+
+/** What the kernel calls F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE; 16 is F_SEAL_FUTURE_WRITE. */
+const seals: readonly (readonly [string, number])[] = [
+  ['nothing', 0],
+  ['writing alone', 8],
+  ['all but growing', 2 + 8],
+  ['all but shrinking', 4 + 8],
+  ['all but writing', 2 + 4],
+  ['writing in future, while who has it mapped goes on', 2 + 4 + 16],
+]
+
+/** Sends `hunter2` as stdin and as input, from offset 3 on; the command's output and the answer. */
+async function askSealed(action: string, mask: number): Promise<string> {
+  using scratch = openScratch()
+  const program = compile(scratch.path, 'strange-client.c')
+  chmodSync(scratch.path, 0o755)
+  const frame = join(scratch.path, 'frame')
+  const parameters = [{ name: 'token', value: '@1' }]
+  const request = formatRequest({ action, reason: '', nonce: null, parameters })
+  writeFileSync(frame, formatFrame(wireKind.request, request))
+  const words = [program, 'input', bridge.socket, frame, String(mask)]
+  const { stdout } = await runAs(words, {})
+  return stdout
+}
+
+for (const [name, mask] of seals) {
+  test(`promise 3: memory that is sealed against ${name} is no input`, { skip }, async () => {
+    const answer = await askSealed('both', mask)
+    assert.match(answer, /stdio_not_accepted/)
+    assert.doesNotMatch(answer, /hunter2/)
+  })
+}
+
+test(
+  'promise 3: the client cannot make the command read from elsewhere in it',
+  { skip },
+  async () => {
+    const answer = await askSealed('both', 2 + 4 + 8)
+    assert.ok(answer.startsWith('hunter2hunter2'), answer) // stdin from its descriptor, and the secret
+    assert.deepEqual(lastAction()['stdin'], { sha256: digestOf('hunter2'), size: 7 })
+  },
+)
+
+test('a client that is gone while its input is read leaves nothing', { skip }, async () => {
+  const descriptors = (): number => readdirSync(`/proc/${bridge.pids().launcher}/fd`).length
+  const words = ['-b', 'hash']
+  const good = async (): Promise<void> => {
+    assert.equal((await bridge.bell(words, { stdin: 'x' })).status, 0)
+  }
+  await good() // its root is made and kept
+  const first = descriptors()
+  await Promise.all(
+    Array.from({ length: 8 }, async (_, round) => {
+      const stdin = 'x'.repeat(1_000_000)
+      const killed = ['/usr/bin/timeout', '-s', 'KILL', `0.0${round + 1}`]
+      await bridge.bell(words, { stdin, before: killed })
+    }),
+  )
+  await good()
+  await until(() => descriptors() <= first, 5_000)
 })

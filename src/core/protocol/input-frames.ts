@@ -67,9 +67,10 @@ export function readInputs(reader: Reader): ResolvedInputs {
   const stdin = flag === 0 ? null : { sha256: readDigest(reader), size: readU64(reader) }
   const count = readU16(reader)
   if (flag > 1 || count > maxInputs) throw new BelladonnaError('frame_invalid', 'resolved: inputs')
-  const entries = Array.from({ length: count }, () => [readText16(reader), readDigest(reader)])
+  const secrets: Record<string, string> = {}
+  for (let i = 0; i < count; i++) secrets[readText16(reader)] = readDigest(reader)
   expectEnd(reader)
-  return { stdin, secrets: Object.fromEntries(entries) }
+  return { stdin, secrets }
 }
 
 function readDigest(reader: Reader): string {
