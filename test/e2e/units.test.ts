@@ -7,6 +7,7 @@ import { formatFrame } from '../../src/core/protocol/frame.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
 import { compile, openScratch } from '../native/compile.ts'
+import { compileStatic } from './sandbox/programs.ts'
 import { caller, run, startBridge, until } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
 
@@ -41,15 +42,7 @@ may = ["look"]
 before(async () => {
   if (skip) return
   top = hierarchies.map((path) => mkdtempSync(join(path, 'belladonna-units.')))
-  // Into our own groups, then a namespace of which these are the roots; all in one process, which becomes the launcher.
-  const enter = `for d in ${top.join(' ')}; do echo $$ > $d/cgroup.procs; done; exec unshare -C "$@"`
-  const start = (...words: readonly string[]): readonly string[] => [
-    '/bin/sh',
-    '-c',
-    enter,
-    'sh',
-    ...words,
-  ]
+  const start = (...words: readonly string[]): readonly string[] => [...entering(), ...words]
   bridge = await startBridge({ policy, start })
 })
 
@@ -72,14 +65,25 @@ function sweep(path: string): boolean {
   }
 }
 
+/** Into our own groups, then a namespace of which these are the roots; all in one process, which becomes the launcher. */
+function entering(): readonly string[] {
+  const script = `for d in ${top.join(' ')}; do echo $$ > $d/cgroup.procs; done; exec unshare -C "$@"`
+  return ['/bin/sh', '-c', script, 'sh']
+}
+
 const move = 'for d in "$1" "$2"; do echo $$ > "$d/cgroup.procs"; done; shift 2; exec "$@"'
 
 /** bell as a stranger whom no uid or group grants anything, from this cgroup in v2 and this one in name=systemd. */
-async function askFrom(unified: string, systemd = unified, action = 'id'): Promise<BellResult> {
+async function askFrom(
+  unified: string,
+  systemd = unified,
+  action = 'id',
+  of = bridge,
+): Promise<BellResult> {
   const paths = [unified, systemd].map((path, index) => join(top[index] ?? '', path))
   for (const path of paths) mkdirSync(path, { recursive: true })
   const words = ['/bin/sh', '-c', move, 'sh', ...paths]
-  return await bridge.bell([action], { uid: caller.uid, groups: [], before: words })
+  return await of.bell([action], { uid: caller.uid, groups: [], before: words })
 }
 
 /** The unit in the resolved action of the last that was permitted. */
@@ -148,5 +152,25 @@ test(
     // The launcher reads only after another process of the same unit has the pid.
     const reused = [...inUnit, ...words('reuse'), String(bridge.pids().launcher)]
     assert.match((await run(reused)).stdout, /subject_foreign_namespace/)
+  },
+)
+
+test(
+  'C33: a kernel that names no peer by a descriptor: unit grants match nobody, and status says so',
+  { skip },
+  async () => {
+    using scratch = openScratch()
+    const around = compileStatic(scratch.path, 'around')
+    const start = (...words: readonly string[]): readonly string[] => {
+      return [...entering(), around, 'option', '77', ...words] // SO_PEERPIDFD
+    }
+    await using old = await startBridge({ policy, start })
+    const limits = (text: string): boolean => /unit: grants match nobody/.test(text)
+    const said = await old.status()
+    assert.doesNotMatch(said.stdout, /peer_pidfd/)
+    assert.ok(limits(said.stdout))
+    assert.equal((await askFrom('system.slice/deploy.service', undefined, 'id', old)).status, 127)
+    assert.ok(!limits((await bridge.status()).stdout))
+    assert.equal((await askFrom('system.slice/deploy.service')).status, 0)
   },
 )

@@ -77,6 +77,13 @@ profile = "plain"
 risk = "read-only"`,
   )
   .join('\n')}
+[action.secret]
+about = "x"
+command = ["${read}/probe", "show", "{token}"]
+run_as = "root"
+profile = "plain"
+risk = "read-only"
+params.token = { secret = true }
 [action.stays]
 about = "x"
 command = ["${read}/probe", "stubborn", "60000", "94713"]
@@ -85,12 +92,12 @@ profile = "plain"
 risk = "read-only"
 [[grant]]
 who = ["uid:${caller.uid}"]
-may = ${JSON.stringify(['stays', ...Object.keys(rows).map((_, at) => `row${at}`)])}
+may = ${JSON.stringify(['stays', 'secret', ...Object.keys(rows).map((_, at) => `row${at}`)])}
 `
 }
 
-async function bell(action: string): Promise<BellResult> {
-  return await run([...asUser, join(root, 'bell'), '-S', bridgePaths(root).runSocket, action])
+async function bell(...words: readonly string[]): Promise<BellResult> {
+  return await run([...asUser, join(root, 'bell'), '-S', bridgePaths(root).runSocket, ...words])
 }
 
 before(async () => {
@@ -147,6 +154,11 @@ for (const [at, [name, [, end]]] of Object.entries(rows).entries()) {
     else assert.match(stdout.trim(), end)
   })
 }
+
+test('unprivileged: a secret arrives by its descriptor', { skip, timeout: 60_000 }, async () => {
+  const { status, stdout, stderr } = await bell('secret', `token@${read}/file`)
+  assert.deepEqual([status, stdout.trim(), stderr], [0, 'text', ''])
+})
 
 test(
   'unprivileged: C90: a deaf run and its orphan end with their time',
