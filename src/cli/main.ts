@@ -67,7 +67,7 @@ function addUp(program: Command): void {
 function addRun(program: Command, exit: (status: number) => void): void {
   const command = program.command('run').description('run an action, as bell(1) does')
   addExample(addRoot(command), "belladonna run --json -r 'a try' kernel.swappiness value=10")
-    .argument('<words...>', 'options of bell, ACTION, name=value …')
+    .argument('<words...>', 'options of bell, ACTION, name=value or name@FILE …')
     .passThroughOptions()
     .allowUnknownOption()
     .action((words: string[], options: RootOption) => exit(run(rootOf(options), words)))
