@@ -78,7 +78,7 @@ function resolveVector(vector: Resolved): ReturnType<typeof resolveAction> {
       nonce: vector.nonce,
       notAfterMs: vector.not_after_ms,
       executableSha256: executable.sha256,
-      inputs: { stdin: vector.stdin, secrets: vector.secrets },
+      bound: { stdin: vector.stdin, secrets: vector.secrets },
     },
   )
 }

@@ -15,7 +15,8 @@ export type ResolveFacts = Readonly<{
   /** Unix milliseconds after which nothing may run by this resolved action. */
   notAfterMs: number
   executableSha256: string
-  inputs?: ResolvedInputs
+  /** Stdin and secrets, where the action binds them. */
+  bound?: ResolvedInputs
 }>
 
 /** Everything that a run is bound to, as one text, and the SHA-256 of that text: the action digest. */
@@ -47,12 +48,12 @@ export function resolveAction(
 function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFacts): string {
   const { head, middle, runAs } = fixedParts(permit)
   const { uid, gid, groups } = subject
-  const inputs = facts.inputs ?? noInputs
+  const bound = facts.bound ?? noInputs
   return (
     `${head}${json(permit.argv)},${middle}${json(facts.executableSha256)}},` +
     `"host":${json(facts.hostId)},"inputs":{},"nonce":${json(facts.nonce)},` +
     `"not_after_ms":${json(facts.notAfterMs)},"policy":${json(facts.policyDigest)},` +
-    `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":${json(inputs.secrets)},"stdin":${json(inputs.stdin)},` +
+    `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":${json(bound.secrets)},"stdin":${json(bound.stdin)},` +
     `"subject":{"gid":${json(gid)},"groups":${json(groups)},"uid":${json(uid)},"unit":${json(subject.unit)}},` +
     `"type":"belladonna/resolved-action/v1"}`
   )

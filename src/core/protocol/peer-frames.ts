@@ -27,7 +27,7 @@ export type Resolved = Readonly<{
   nonce: Uint8Array
   executableSha256: Uint8Array
   actionDigest: Uint8Array
-  inputs: ResolvedInputs
+  bound: ResolvedInputs
 }>
 
 export function formatResolved(resolved: Resolved): Uint8Array {
@@ -38,7 +38,7 @@ export function formatResolved(resolved: Resolved): Uint8Array {
   writeBytes(writer, resolved.nonce)
   writeBytes(writer, resolved.executableSha256)
   writeBytes(writer, resolved.actionDigest)
-  writeInputs(writer, resolved.inputs)
+  writeInputs(writer, resolved.bound)
   return formatFrame(wireKind.resolved, written(writer))
 }
 
@@ -51,7 +51,7 @@ export function parseResolved(body: Uint8Array): Resolved {
     nonce: readBytes(reader, 16).slice(),
     executableSha256: readBytes(reader, 32).slice(),
     actionDigest: readBytes(reader, 32).slice(),
-    inputs: readInputs(reader),
+    bound: readInputs(reader),
   }
 }
 

@@ -164,7 +164,7 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
     const found = waitingFor(run, { kind: 'resolved', resolved })
     if (found === null) return
     const action = resolveAgain(host, policyDigest, found, resolved)
-    const binds = bindsThose(found.inputs, resolved.inputs)
+    const binds = bindsThose(found.inputs, resolved.bound)
     if (!binds || action.digest !== formatHex(resolved.actionDigest)) {
       refuse(found.submission, parseRequest(found.submission.request), {
         ...{ code: 'disagreement', rule: null, action: found.permit.action.id },
@@ -258,7 +258,7 @@ function resolveAgain(
     nonce: formatHex(resolved.nonce),
     notAfterMs: resolved.notAfterMs,
     executableSha256: formatHex(resolved.executableSha256),
-    inputs: resolved.inputs,
+    bound: resolved.bound,
   })
 }
 

@@ -250,11 +250,11 @@ function resolve(
   const nonceBytes = host.randomBytes(16)
   const nonce = formatHex(nonceBytes)
   const notAfterMs = timeMs + startWithinMs
-  const inputs = bindRead(host, nonce, read)
-  const facts = { policyDigest, hostId: host.hostId, nonce, notAfterMs, executableSha256, inputs }
+  const bound = bindRead(host, nonce, read)
+  const facts = { policyDigest, hostId: host.hostId, nonce, notAfterMs, executableSha256, bound }
   const { digest } = resolveAction(permit, subject, facts)
   const resolved = formatResolved({
-    ...{ run, timeMs, notAfterMs, nonce: nonceBytes, inputs },
+    ...{ run, timeMs, notAfterMs, nonce: nonceBytes, bound },
     executableSha256: measured.sha256,
     actionDigest: parseHex(digest),
   })
