@@ -155,16 +155,26 @@ static void tell_services(uint64_t run, const struct report *end, uint32_t kind,
   if (!services_send(WIRE_EXITED, &part, 1)) services_failed("a service does not take frames");
 }
 
-static void tell_client(struct slot *slot, uint32_t kind) {
-  uint8_t frame[sizeof(struct wire_head) + sizeof(struct wire_ended) + MAX_TICKET];
-  struct wire_ended ended = {
-      .kind = kind, .value = slot->last.value, .stage = slot->last.stage, .ticket_size = slot->ticket_size};
-  struct wire_head head = {.size = (uint32_t)(sizeof ended + slot->ticket_size), .kind = WIRE_ENDED, .zero = 0};
+/* The one frame that a client gets; more than it holds nobody has to say. */
+static void answer(struct slot *slot, uint16_t kind, struct part first, struct part second) {
+  uint8_t frame[sizeof(struct wire_head) + sizeof(struct wire_ended) + MAX_REFUSAL];
+  struct wire_head head = {.size = (uint32_t)(first.size + second.size), .kind = kind, .zero = 0};
+  if (first.size + second.size > sizeof frame - sizeof head) return;
   memcpy(frame, &head, sizeof head);
-  memcpy(frame + sizeof head, &ended, sizeof ended);
-  memcpy(frame + sizeof head + sizeof ended, slot->ticket, slot->ticket_size);
+  memcpy(frame + sizeof head, first.bytes, first.size);
+  memcpy(frame + sizeof head + first.size, second.bytes, second.size);
   if (slot->client >= 0) (void)send(slot->client, frame, sizeof head + head.size, MSG_NOSIGNAL | MSG_DONTWAIT);
   close_fd(&slot->client);
+}
+
+static void tell_client(struct slot *slot, uint32_t kind) {
+  struct wire_ended ended = {
+      .kind = kind, .value = slot->last.value, .stage = slot->last.stage, .ticket_size = slot->ticket_size};
+  answer(slot, WIRE_ENDED, (struct part){&ended, sizeof ended}, (struct part){slot->ticket, slot->ticket_size});
+}
+
+void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
+  answer(slot, WIRE_REFUSED, (struct part){&status, sizeof status}, (struct part){problem, strlen(problem)});
 }
 
 /* The end of a run whose gate was opened. The client hears of it first: nobody waits for our cleaning up. */
@@ -178,18 +188,6 @@ static void finish(struct slot *slot, uint32_t kind) {
   if (kind != WIRE_END_EXITED && kind != WIRE_END_SIGNALLED) kill_run(slot); /* else its first process has ended */
   if (slot->process.pidfd < 0) slot_release(slot);
   spares_refill(); /* now, when nobody waits for us */
-}
-
-void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
-  struct part parts[] = {{&status, sizeof status}, {problem, strlen(problem)}};
-  uint8_t frame[sizeof(struct wire_head) + sizeof status + MAX_REFUSAL];
-  struct wire_head head = {.size = (uint32_t)(parts[0].size + parts[1].size), .kind = WIRE_REFUSED, .zero = 0};
-  if (parts[1].size > MAX_REFUSAL) return;
-  memcpy(frame, &head, sizeof head);
-  memcpy(frame + sizeof head, parts[0].bytes, parts[0].size);
-  memcpy(frame + sizeof head + parts[0].size, parts[1].bytes, parts[1].size);
-  if (slot->client >= 0) (void)send(slot->client, frame, sizeof head + head.size, MSG_NOSIGNAL | MSG_DONTWAIT);
-  close_fd(&slot->client);
 }
 
 /* A slot that never ran lets go of its client; what was prepared is killed and waited for. */

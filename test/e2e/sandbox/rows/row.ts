@@ -84,7 +84,7 @@ export const noUts: readonly Edit[] = remove(
   ';',
 )
 export const noCgroup: readonly Edit[] = remove(
-  'launcher/spawn.c',
+  'sandbox/spare.c',
   'if (unshare(CLONE_NEWCGROUP) != 0) child_fail(WIRE_STAGE_CGROUP);',
 )
 export const suid: readonly Edit[] = remove(
