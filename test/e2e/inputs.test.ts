@@ -252,6 +252,24 @@ test('many at once: each command reads its own', { skip }, async () => {
   assert.equal((await bridge.verify()).ok, true)
 })
 
+test(
+  'promise 7: as many bound inputs of 1 MiB as one uid may have at once: none ends the bridge',
+  { skip },
+  async () => {
+    const { executor } = bridge.pids()
+    const stdin = 'm'.repeat(1_048_576)
+    const results = await Promise.all(
+      Array.from({ length: 32 }, async () => await bridge.bell(['-b', 'hash'], { stdin })),
+    )
+    for (const { status, stdout, stderr } of results) {
+      if (stderr.includes('busy')) continue // a slot that is not free yet
+      assert.deepEqual([status, stderr, stdout], [0, '', `${digestOf(stdin)}  -\n`])
+    }
+    assert.ok(results.filter(({ status }) => status === 0).length > 16)
+    assert.equal(bridge.pids().executor, executor)
+  },
+)
+
 /** What the kernel calls F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE; 16 is F_SEAL_FUTURE_WRITE. */
 const seals: readonly (readonly [string, number])[] = [
   ['nothing', 0],

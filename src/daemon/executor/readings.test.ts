@@ -12,7 +12,7 @@ import {
   subjectOf,
 } from '../../core/policy/policy.test-support.ts'
 import { maxReadBytes } from '../../core/protocol/layout.ts'
-import { openReadings, wipe } from './readings.ts'
+import { maxUnanswered, openReadings, wipe } from './readings.ts'
 import type { Reading, Readings } from './readings.ts'
 
 const permit = decide(
@@ -112,4 +112,26 @@ test('readings: a run that is given up leaves no secret', () => {
 
 test('readings: nothing to read is nobody to ask', () => {
   assert.throws(() => open().readings.begin(readingOf(1, [])), { code: 'frame_invalid' })
+})
+
+test('readings: no more reads are unanswered than the launcher can hold, and those that wait come in order', () => {
+  const sent: number[] = []
+  const readings = openReadings((frame) => sent.push(new DataView(frame.buffer).getUint32(8, true)))
+  const count = maxUnanswered + 4
+  for (let run = 0; run < count; run++) readings.begin(readingOf(run, [stdin]))
+  assert.deepEqual(sent, [...Array(maxUnanswered).keys()])
+  readings.forget(maxUnanswered) // never asked: nobody takes its place
+  assert.equal(sent.length, maxUnanswered)
+  readings.forget(0) // asked and given up: the next may
+  assert.equal(sent.at(-1), maxUnanswered + 1)
+  assert.equal(readings.take(part(1, 0, 0, 0))?.kind, 'read')
+  assert.equal(sent.at(-1), maxUnanswered + 2)
+  assert.throws(() => readings.take(part(count - 1, 0, 0, 0)), { code: 'frame_invalid' }) // it has not asked
+  const size = maxReadBytes + 1
+  assert.equal(readings.take(part(2, 0, 0, size)), null) // has more to read, and goes to the end
+  assert.equal(sent.at(-1), count - 1)
+  assert.equal(readings.take(part(3, 0, 0, 0))?.kind, 'read')
+  assert.equal(sent.at(-1), 2)
+  assert.equal(readings.take(part(2, 0, maxReadBytes, size))?.kind, 'read')
+  assert.equal(readings.count(), count - 5)
 })

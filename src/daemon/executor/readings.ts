@@ -30,10 +30,18 @@ type State = Reading & {
   /** Index in `inputs` of the one that is being read. Changed by `take` alone, as is what follows. */
   at: number
   offset: number
+  /** READ was sent and BYTES have not come. */
+  asked: boolean
   readonly stdin: Hash
   stdinSize: number | null
   readonly secrets: { name: string; value: Uint8Array }[]
 }
+
+/**
+ * How many READs may be unanswered: what the launcher holds for us must stay below its 4 MiB, or it takes us for dead, and
+ * each answer is up to 128 KiB of it.
+ */
+export const maxUnanswered = 8
 
 /** Reads sealed descriptors through the launcher, a part at a time, so that it holds one part of each and no more. */
 export type Readings = Readonly<{
@@ -48,22 +56,50 @@ export type Readings = Readonly<{
 export function openReadings(toLauncher: (frame: Uint8Array) => void): Readings {
   const states = new Map<number, State>()
 
-  const ask = ({ submission, inputs, at, offset }: State): void => {
+  /** Those that may not ask yet, in their order. */
+  const waiting = new Set<State>()
+  let unanswered = 0
+
+  const ask = (state: State): void => {
+    const { submission, inputs, at, offset } = state
     const place = inputs[at]?.place
     if (place === undefined) throw new BelladonnaError('frame_invalid', 'out of turn: read')
+    if (unanswered >= maxUnanswered) {
+      waiting.add(state)
+      return
+    }
+    state.asked = true
+    unanswered += 1
     toLauncher(formatRead(submission.run, place, offset))
+  }
+
+  /** It has its answer, or will get none: the launcher answers nothing about a run that was refused. */
+  const answered = (state: State): void => {
+    if (!state.asked) return
+    state.asked = false
+    unanswered -= 1
+    const [next] = waiting
+    if (next === undefined) return
+    waiting.delete(next)
+    ask(next)
   }
 
   const forget = (run: number): State | undefined => {
     const state = states.get(run)
     states.delete(run)
+    if (state === undefined) return undefined
+    waiting.delete(state)
+    answered(state)
     return state
   }
 
   return {
     begin: (reading) => {
-      const fresh = { at: 0, offset: 0, stdin: createHash('sha256'), stdinSize: null, secrets: [] }
-      const state = { ...reading, ...fresh }
+      const state = {
+        ...reading,
+        ...{ at: 0, offset: 0, asked: false },
+        ...{ stdin: createHash('sha256'), stdinSize: null, secrets: [] },
+      }
       states.set(reading.submission.run, state)
       ask(state)
     },
@@ -71,7 +107,7 @@ export function openReadings(toLauncher: (frame: Uint8Array) => void): Readings 
       const state = states.get(frame.run)
       if (state === undefined) return null
       const input = state.inputs[state.at]
-      if (input?.place !== frame.input || state.offset !== frame.offset) {
+      if (!state.asked || input?.place !== frame.input || state.offset !== frame.offset) {
         throw new BelladonnaError('frame_invalid', 'out of turn: bytes')
       }
       if (frame.size > input.maxBytes) {
@@ -80,6 +116,7 @@ export function openReadings(toLauncher: (frame: Uint8Array) => void): Readings 
         return { kind: 'refused', reading: state, problem: tooLarge(input) }
       }
       keep(state, input, frame)
+      answered(state)
       if (state.at < state.inputs.length) {
         ask(state)
         return null
