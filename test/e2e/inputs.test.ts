@@ -1,5 +1,6 @@
 /** Secrets by descriptor, and stdin that is bound: what the command reads is what was hashed before it was permitted. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmodSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +11,7 @@ import { wireKind } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { compile, openScratch } from '../native/compile.ts'
-import { caller, runAs, startBridge, until } from '../support/bridge.ts'
+import { caller, readProc, runAs, startBridge, until } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
 
 const skip = process.geteuid?.() !== 0
@@ -48,6 +49,13 @@ command = ["/usr/bin/true"]
 run_as = "nobody"
 profile = "none"
 risk = "read-only"
+[action.wait]
+about = "Takes its time"
+command = ["/usr/bin/sh", "-c", "sleep 1", "x", "{token}"]
+run_as = "nobody"
+profile = "none"
+risk = "read-only"
+params.token = { secret = true }
 [action.both]
 about = "stdin, then the secret"
 command = ["/usr/bin/cat", "-", "{token}"]
@@ -57,7 +65,7 @@ risk = "read-only"
 params.token = { secret = true }
 [[grant]]
 who = ["uid:${caller.uid}"]
-may = ["show", "two", "hash", "plain", "both"]
+may = ["show", "two", "hash", "plain", "both", "wait"]
 `
 
 before(async () => {
@@ -168,6 +176,29 @@ test('L6: a command has its inputs and stdio, and no other descriptor', { skip }
   const others = listed.filter(([number]) => !['0', '1', '2', '5', '6'].includes(number ?? ''))
   assert.match(others.map(([, target]) => target).join(), /^\/proc\/\d+\/fd$/) // ls reads that one
 })
+
+test(
+  'bell keeps a secret in memory that is not swapped out, as far as its limits allow',
+  { skip },
+  async () => {
+    const identity = ['--reuid', `${caller.uid}`, '--regid', `${caller.gid}`, '--clear-groups']
+    const words = [...identity, bridge.bellPath, '-S', bridge.socket]
+    const lockedBy = async (path: string): Promise<number> => {
+      const child = spawn('/usr/bin/setpriv', [...words, 'wait', `token@${path}`])
+      const ended = new Promise((resolve) => child.once('close', resolve))
+      let most = 0
+      await until(() => {
+        const status = readProc(`${child.pid}/status`)
+        most = Math.max(most, Number(/^VmLck:\s+(\d+)/m.exec(status)?.[1] ?? 0))
+        return child.exitCode !== null
+      }, 10_000)
+      await ended
+      return most
+    }
+    assert.ok((await lockedBy(file('long'))) >= 64)
+    assert.ok((await lockedBy(file('token'))) < 64) // so that is the secret, and not all that bell has
+  },
+)
 
 const refusals: readonly (readonly [string, () => readonly string[], string])[] = [
   ['a secret as text', () => ['show', 'token=hunter2'], 'parameter_invalid'],
