@@ -15,6 +15,8 @@ const stopLimitMs = 20_000
 /** A bridge that runs below `rootPath`, and the commands that use it. */
 export type Bridge = Readonly<{
   rootPath: string
+  /** run.sock */
+  socket: string
   permitted: Command
   denied: Command
   stop: () => Promise<void>
@@ -26,6 +28,12 @@ export function formatPolicy(count: number, uid: number): string {
     formatRule(`bench.other${i}`, uid + 1 + (i % 1000)),
   )
   return ['schema = 1\n', '[profile.bench]\n', ...others, formatRule('bench.true', uid)].join('\n')
+}
+
+/** A policy of `count` actions, each of which one user may do: the first `uid`, the next the uid after it, and so on. */
+export function formatRules(count: number, uid: number): string {
+  const rules = Array.from({ length: count }, (_, i) => formatRule(`bench.rule${i}`, uid + i))
+  return ['schema = 1\n', '[profile.bench]\n', ...rules].join('\n')
 }
 
 function formatRule(action: string, uid: number): string {
@@ -45,7 +53,6 @@ may = ["${action}"]
 export async function startBridge(parent: string, caller: Caller, count: number): Promise<Bridge> {
   const { uid, abort } = caller
   const rootPath = mkdtempSync(join(parent, 'root-'))
-  chmodSync(rootPath, 0o755) // the caller goes through it to the socket
   chmodSync(rootPath, 0o755) // the caller must reach run.sock
   const policy = join(rootPath, 'bench.toml')
   writeFileSync(policy, formatPolicy(count, uid), { mode: 0o644 })
@@ -73,7 +80,7 @@ export async function startBridge(parent: string, caller: Caller, count: number)
     await stop()
     throw new Error(`bin/belladonna up did not come up below ${rootPath}`, { cause })
   }
-  return { rootPath, stop, ...commandsFor(parent, socket) }
+  return { rootPath, socket, stop, ...commandsFor(parent, socket) }
 }
 
 async function becomeReachable(

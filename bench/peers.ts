@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 
+import manifest from './package.json' with { type: 'json' }
 import { isSuccess } from './measure.ts'
 import type { Command } from './measure.ts'
 
@@ -118,8 +119,12 @@ export function missingPeers(): readonly string[] {
   return ['/usr/bin/sudo', '/usr/bin/doas', '/usr/bin/bwrap'].filter((path) => !existsSync(path))
 }
 
-/** Versions of the peers' packages, as dpkg has them. */
+/** Versions of the peers' packages, as dpkg and the lockfile beside this file have them. */
 export function peerVersions(): Readonly<Record<string, string>> {
+  return { ...packageVersions(), ...manifest.devDependencies }
+}
+
+function packageVersions(): Readonly<Record<string, string>> {
   const format = '${Package} ${Version}\n'
   const args = ['-W', '-f', format, 'sudo', 'opendoas', 'bubblewrap']
   const lines = execFileSync('dpkg-query', args, { encoding: 'utf8' }).trimEnd().split('\n')

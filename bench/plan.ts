@@ -1,4 +1,5 @@
 import { startBridge } from './bridge.ts'
+import { measureDecisions, measureSocket } from './decisions.ts'
 import type { Bridge } from './bridge.ts'
 import { measure } from './measure.ts'
 import type { Caller, Command, Measured } from './measure.ts'
@@ -11,7 +12,7 @@ export type Figure = Readonly<{
   command: string
   what: string
   value: number
-  unit: 'ms' | 'runs/s'
+  unit: 'ms' | 'µs' | 'runs/s'
 }>
 
 /** bell against a peer. `goal` is the first goal of the design: reached when `value` is not over (or under) it. */
@@ -24,11 +25,13 @@ export type Comparison = Readonly<{
 
 export type Results = Readonly<{ figures: readonly Figure[]; comparisons: readonly Comparison[] }>
 
-type Options = Readonly<{
+export type Options = Readonly<{
   caller: Caller
   directory: string
   /** Without a bridge: sudo and doas only. */
   peersOnly: boolean
+  /** The rows about decisions only. */
+  decisionsOnly: boolean
   /** A tenth of the rounds: to see whether everything works. */
   quick: boolean
   onProgress: (text: string) => void
@@ -39,6 +42,22 @@ const manyRules = 10_000
 
 /** Measures everything, a group of rows at a time, and leaves no process behind. */
 export async function measureAll(options: Options): Promise<Results> {
+  const runs = options.decisionsOnly ? [] : await measureRuns(options)
+  if (options.peersOnly) return merge(runs)
+  const socket = await withBridge(options, fewRules, async (bridge) =>
+    bridge === null ? [] : [await measureSocket(options, bridge)],
+  )
+  return merge([...runs, ...socket, await measureDecisions(options)])
+}
+
+function merge(groups: readonly Results[]): Results {
+  return {
+    figures: groups.flatMap((group) => group.figures),
+    comparisons: groups.flatMap((group) => group.comparisons),
+  }
+}
+
+async function measureRuns(options: Options): Promise<readonly Results[]> {
   const few = await withBridge(options, fewRules, async (bridge) => [
     await measureSingle(options, bridge),
     await measureParallel(options, bridge),
@@ -47,11 +66,7 @@ export async function measureAll(options: Options): Promise<Results> {
   const many = await withBridge(options, manyRules, async (bridge) => [
     await measureManyRules(options, bridge),
   ])
-  const groups = [...few, ...many]
-  return {
-    figures: groups.flatMap((group) => group.figures),
-    comparisons: groups.flatMap((group) => group.comparisons),
-  }
+  return [...few, ...many]
 }
 
 async function withBridge(

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { format, resolveConfig } from 'prettier'
 
 import type { Comparison, Results } from './plan.ts'
 import { formatBlock, formatTable, replaceBlock, unreachedGoals } from './report.ts'
@@ -44,6 +47,17 @@ test('formatBlock: names what it was measured on, and holds no absolute time', (
   )
   assert.match(block, /\| p50 +\| `sudo -n` +\| 0\.28 +\|/)
   assert.doesNotMatch(block, /ms/)
+})
+
+test('formatBlock: is as Prettier would have it, on both pages', async () => {
+  const wide = { ...comparison(0.000_012_3, null), what: 'decision in process, p99', peer: '5 µs' }
+  const block = formatBlock(machine, resultsOf(comparison(0.28, null), wide))
+  for (const name of ['../README.md', '../docs/explanation/performance.md']) {
+    const path = fileURLToPath(new URL(name, import.meta.url))
+    const text = replaceBlock(readFileSync(path, 'utf8'), block)
+    const options = await resolveConfig(path)
+    assert.equal(await format(text, { ...options, filepath: path }), text)
+  }
 })
 
 test('replaceBlock: keeps what is around the marks, and can be repeated', () => {

@@ -14,11 +14,11 @@ export function formatTable(machine: Machine, results: Results): string {
   const figures = results.figures.map(({ what, command, value, unit }) => [
     what,
     command,
-    `${value.toFixed(unit === 'ms' ? 3 : 0)} ${unit}`,
+    `${value.toFixed(unit === 'runs/s' ? 0 : 3)} ${unit}`,
   ])
   const comparisons = results.comparisons.map((row) => [
     row.what,
-    `bell : ${row.peer}`,
+    `ours : ${row.peer}`,
     formatRatio(row.ratio.value),
     row.ratio.spread === null ? '' : row.ratio.spread.map(formatRatio).join(' to '),
     formatGoal(row),
@@ -33,14 +33,17 @@ export function formatTable(machine: Machine, results: Results): string {
   ].join('\n')
 }
 
-/** Markdown between the marks of README.md and performance.md: ratios only, with what they were measured on. */
+/**
+ * Markdown between the marks of README.md and performance.md: ratios only, with what they were measured on. As Prettier
+ * would have it, whose check comes next.
+ */
 export function formatBlock(machine: Machine, results: Results): string {
   const rows = results.comparisons.map(({ what, peer, ratio }) => [
     what,
     `\`${peer}\``,
     formatRatio(ratio.value),
   ])
-  const table = columns([['bell,', 'by', 'ratio'], ['-', '-', '-'], ...rows])
+  const table = padded([['ours,', 'by', 'ratio'], ['-', '-', '-'], ...rows])
   return ['', describeMachine(machine), '', ...table.map((line) => `| ${line} |`), ''].join('\n')
 }
 
@@ -74,7 +77,7 @@ function formatGoal(row: Comparison): string {
 }
 
 function formatRatio(value: number): string {
-  return value < 0.1 ? value.toFixed(4) : value.toFixed(2)
+  return value < 0.1 ? String(Number(value.toPrecision(2))) : value.toFixed(2)
 }
 
 function describeMachine({ date, kernel, processor, cores, versions }: Machine): string {
@@ -83,15 +86,19 @@ function describeMachine({ date, kernel, processor, cores, versions }: Machine):
 }
 
 function columns(rows: readonly (readonly string[])[]): readonly string[] {
+  return padded(rows).map((line) => line.trimEnd())
+}
+
+/** A dash alone stands for a line as wide as its column, which Markdown wants three wide at least. */
+function padded(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, at) =>
-    Math.max(...rows.map((row) => row[at]?.length ?? 0)),
+    Math.max(3, ...rows.map((row) => row[at]?.length ?? 0)),
   )
   return rows.map((row) =>
     row
       .map((cell, at) =>
-        cell === '-' ? '-'.repeat(widths[at] ?? 1) : cell.padEnd(widths[at] ?? 0),
+        cell === '-' ? cell.repeat(widths[at] ?? 1) : cell.padEnd(widths[at] ?? 0),
       )
-      .join(' | ')
-      .trimEnd(),
+      .join(' | '),
   )
 }

@@ -25,9 +25,11 @@ import type { Results } from './plan.ts'
 import { formatBlock, formatTable, replaceBlock, unreachedGoals } from './report.ts'
 import type { Machine } from './report.ts'
 
-const help = `usage: npm run bench [-- --peers-only] [--quick] [--write] [--gate]
+const help = `usage: npm run bench [-- --peers-only | --decisions-only] [--quick] [--write] [--gate]
 
   --peers-only  sudo and doas alone, without a bridge
+  --decisions-only
+                decisions alone, without sudo and doas
   --quick       a tenth of the rounds: to see whether everything works
   --write       put the ratios into README.md and docs/explanation/performance.md
   --gate        end with 1 if a first goal is missed
@@ -41,6 +43,7 @@ const stopSignals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 const { values: flags } = parseArgs({
   options: {
     'peers-only': { type: 'boolean', default: false },
+    'decisions-only': { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     gate: { type: 'boolean', default: false },
@@ -50,6 +53,8 @@ const { values: flags } = parseArgs({
     left: { type: 'string' },
   },
 })
+
+const isWhole = !flags['peers-only'] && !flags['decisions-only'] && !flags.quick
 
 if (flags.help) process.stdout.write(help)
 else if (flags.inside === undefined) process.exitCode = await enter()
@@ -61,8 +66,9 @@ function mountNamespace(): string {
 
 /** Starts this file again in a mount namespace of its own, and cleans up after it, however it ends. */
 async function enter(): Promise<number> {
+  if (flags.write && !isWhole) return complain('--write is for a whole run', 2)
   if (process.getuid?.() !== 0) return complain('only root can give sudo and doas their rules', 77)
-  const missing = missingPeers()
+  const missing = flags['decisions-only'] ? [] : missingPeers()
   if (missing.length > 0) return complain(`not installed: ${missing.join(', ')}`, 69)
   const directory = mkdtempSync(join(tmpdir(), 'belladonna-bench-'))
   chmodSync(directory, 0o755)
@@ -105,7 +111,11 @@ async function bench(directory: string): Promise<number> {
   replaceEtc(join(directory, 'etc'), callerUid)
   const caller = { harness, uid: callerUid, gid: callerUid, abort: stop.signal }
   const onProgress = (text: string): void => void complain(text, 0)
-  const options = { peersOnly: flags['peers-only'], quick: flags.quick }
+  const options = {
+    peersOnly: flags['peers-only'],
+    decisionsOnly: flags['decisions-only'],
+    quick: flags.quick,
+  }
   const machine = describe()
   let results: Results
   try {
@@ -123,7 +133,7 @@ async function bench(directory: string): Promise<number> {
 function writeResults(machine: Machine, results: Results): void {
   const out = join(checkout, 'bench/out')
   mkdirSync(out, { recursive: true })
-  const document = { machine, ...results, peers_only: flags['peers-only'], quick: flags.quick }
+  const document = { machine, ...results, whole: isWhole, quick: flags.quick }
   writeFileSync(join(out, 'latest.json'), `${JSON.stringify(document, null, 2)}\n`)
 }
 

@@ -36,7 +36,7 @@ enum wire_kind {
   WIRE_SIGNAL = 0x0102,  /* u32 signal number */
   /* launcher to client */
   WIRE_REFUSED = 0x0181, /* u32 exit status for the client, then an RFC 9457 problem as JSON text */
-  WIRE_ENDED = 0x0182,   /* struct wire_ended, then the executor's ticket */
+  WIRE_ENDED = 0x0182,   /* struct wire_ended, then the executor's ticket, then struct wire_output if it has a relay */
   /* launcher to broker and executor */
   WIRE_HELLO = 0x0201,  /* struct wire_hello */
   WIRE_SUBMIT = 0x0202, /* struct wire_submit, u32 groups[], its cgroups as text, then the request's body as received */
@@ -156,6 +156,36 @@ struct wire_exited {
   uint64_t wall_us; /* from the gate to the end, CLOCK_MONOTONIC */
 };
 
+enum wire_output_flag {
+  WIRE_OUTPUT_CAPPED = 1u << 0,      /* there was more than the cap: what came after it was thrown away */
+  WIRE_OUTPUT_UNDELIVERED = 1u << 1, /* the client was gone, or took nothing any more when the run's time was over */
+};
+
+/* One stream of a run whose output went through a relay. */
+struct wire_stream {
+  uint64_t written;   /* bytes that the run wrote */
+  uint64_t delivered; /* of them, the first that the client's descriptor took */
+  uint8_t sha256[32]; /* of the delivered bytes */
+};
+
+/* The relay's word, which the launcher passes on unread at the end of WIRE_ENDED and WIRE_EXITED. */
+struct wire_output {
+  uint32_t version;
+  uint32_t flags; /* enum wire_output_flag */
+  struct wire_stream out;
+  struct wire_stream err;
+};
+
+/*
+ * Launcher to relay, once, with four descriptors: where stdout and stderr go, then where they come from. A message of
+ * one byte later says that the time is over: nothing more is waited for.
+ */
+struct wire_relay {
+  uint64_t output_max;
+  uint8_t stdio[2]; /* enum wire_stdio of the first two descriptors */
+  uint8_t zero[6];
+};
+
 enum wire_feature {
   WIRE_FEATURE_PID_NAMESPACE = 1u << 0,
   WIRE_FEATURE_MOUNT_NAMESPACE = 1u << 1,
@@ -207,6 +237,7 @@ struct wire_resolved {
   uint8_t nonce[16];
   uint8_t executable_sha256[32];
   uint8_t action_digest[32];
+  uint8_t interpreter_sha256[32]; /* all zero: the executable is no script */
 };
 
 struct wire_intend {
@@ -241,6 +272,7 @@ struct wire_plan {
   uint64_t landlock_fs;    /* LANDLOCK_ACCESS_FS_* bits that are refused unless a rule allows them */
   uint64_t landlock_net;   /* LANDLOCK_ACCESS_NET_* bits, likewise */
   uint64_t memory_max;     /* bytes, 0 = none; cgroup memory.max where the controller is there */
+  uint64_t output_max;     /* bytes of stdout and stderr together, through a relay; 0 = the client's own descriptors */
   uint32_t pids_max;       /* 0 = none; cgroup pids.max where the controller is there */
   uint32_t time_limit_ms;  /* 0 = none */
   uint32_t umask;
@@ -305,10 +337,16 @@ struct wire_stamp {
   uint64_t ctime_ns;
 };
 
+enum wire_bind_flag {
+  WIRE_BIND_LIVE = 1u << 4,   /* its content may change meanwhile: of the stamp only device and inode count */
+  WIRE_BIND_SINGLE = 1u << 5, /* a regular file must have one name only */
+};
+
 /*
  * COMMAND: struct wire_command, struct wire_stamp of the executable that was hashed, then u32 groups[group_count],
  * str16 executable, str16 cwd, argc times blob32, envc times blob32 ("NAME=value"), and bind_count times what this run
- * alone sees of the host: u8 flags (enum wire_mount_flag), struct wire_stamp, str16 source, str16 target.
+ * alone sees of the host: u8 flags (enum wire_mount_flag, enum wire_bind_flag), struct wire_stamp, str16 source, str16
+ * target, u64 LANDLOCK_ACCESS_FS_* bits.
  */
 struct wire_command {
   uint32_t uid;

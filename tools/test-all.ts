@@ -64,7 +64,12 @@ function quiet(name: string, command: readonly string[]): Step {
  * after another, in this order: tests of modules, then those that start processes and must not disturb each other.
  */
 async function runTests(): Promise<boolean> {
-  const modules = globSync(['src/**/*.test.ts', 'tools/*.test.ts', 'test/*.test.ts'], { cwd: root })
+  const modules = globSync(
+    ['src/**/*.test.ts', 'tools/*.test.ts', 'bench/*.test.ts', 'test/*.test.ts'],
+    {
+      cwd: root,
+    },
+  )
   const processes = globSync('test/*/**/*.test.ts', { cwd: root })
   const files = isCheck ? modules.toSorted() : [...modules.toSorted(), ...processes.toSorted()]
   const marks = mkdtempSync(join(tmpdir(), 'belladonna-marks.'))

@@ -1,5 +1,6 @@
 #include "answer.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "text.h"
@@ -22,7 +23,7 @@ enum answer_state look_at_answer(const struct answer *answer) {
   uint32_t kind = get_little(answer->frame + 4, 2);
   bool sized = (kind == WIRE_REFUSED && size >= 4 && size <= ANSWER_MAX_BODY) ||
                (kind == WIRE_ENDED && size >= sizeof(struct wire_ended) &&
-                size <= sizeof(struct wire_ended) + ANSWER_MAX_TICKET);
+                size <= sizeof(struct wire_ended) + ANSWER_MAX_TICKET + sizeof(struct wire_output));
   if (!sized || get_little(answer->frame + 6, 2) != 0 || answer->size > head + size) return ANSWER_MALFORMED;
   return answer->size < head + size ? ANSWER_PARTIAL : ANSWER_WHOLE;
 }
@@ -212,20 +213,76 @@ static int status_of(uint32_t kind, uint32_t value, uint32_t stage) {
 }
 
 static void put_end_words(uint32_t kind, uint32_t value, uint32_t stage) {
-  if (kind == WIRE_END_TIMED_OUT) text_put("bell: the time limit ran out, the command was killed\n");
-  if (kind == WIRE_END_GONE) text_put("bell: the run was given up before the command started\n");
-  if (kind == WIRE_END_LOST) text_put("bell: a process of the bridge died, the command was killed\n");
+  if (kind == WIRE_END_TIMED_OUT) text_put("bell: the time limit ran out, the command was killed");
+  if (kind == WIRE_END_GONE) text_put("bell: the run was given up before the command started");
+  if (kind == WIRE_END_LOST) text_put("bell: a process of the bridge died, the command was killed");
   if (kind == WIRE_END_FAILED) {
     text_put("bell: the command was not started: ");
     text_put(stage_names[stage]);
     text_put(": ");
     text_put(strerror((int)value));
-    text_put("\n");
   }
 }
 
-/* How the run ended stands, whatever its ticket looks like. */
-static void put_end_json(uint32_t kind, uint32_t value, uint32_t stage, struct slice ticket) {
+/* What the run's relay says of its output, where it had one. */
+struct output {
+  bool told, whole; /* `whole`: it may be true */
+  bool truncated, undelivered;
+  uint64_t written[2], delivered[2]; /* of stdout and stderr */
+};
+
+static uint64_t get_count(const uint8_t *at) { return (uint64_t)get_little(at + 4, 4) << 32 | get_little(at, 4); }
+
+static struct output read_output(struct slice word) {
+  static const size_t streams[] = {offsetof(struct wire_output, out), offsetof(struct wire_output, err)};
+  struct output output = {.told = word.size > 0};
+  if (!output.told) return output;
+  uint32_t flags = get_little(word.at + offsetof(struct wire_output, flags), 4);
+  output.truncated = (flags & WIRE_OUTPUT_CAPPED) != 0;
+  output.undelivered = (flags & WIRE_OUTPUT_UNDELIVERED) != 0;
+  output.whole = get_little(word.at, 4) == WIRE_VERSION && flags <= (WIRE_OUTPUT_CAPPED | WIRE_OUTPUT_UNDELIVERED);
+  for (size_t i = 0; i < 2; i++) {
+    output.written[i] = get_count(word.at + streams[i] + offsetof(struct wire_stream, written));
+    output.delivered[i] = get_count(word.at + streams[i] + offsetof(struct wire_stream, delivered));
+    if (output.delivered[i] > output.written[i]) output.whole = false;
+  }
+  return output;
+}
+
+/* That a reader closed its end early needs no words: whoever did it knows. */
+static void put_output_words(const struct output *output) {
+  text_put("the output was cut off at the action's limit: ");
+  text_put_number(output->delivered[0] + output->delivered[1]);
+  text_put(" of ");
+  text_put_number(output->written[0] + output->written[1]);
+  text_put(" bytes were passed on");
+}
+
+static void put_stream_json(const char *name, uint64_t written, uint64_t delivered) {
+  text_put(name);
+  text_put(":{\"written\":");
+  text_put_number(written);
+  text_put(",\"delivered\":");
+  text_put_number(delivered);
+  text_put("}");
+}
+
+static void put_output_json(const struct output *output) {
+  if (!output->told) return;
+  if (!output->whole) {
+    text_put(",\"output\":\"malformed\"");
+    return;
+  }
+  text_put(output->truncated ? ",\"output\":{\"truncated\":true" : ",\"output\":{\"truncated\":false");
+  text_put(output->undelivered ? ",\"undelivered\":true" : ",\"undelivered\":false");
+  put_stream_json(",\"stdout\"", output->written[0], output->delivered[0]);
+  put_stream_json(",\"stderr\"", output->written[1], output->delivered[1]);
+  text_put("}");
+}
+
+/* How the run ended stands, whatever its ticket and its relay's word look like. */
+static void put_end_json(uint32_t kind, uint32_t value, uint32_t stage, struct slice ticket,
+                         const struct output *output) {
   static const char *const names[] = {"action_digest", "entry", "receipt"};
   struct slice values[3] = {0};
   bool whole = ticket.size == 0 || read_members(ticket, names, values, 3);
@@ -245,26 +302,35 @@ static void put_end_json(uint32_t kind, uint32_t value, uint32_t stage, struct s
     text_put("\":");
     text_put_foreign(values[i].at, values[i].size);
   }
-  text_put(whole ? "}\n" : ",\"ticket\":\"malformed\"}\n");
+  if (!whole) text_put(",\"ticket\":\"malformed\"");
+  put_output_json(output);
+  text_put("}\n");
 }
 
 static int report_ended(struct slice body, bool json) {
   uint32_t kind = get_little(body.at, 4);
   uint32_t value = get_little(body.at + 4, 4);
   uint32_t stage = get_little(body.at + 8, 4);
-  struct slice ticket = {body.at + sizeof(struct wire_ended), body.size - sizeof(struct wire_ended)};
+  struct slice ticket = {body.at + sizeof(struct wire_ended), get_little(body.at + 12, 4)};
+  size_t rest = body.size - sizeof(struct wire_ended);
   /* Linux has the signals 1..64 and errno values below 4096. */
   uint32_t least = kind == WIRE_END_SIGNALLED || kind == WIRE_END_FAILED ? 1 : 0;
   uint32_t most = kind == WIRE_END_EXITED ? 255 : kind == WIRE_END_SIGNALLED ? 64 : kind == WIRE_END_FAILED ? 4095 : 0;
 
   if (kind < WIRE_END_EXITED || kind > WIRE_END_LOST || value < least || value > most || stage > WIRE_STAGE_CAPACITY ||
-      get_little(body.at + 12, 4) != ticket.size) {
+      ticket.size > ANSWER_MAX_TICKET || (rest != ticket.size && rest != ticket.size + sizeof(struct wire_output))) {
     return report_malformed(json);
   }
-  if (json)
-    put_end_json(kind, value, stage, ticket);
-  else
+  struct output output = read_output((struct slice){ticket.at + ticket.size, rest - ticket.size});
+  if (json) {
+    put_end_json(kind, value, stage, ticket, &output);
+  } else {
+    bool has_words = kind != WIRE_END_EXITED && kind != WIRE_END_SIGNALLED, cut_off = output.whole && output.truncated;
     put_end_words(kind, value, stage);
+    if (cut_off) text_put(has_words ? "; " : "bell: ");
+    if (cut_off) put_output_words(&output);
+    if (has_words || cut_off) text_put("\n");
+  }
   text_flush();
   return status_of(kind, value, stage);
 }

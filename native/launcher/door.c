@@ -177,11 +177,12 @@ void door_accept(bool available) {
   if (slot == NULL) slot = &turned_away;
   slot->client = fd;
   for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
-  slot->process = no_process;
+  slot->process = slot->relay = no_process;
   slot->request_size = slot->ticket_size = 0;
-  slot->timed_out = slot->client_gone = slot->failed = false;
+  slot->timed_out = slot->client_gone = slot->failed = slot->hurried = false;
+  slot->output_size = slot->end = 0;
   slot->opened_us = 0;
-  slot->last = (struct report){0};
+  slot->last = (struct wire_exited){0};
   bool known = identify(fd, slot);
   if (slot == &turned_away || !known || !available || !has_room(slot->subject.uid)) {
     refuse_client(slot, 125, available ? problem_busy : problem_unavailable);

@@ -85,7 +85,7 @@ void host_detect(void) {
   host.privileged = host.uid == 0;
   for (int resource = 0; resource < RLIM_NLIMITS; resource++)
     if (getrlimit(resource, &host.limits[resource]) != 0) die("getrlimit");
-  if (getpriority(PRIO_PROCESS, 0) < 0 && setpriority(PRIO_PROCESS, 0, 0) != 0) die("setpriority");
+  if (!schedule_shortly()) die("sched_setattr");
   host.user_namespace = inode_of("/proc/self/ns/user");
   host.pid_namespace = inode_of("/proc/self/ns/pid");
   host.features = WIRE_FEATURE_PID_NAMESPACE | WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_IPC_NAMESPACE |

@@ -97,7 +97,8 @@ pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd);
 extern const struct process no_process;
 /* Hands `body`, that of WIRE_PREPARE, to a process, with the descriptors of `start`. false: errno says why not. */
 bool process_start(struct process *process, struct cursor body, const struct start *start);
-void spares_refill(void); /* by one */
+void process_discard(struct process *process); /* kills it, waits for that, and leaves nothing; none is fine */
+void spares_refill(void);                      /* by one */
 void spares_release(void);
 
 /* ---- run.c: slots, from a request to its end ---- */
@@ -116,14 +117,18 @@ struct slot {
   uint32_t generation; /* rises when the slot is freed: an event of one epoll_wait may be for who had it before */
   int client;          /* -1: gone */
   int stdio[STDIO];    /* then the inputs */
-  struct process process;
+  struct process process, relay;
+  uint32_t end; /* enum wire_end: the command has ended so, and its relay has not; else 0 */
+  bool hurried; /* the relay was told that the time is over */
+  size_t output_size;
+  struct wire_output output; /* the relay's word, unread */
   uint64_t run;
   uint64_t deadline_ms; /* CLOCK_MONOTONIC; 0 = none. READING: request; RUNNING: time limit or hang-up */
   uint64_t opened_us;
   uint32_t time_limit_ms;
   bool timed_out, client_gone, failed;
-  uint32_t features; /* enum wire_feature: in force once the command starts */
-  struct report last;
+  uint32_t features;       /* enum wire_feature: in force once the command starts */
+  struct wire_exited last; /* how it ended: what its first process knows of that, then the rest */
   struct wire_submit subject;
   uint32_t groups[WIRE_MAX_GROUPS];
   char cgroups[WIRE_MAX_CGROUPS];
@@ -143,6 +148,7 @@ bool run_refuse(struct cursor *body);    /* WIRE_REFUSE */
 void run_signal(struct slot *slot, uint32_t signal);
 void run_reported(struct slot *slot);
 void run_exited(struct slot *slot);
+void run_relayed(struct slot *slot);
 void run_client_gone(struct slot *slot);
 void run_expired(struct slot *slot);
 void run_lose_all(void); /* a service died, or we are told to stop */
@@ -164,7 +170,7 @@ int listen_at(const char *path, mode_t mode); /* bound, not yet listening */
 
 /* ---- service.c: broker and executor ---- */
 
-enum service_name { EXECUTOR = 0, BROKER = 1 };
+enum service_name { EXECUTOR = 0, BROKER = 1, RELAY = 2 };
 struct service {
   pid_t pid;
   int pidfd; /* -1: not running */
@@ -177,6 +183,8 @@ void services_describe(enum service_name name, struct cursor plan, struct cursor
 bool services_start(int bridge_listener);
 void services_stop(bool orderly); /* SIGTERM and some seconds, or SIGKILL; and reap */
 bool services_ready(void);
+/* A relay, and its order with four descriptors. It is one run's, and nothing restarts it. */
+bool relay_start(struct process *relay, const struct wire_relay *order, const int *fds);
 
 /* ---- main.c ---- */
 
@@ -188,6 +196,7 @@ enum watch {
   WATCH_CLIENT,
   WATCH_GATE,
   WATCH_PROCESS,
+  WATCH_RELAY,
   WATCH_MOUNTS
 };
 void watch(int fd, enum watch kind, uint32_t index, uint32_t events);

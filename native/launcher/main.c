@@ -154,7 +154,7 @@ static void client_event(struct slot *slot, uint32_t events) {
 
 static void dispatch(const struct epoll_event *event, int signals) {
   uint32_t index = (uint32_t)event->data.u64;
-  struct slot *slot = slot_tagged(index); /* for the last three */
+  struct slot *slot = slot_tagged(index); /* for clients and runs */
   switch ((enum watch)(event->data.u64 >> 32)) {
   case WATCH_SIGNALS:
     signal_event(signals);
@@ -173,6 +173,9 @@ static void dispatch(const struct epoll_event *event, int signals) {
     return;
   case WATCH_GATE:
     if (slot != NULL && slot->process.gate >= 0) run_reported(slot);
+    return;
+  case WATCH_RELAY:
+    if (slot != NULL && slot->relay.gate >= 0) run_relayed(slot);
     return;
   case WATCH_MOUNTS:
     templates_drop();
@@ -223,7 +226,7 @@ static void read_boot(const char *path) {
   take_text(&c, take_u16(&c), run_path, sizeof run_path);
   take_text(&c, take_u16(&c), bridge_path, sizeof bridge_path);
   for (int i = 0; i < 3; i++) take_text(&c, take_u16(&c), cgroup_paths[i], sizeof cgroup_paths[i]);
-  for (enum service_name name = EXECUTOR; name <= BROKER; name++) {
+  for (enum service_name name = EXECUTOR; name <= RELAY; name++) {
     uint32_t plan_size = take_u32(&c);
     const uint8_t *plan = take(&c, plan_size);
     uint32_t command_size = take_u32(&c);
@@ -274,7 +277,7 @@ int main(int argc, char **argv) {
     note("usage: belladonna-launcher BOOT-FILE (started by `belladonna up`)");
     return 2;
   }
-  for (uint32_t i = 0; i < MAX_SLOTS; i++) slots[i].process = no_process;
+  for (uint32_t i = 0; i < MAX_SLOTS; i++) slots[i].process = slots[i].relay = no_process;
   for (int i = 0; i < 2; i++) services[i].pidfd = services[i].channel.fd = -1;
   int signals = clean_start();
   loop = epoll_create1(EPOLL_CLOEXEC);

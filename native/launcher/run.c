@@ -84,13 +84,31 @@ static uint32_t features_of(const struct wire_plan *plan) {
 
 static void start_failed(struct slot *slot, uint32_t stage) {
   slot->failed = true;
-  slot->last = (struct report){.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
+  slot->last = (struct wire_exited){.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
+}
+
+/* A run whose plan caps its output gets pipes to a relay in place of the client's descriptors. `pipes`: both ends of
+ * stdout's, then of stderr's. */
+static bool take_pipes(struct start *start, int *pipes) {
+  if (pipe2(pipes, O_CLOEXEC) != 0 || pipe2(pipes + 2, O_CLOEXEC) != 0) return false;
+  start->stdio[1] = pipes[1];
+  start->stdio[2] = pipes[3];
+  return true;
+}
+
+static bool take_relay(struct slot *slot, uint64_t output_max, const int *pipes) {
+  const struct wire_relay order = {.output_max = output_max, .stdio = {slot->subject.stdio[1], slot->subject.stdio[2]}};
+  const int fds[4] = {slot->stdio[1], slot->stdio[2], pipes[0], pipes[2]};
+  if (!relay_start(&slot->relay, &order, fds)) return false;
+  watch(slot->relay.gate, WATCH_RELAY, slot_tag(slot), EPOLLIN);
+  return true;
 }
 
 bool run_prepare(struct cursor *body) {
   struct wire_prepare frame;
   struct wire_plan plan;
   struct start start;
+  int pipes[4] = {-1, -1, -1, -1};
   const struct cursor whole = *body;
   if (!take_prepare(body, &frame, &start, &plan) || frame.run >= next_run) return false;
   struct slot *slot = find_run(frame.run);
@@ -102,14 +120,17 @@ bool run_prepare(struct cursor *body) {
   start.template = template_for(start.plan, &plan);
   memcpy(start.stdio, slot->stdio, sizeof start.stdio);
   start.input_count = frame.input_count;
-  if (!process_start(&slot->process, whole, &start)) {
+  bool relayed = plan.output_max != 0;
+  if ((relayed && !take_pipes(&start, pipes)) || !process_start(&slot->process, whole, &start)) {
     slot->process = no_process;
     start_failed(slot, WIRE_STAGE_CLONE);
   } else {
     if (!group_limit(&slot->process.group, &plan)) start_failed(slot, WIRE_STAGE_CGROUP);
     watch(slot->process.gate, WATCH_GATE, slot_tag(slot), EPOLLIN);
     watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
+    if (relayed && !take_relay(slot, plan.output_max, pipes)) start_failed(slot, WIRE_STAGE_STDIO);
   }
+  for (int i = 0; i < 4; i++) close_fd(&pipes[i]);
   for (int i = 0; i < STDIO; i++) close_fd(&slot->stdio[i]);
   return true;
 }
@@ -141,53 +162,54 @@ static void kill_run(struct slot *slot) {
                 0); /* the first of its pid namespace takes all along */
 }
 
-static void tell_services(uint64_t run, const struct report *end, uint32_t kind, uint32_t features, uint64_t wall_us) {
-  struct wire_exited frame = {.run = run,
-                              .kind = kind,
-                              .value = end->value,
-                              .stage = end->stage,
-                              .features = features,
-                              .user_us = end->user_us,
-                              .system_us = end->system_us,
-                              .max_rss_kib = end->max_rss_kib,
-                              .wall_us = wall_us};
-  struct part part = {&frame, sizeof frame};
-  if (!services_send(WIRE_EXITED, &part, 1)) services_failed("a service does not take frames");
+static void tell_services(const struct wire_exited *end, struct part output) {
+  struct part parts[] = {{end, sizeof *end}, output};
+  if (!services_send(WIRE_EXITED, parts, 2)) services_failed("a service does not take frames");
 }
 
-/* The one frame that a client gets; more than it holds nobody has to say. */
-static void answer(struct slot *slot, uint16_t kind, struct part first, struct part second) {
-  uint8_t frame[sizeof(struct wire_head) + sizeof(struct wire_ended) + MAX_REFUSAL];
-  struct wire_head head = {.size = (uint32_t)(first.size + second.size), .kind = kind, .zero = 0};
-  if (first.size + second.size > sizeof frame - sizeof head) return;
-  memcpy(frame, &head, sizeof head);
-  memcpy(frame + sizeof head, first.bytes, first.size);
-  memcpy(frame + sizeof head + first.size, second.bytes, second.size);
-  if (slot->client >= 0) (void)send(slot->client, frame, sizeof head + head.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+/* The one answer of a connection. */
+static void answer_client(struct slot *slot, uint16_t kind, const struct part *parts, size_t count) {
+  struct wire_head head = {.kind = kind};
+  struct iovec frame[4] = {{&head, sizeof head}};
+  const struct msghdr message = {.msg_iov = frame, .msg_iovlen = 4}; /* those that are left are empty */
+  for (size_t i = 0; i < count; i++) {
+    frame[i + 1] = (struct iovec){(void *)(uintptr_t)parts[i].bytes, parts[i].size};
+    head.size += (uint32_t)parts[i].size;
+  }
+  if (slot->client >= 0) (void)sendmsg(slot->client, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   close_fd(&slot->client);
-}
-
-static void tell_client(struct slot *slot, uint32_t kind) {
-  struct wire_ended ended = {
-      .kind = kind, .value = slot->last.value, .stage = slot->last.stage, .ticket_size = slot->ticket_size};
-  answer(slot, WIRE_ENDED, (struct part){&ended, sizeof ended}, (struct part){slot->ticket, slot->ticket_size});
-}
-
-void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
-  answer(slot, WIRE_REFUSED, (struct part){&status, sizeof status}, (struct part){problem, strlen(problem)});
 }
 
 /* The end of a run whose gate was opened. The client hears of it first: nobody waits for our cleaning up. */
 static void finish(struct slot *slot, uint32_t kind) {
   uint64_t wall_us = slot->opened_us == 0 ? 0 : now_us() - slot->opened_us;
-  if (kind == WIRE_END_TIMED_OUT || kind == WIRE_END_LOST || kind == WIRE_END_GONE) slot->last.value = 0;
-  tell_client(slot, kind);
+  struct wire_exited *last = &slot->last;
+  if (kind == WIRE_END_TIMED_OUT || kind == WIRE_END_LOST || kind == WIRE_END_GONE) last->value = 0;
+  struct wire_ended ended = {kind, last->value, last->stage, slot->ticket_size};
+  struct part output = {&slot->output, slot->output_size};
+  struct part parts[] = {{&ended, sizeof ended}, {slot->ticket, slot->ticket_size}, output};
+  answer_client(slot, WIRE_ENDED, parts, 3);
   slot->state = SLOT_ENDED;
   slot->deadline_ms = 0;
-  tell_services(slot->run, &slot->last, kind, slot->opened_us == 0 ? 0 : slot->features, wall_us);
+  last->run = slot->run;
+  last->kind = kind;
+  last->features = slot->opened_us == 0 ? 0 : slot->features;
+  last->wall_us = wall_us;
+  tell_services(last, output);
   if (kind != WIRE_END_EXITED && kind != WIRE_END_SIGNALLED) kill_run(slot); /* else its first process has ended */
   if (slot->process.pidfd < 0) slot_release(slot);
   spares_refill(); /* now, when nobody waits for us */
+}
+
+/* The command is over; its run is when the relay has handed on what is still in the pipes. */
+static void command_ended(struct slot *slot, uint32_t kind) {
+  slot->end = slot->timed_out ? WIRE_END_TIMED_OUT : kind;
+  if (slot->relay.gate < 0) finish(slot, slot->end);
+}
+
+void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
+  struct part parts[] = {{&status, sizeof status}, {problem, strlen(problem)}};
+  answer_client(slot, WIRE_REFUSED, parts, 2);
 }
 
 /* A slot that never ran lets go of its client; what was prepared is killed and waited for. */
@@ -221,8 +243,8 @@ bool run_open(struct cursor *body) {
   if (body->bad || size > MAX_TICKET || run >= next_run) return false;
   struct slot *slot = find_run(run);
   if (slot == NULL || slot->state == SLOT_ENDED) {
-    struct report none = {0};
-    tell_services(run, &none, WIRE_END_GONE, 0, 0);
+    const struct wire_exited none = {.run = run, .kind = WIRE_END_GONE};
+    tell_services(&none, (struct part){0});
     return true;
   }
   if (slot->state != SLOT_PREPARED) return false;
@@ -259,21 +281,30 @@ void run_client_gone(struct slot *slot) {
   slot->client_gone = true;
 }
 
+/* Once politely; a relay that has not ended by then is stopped, or worse. */
+static void hurry_relay(struct slot *slot) {
+  if (slot->hurried) (void)syscall(SYS_pidfd_send_signal, slot->relay.pidfd, SIGKILL, NULL, 0);
+  slot->hurried = true;
+  (void)!send(slot->relay.gate, "E", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  slot->deadline_ms = now_ms() + HANGUP_GRACE_MS;
+}
+
 void run_expired(struct slot *slot) {
   slot->deadline_ms = 0;
   if (slot->state == SLOT_READING) {
     close_fd(&slot->client);
     slot_release(slot);
   } else if (slot->state == SLOT_RUNNING) {
-    slot->timed_out = !slot->client_gone;
+    if (slot->end == 0) slot->timed_out = !slot->client_gone;
     kill_run(slot);
+    if (slot->relay.gate >= 0) hurry_relay(slot);
   } else {
     services_failed("a request was not answered in time");
   }
 }
 
 void run_reported(struct slot *slot) {
-  struct report report;
+  struct wire_exited report;
   ssize_t n = recv(slot->process.gate, &report, sizeof report, MSG_DONTWAIT);
   /* Our G was not read: the kernel says so before it hands out what the child had sent. */
   if (n < 0 && errno == ECONNRESET) n = recv(slot->process.gate, &report, sizeof report, MSG_DONTWAIT);
@@ -286,16 +317,30 @@ void run_reported(struct slot *slot) {
   if (report.kind == WIRE_END_FAILED && slot->state == SLOT_PREPARED) {
     slot->failed = true; /* told when the gate would have opened, so that it has an entry and a receipt */
   } else if (slot->state == SLOT_RUNNING) {
-    finish(slot, slot->timed_out ? WIRE_END_TIMED_OUT : report.kind);
+    command_ended(slot, report.kind);
   }
+}
+
+/* Its word, or its end without one: then nobody knows what the client got, and the run is lost. */
+void run_relayed(struct slot *slot) {
+  ssize_t n = recv(slot->relay.gate, &slot->output, sizeof slot->output, MSG_DONTWAIT);
+  bool whole = n == (ssize_t)sizeof slot->output;
+  slot->output_size = whole ? sizeof slot->output : 0;
+  if (slot->state == SLOT_RUNNING && (!whole || slot->end != 0)) {
+    finish(slot, whole ? slot->end : WIRE_END_LOST);
+  } else if (slot->state == SLOT_PREPARED && !slot->failed) {
+    errno = EPIPE;
+    start_failed(slot, WIRE_STAGE_STDIO);
+  }
+  process_discard(&slot->relay);
 }
 
 void run_exited(struct slot *slot) {
   siginfo_t info;
   if (slot->process.gate >= 0) run_reported(slot); /* what it sent last may still be there */
-  if (slot->state == SLOT_RUNNING) {
+  if (slot->state == SLOT_RUNNING && slot->end == 0) {
     slot->last.value = SIGKILL;
-    finish(slot, slot->timed_out ? WIRE_END_TIMED_OUT : WIRE_END_SIGNALLED);
+    command_ended(slot, WIRE_END_SIGNALLED);
   } else if (slot->state == SLOT_PREPARED && !slot->failed) {
     errno = ECHILD;
     start_failed(slot, WIRE_STAGE_CLONE);
@@ -324,6 +369,7 @@ void slot_release(struct slot *slot) {
   close_fd(&slot->process.pidfd);
   for (int i = 0; i < STDIO; i++) close_fd(&slot->stdio[i]);
   group_remove(&slot->process.group);
+  process_discard(&slot->relay);
   slot->generation++;
   slot->state = SLOT_FREE;
 }

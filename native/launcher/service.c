@@ -24,11 +24,19 @@
 #define STOP_DEADLINE_MS 3000
 
 struct service services[2]; /* main() sets the descriptors to -1: initialised here, the buffers would be in the file */
-static struct { struct cursor plan, command; } described[2];
+static struct start described[3];
 
 void services_describe(enum service_name name, struct cursor plan, struct cursor command) {
-  described[name].plan = plan;
-  described[name].command = command;
+  described[name] = (struct start){.plan = plan,
+                                   .command = command,
+                                   .template = -1,
+                                   .gate = -1,
+                                   .stdio = {0, 2, 2},
+                                   .service = true,
+                                   .relay = name == RELAY,
+                                   .bootstrap = -1,
+                                   .inherit = -1,
+                                   .makes_peer = name == BROKER};
 }
 
 bool services_ready(void) { return services[EXECUTOR].ready && services[BROKER].ready; }
@@ -65,22 +73,12 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   struct wire_plan plan;
   int bootstrap[2], fds[3];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bootstrap) != 0) return false;
-  struct start start = {.plan = described[name].plan,
-                        .command = described[name].command,
-                        .template = -1,
-                        .gate = -1,
-                        .stdio = {0, 2, 2},
-                        .service = true,
-                        .bootstrap = bootstrap[1],
-                        .inherit = name == BROKER ? bridge_listener : *peer,
-                        .makes_peer = name == BROKER};
+  struct start start = described[name];
+  start.bootstrap = bootstrap[1];
+  start.inherit = name == BROKER ? bridge_listener : *peer;
   bool known = plan_head(&start.plan, &plan) && (plan.flags & WIRE_PLAN_NO_EXEC) != 0;
   service->pid = known ? clone_child(plan.namespaces, 0, -1, &service->pidfd) : -1;
-  if (service->pid == 0) {
-    take_stdio(&start, &plan);
-    child_begin(&start);
-    sandbox_enter(&start, &plan);
-  }
+  if (service->pid == 0) service_begin(&start, &plan);
   close(bootstrap[1]);
   if (service->pid < 0) service->pidfd = -1;
   size_t count = service->pid < 0 ? 0 : receive_up(bootstrap[0], fds, 3);
@@ -96,6 +94,21 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   watch(service->channel.fd, WATCH_CHANNEL, name, EPOLLIN);
   watch(service->pidfd, WATCH_SERVICE, name, EPOLLIN);
   return true;
+}
+
+bool relay_start(struct process *relay, const struct wire_relay *order, const int *fds) {
+  struct wire_plan plan;
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
+  struct start start = described[RELAY];
+  start.gate = pair[1];
+  relay->gate = pair[0];
+  if (plan_head(&start.plan, &plan)) relay->pid = clone_child(plan.namespaces, 0, -1, &relay->pidfd);
+  if (relay->pid == 0) service_begin(&start, &plan);
+  close(pair[1]);
+  if (relay->pid > 0 && send_descriptors(relay->gate, order, sizeof *order, fds, 4)) return true;
+  process_discard(relay);
+  return false;
 }
 
 bool services_start(int bridge_listener) {

@@ -136,16 +136,16 @@ static bool spawn(struct process *process) {
   return false;
 }
 
-/* It has not begun with anything: ends it, waits for that, and leaves nothing. */
-static void discard(struct process *process) {
+void process_discard(struct process *process) {
   siginfo_t info;
   close(process->gate);
-  if (arrive(process)) {
+  if ((process->pidfd >= 0 || process->group.seat >= 0) && arrive(process)) {
     (void)syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
     (void)waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED);
     close(process->pidfd);
   }
   group_remove(&process->group);
+  *process = no_process;
 }
 
 /* A spare may have been ended by somebody while it waited: then the next, and at last a new one. */
@@ -164,7 +164,7 @@ bool process_start(struct process *process, struct cursor body, const struct sta
     if (arrive(process) && send_descriptors(process->gate, body.at, (size_t)(body.end - body.at), fds, count))
       return true;
     int error = errno;
-    discard(process);
+    process_discard(process);
     errno = error;
     if (fresh) return false;
   }
@@ -175,6 +175,6 @@ void spares_refill(void) {
 }
 
 void spares_release(void) {
-  while (spare_count > 0) discard(&spares[--spare_count]);
+  while (spare_count > 0) process_discard(&spares[--spare_count]);
   for (size_t seat = 0; seat < SEATS; seat++) close_seat(&seats[seat]);
 }

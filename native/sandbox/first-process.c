@@ -34,7 +34,7 @@ static _Noreturn void tell_end(int status, const struct rusage *usage) {
     errno = exec_errno;
     child_fail(WIRE_STAGE_EXEC);
   }
-  struct report report = {
+  struct wire_exited report = {
       .kind = WIFSIGNALED(status) ? WIRE_END_SIGNALLED : WIRE_END_EXITED,
       .value = (uint32_t)(WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)),
       .user_us = (uint64_t)usage->ru_utime.tv_sec * 1000000u + (uint64_t)usage->ru_utime.tv_usec,
@@ -58,6 +58,7 @@ _Noreturn void run_command(int executable) {
   sigset_t all;
   siginfo_t info;
   same_file(executable, &child.stamp);
+  binds_in_place();
   pid_t command = start_command(executable);
   /* Nothing of the client's stays open here, or a pipe's reader would wait for us. */
   if (syscall(SYS_close_range, 0u, 2u, 0) != 0 || syscall(SYS_close_range, executable, ~0u, 0) != 0)

@@ -18,6 +18,18 @@
 #define PIDFD_GET_PID_NAMESPACE 0xff05u  /* _IO(0xFF, 5) */
 #define PIDFD_GET_USER_NAMESPACE 0xff09u /* _IO(0xFF, 9) */
 
+/* include/uapi/linux/sched/types.h: the first version of the struct; `runtime` of SCHED_OTHER is a slice since 6.12 */
+struct sched_attributes {
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+};
+#ifndef SCHED_FLAG_RESET_ON_FORK
+#define SCHED_FLAG_RESET_ON_FORK 0x01
+#endif
+
 /* include/uapi/linux/landlock.h: the whole struct as of ABI 6, Linux 6.12 */
 struct landlock_ruleset {
   uint64_t handled_access_fs;

@@ -34,7 +34,7 @@ bool is_of_new_proc(const struct entry *entry) {
 static int open_below(int root, const char *path, uint64_t flags) {
   struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
   while (*path == '/') path++;
-  if (root == new_root) how.resolve |= RESOLVE_IN_ROOT;
+  how.resolve |= root == new_root ? RESOLVE_IN_ROOT : RESOLVE_BENEATH;
   return (int)syscall(SYS_openat2, root, *path == 0 ? "." : path, &how, sizeof how);
 }
 
@@ -104,7 +104,11 @@ static int clone_source(const struct entry *entry, struct stat *st, const struct
   int source = open_below(of_new_proc ? new_root : old_root, entry->source, O_PATH | O_NOFOLLOW);
   if (source < 0 && errno == ENOENT && (entry->flags & WIRE_MOUNT_OPTIONAL) != 0) return -1;
   if (source < 0 || fstat(source, st) != 0) child_fail(WIRE_STAGE_MOUNT);
-  if (stamp != NULL) same_file(source, stamp);
+  if (stamp != NULL) same_stat(st, stamp, (entry->flags & WIRE_BIND_LIVE) != 0);
+  if (stamp != NULL && (entry->flags & WIRE_BIND_SINGLE) != 0 && S_ISREG(st->st_mode) && st->st_nlink != 1) {
+    errno = EMLINK;
+    child_fail(WIRE_STAGE_MOUNT);
+  }
   if (entry->op == WIRE_MOUNT_DEVICE && !S_ISCHR(st->st_mode)) {
     errno = ENODEV;
     child_fail(WIRE_STAGE_MOUNT);
@@ -209,6 +213,8 @@ static void leave_old_root(void) {
 static struct {
   int tree;
   bool directory;
+  uint8_t flags;
+  struct wire_stamp stamp;
   char target[4096];
 } binds[MAX_BINDS];
 
@@ -216,26 +222,49 @@ static struct {
 static void open_binds(struct cursor c) {
   static struct entry entry;
   for (uint16_t i = 0; i < child.command.bind_count; i++) {
-    struct wire_stamp stamp;
     struct stat st;
     entry.op = WIRE_MOUNT_BIND;
-    entry.flags = take_u8(&c);
-    const uint8_t *bytes = take(&c, sizeof stamp);
-    if (bytes != NULL) memcpy(&stamp, bytes, sizeof stamp);
+    entry.flags = binds[i].flags = take_u8(&c);
+    const uint8_t *bytes = take(&c, sizeof binds[i].stamp);
+    if (bytes != NULL) memcpy(&binds[i].stamp, bytes, sizeof binds[i].stamp);
     take_text(&c, take_u16(&c), entry.source, sizeof entry.source);
     take_text(&c, take_u16(&c), binds[i].target, sizeof binds[i].target);
+    child.bound[i] = (struct bound){.fd = -1, .access = take_u64(&c)};
     errno = EBADMSG;
     if (c.bad || is_of_new_proc(&entry)) child_fail(WIRE_STAGE_MOUNT);
-    binds[i].tree = clone_source(&entry, &st, &stamp);
+    binds[i].tree = clone_source(&entry, &st, &binds[i].stamp);
     binds[i].directory = S_ISDIR(st.st_mode);
   }
   errno = EBADMSG;
   if (c.at != c.end) child_fail(WIRE_STAGE_MOUNT);
 }
 
+/* What lies between a tmpfs of the run's own and a place in it; what is there already stays as it is. */
+static void make_parents(char *target) {
+  for (char *slash = strchr(target + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+    *slash = 0;
+    close(place_for(target, true));
+    *slash = '/';
+  }
+}
+
 static void attach_binds(void) {
-  for (uint16_t i = 0; i < child.command.bind_count; i++)
+  for (uint16_t i = 0; i < child.command.bind_count; i++) {
+    make_parents(binds[i].target);
     attach(binds[i].tree, place_for(binds[i].target, binds[i].directory));
+    if (child.bound[i].access != 0) child.bound[i].fd = open_below(new_root, binds[i].target, O_PATH | O_NOFOLLOW);
+  }
+}
+
+/* Step 10, behind the seccomp program, hence by a call that each has. A mount in a tree of the host moves with what it
+ * lies on: who may rename that could have put another file at its path while the run waited. */
+void binds_in_place(void) {
+  for (uint16_t i = 0; i < child.command.bind_count; i++) {
+    struct stat st;
+    if (lstat(binds[i].target, &st) != 0 && errno == EACCES) continue; /* nor can the command reach it */
+    if (lstat(binds[i].target, &st) != 0) child_fail(WIRE_STAGE_EXECUTABLE);
+    same_stat(&st, &binds[i].stamp, (binds[i].flags & WIRE_BIND_LIVE) != 0);
+  }
 }
 
 void child_mounts(struct cursor *c, const struct wire_plan *plan, int template) {

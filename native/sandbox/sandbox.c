@@ -10,7 +10,8 @@
  *   7. Landlock; then no descriptor of the launcher but gate and executable
  *   8. seccomp: nothing above could be done from behind it
  *   9. a run waits at the gate; the executor opens it once receipt and entry are durable
- *  10. exec, of the descriptor from 5, compared once more (first-process.c)
+ *  10. exec, of the descriptor from 5, compared once more, as is what lies at the places of the run's own binds
+ *      (first-process.c)
  *
  * Each step that fails ends the process with the step's name and errno in its report. None is skipped silently: what
  * this host does not have was known before the clone (`features_of` in run.c).
@@ -48,7 +49,7 @@ static char text[MAX_TEXT]; /* argv and environment, each ending in NUL */
 _Noreturn void child_fail(uint32_t stage) {
   static const char *const names[] = {"clone",    "clone",    "cgroup",  "network",    "mount", "limits",
                                       "identity", "landlock", "seccomp", "executable", "exec",  "stdio"};
-  struct report report = {.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
+  struct wire_exited report = {.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
   char line[160];
   if (child.reports) (void)!send(GATE, &report, sizeof report, MSG_NOSIGNAL);
   if (child.service) {
@@ -111,6 +112,7 @@ void child_begin(const struct start *start) {
   } wanted[] = {
       {start->gate, GATE}, {start->template, TEMPLATE}, {start->bootstrap, BOOTSTRAP}, {start->inherit, INHERIT}};
   set_signals(SIG_BLOCK);
+  (void)schedule_shortly();
   for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
     if (wanted[i].from >= 0 && dup3(wanted[i].from, wanted[i].to, O_CLOEXEC) < 0) _exit(125);
   child.reports = start->gate >= 0;
@@ -140,21 +142,25 @@ bool may_share_network(const struct wire_plan *plan) {
 
 /* Steps 3, 5 and 10. `mtime` and `ctime` change with content, mode and owner: nobody can put another file in its place.
  */
-void same_file(int fd, const struct wire_stamp *stamp) {
-  struct stat st;
-  if (fstat(fd, &st) != 0) child_fail(WIRE_STAGE_EXECUTABLE);
+void same_stat(const struct stat *st, const struct wire_stamp *stamp, bool live) {
   const struct wire_stamp now = {
-      .device = st.st_dev,
-      .inode = st.st_ino,
-      .size = (uint64_t)st.st_size,
-      .mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec,
-      .ctime_ns = (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec,
+      .device = st->st_dev,
+      .inode = st->st_ino,
+      .size = (uint64_t)st->st_size,
+      .mtime_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec,
+      .ctime_ns = (uint64_t)st->st_ctim.tv_sec * 1000000000u + (uint64_t)st->st_ctim.tv_nsec,
   };
-  size_t counted = S_ISDIR(st.st_mode) ? offsetof(struct wire_stamp, size) : sizeof now;
-  if ((!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) || memcmp(&now, stamp, counted) != 0) {
+  size_t counted = S_ISDIR(st->st_mode) || live ? offsetof(struct wire_stamp, size) : sizeof now;
+  if ((!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)) || memcmp(&now, stamp, counted) != 0) {
     errno = ESTALE;
     child_fail(WIRE_STAGE_EXECUTABLE);
   }
+}
+
+void same_file(int fd, const struct wire_stamp *stamp) {
+  struct stat st;
+  if (fstat(fd, &st) != 0) child_fail(WIRE_STAGE_EXECUTABLE);
+  same_stat(&st, stamp, false);
 }
 
 /* In the new root. Never by a link of /proc/self/fd: our own descriptors are still there, and lead out of it (C24). */
@@ -227,6 +233,8 @@ static void enter_landlock(struct cursor *c, const struct wire_plan *plan) {
     if (fd < 0 && any && errno != ENOENT) child_fail(WIRE_STAGE_LANDLOCK); /* an optional mount may be missing */
     if (fd >= 0) close(fd);
   }
+  for (uint16_t i = 0; i < child.command.bind_count && attr.handled_access_fs != 0; i++)
+    if (child.bound[i].access != 0) add_path_rule(ruleset, child.bound[i].access, child.bound[i].fd);
   if (attr.handled_access_fs != 0) add_stdio_rules(ruleset);
   for (uint16_t i = 0; i < plan->landlock_port_count; i++) {
     struct landlock_port_rule rule = {.allowed_access = take_u64(c) & attr.handled_access_net, .port = take_u16(c)};
@@ -277,6 +285,22 @@ static _Noreturn void start_service(struct start *start, const struct wire_plan 
   _exit(126);
 }
 
+/* Steps 7, 8 and 10 of a relay. It waits for its run behind its exec, and shuts itself in further there. */
+static _Noreturn void start_relay(struct start *start, const struct wire_plan *plan, int executable) {
+  if (dup2(GATE, 0) < 0) child_fail(WIRE_STAGE_STDIO);
+  executable = keep_descriptors(start, executable);
+  (void)child_seccomp(&start->plan, plan);
+  same_file(executable, &child.stamp);
+  syscall(SYS_execveat, executable, "", child.argv, child.envp, AT_EMPTY_PATH);
+  _exit(126);
+}
+
+_Noreturn void service_begin(struct start *start, const struct wire_plan *plan) {
+  take_stdio(start, plan);
+  child_begin(start);
+  sandbox_enter(start, plan);
+}
+
 _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) {
   child.service = start->service;
   read_command(&start->command);
@@ -295,6 +319,7 @@ _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) 
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY);
   enter_working_directory();
   enter_landlock(&start->plan, plan);
+  if (start->relay) start_relay(start, plan, executable);
   if (start->service) start_service(start, plan, executable);
   executable = keep_descriptors(start, executable);
   (void)child_seccomp(&start->plan, plan);

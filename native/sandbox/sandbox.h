@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "../frame/frame.h"
@@ -22,7 +23,7 @@
  * it keeps all of these numbers taken, so that its other descriptors are above them (`clean_start`).
  */
 enum place {
-  GATE = 3,       /* a run: a byte opens it, struct report comes back */
+  GATE = 3,       /* a run: a byte opens it, struct wire_exited comes back */
   EXECUTABLE = 4, /* a run, last */
   THIRD = 5,      /* a service: what it inherits */
   TEMPLATE = 6,
@@ -60,19 +61,11 @@ struct start {
   int stdio[STDIO]; /* then the inputs */
   uint32_t input_count;
   int template;
-  int gate; /* a run: a byte opens it, struct report comes back */
-  bool service;
-  int bootstrap;   /* a service: where its channels and the exec listener go */
-  int inherit;     /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
-  bool makes_peer; /* a service: makes the channel between broker and executor */
-};
-
-/* The end of a run, from its first process. */
-struct report {
-  uint32_t kind; /* enum wire_end */
-  uint32_t value;
-  uint32_t stage;
-  uint64_t user_us, system_us, max_rss_kib;
+  int gate;            /* a run: a byte opens it, how it ended comes back as struct wire_exited */
+  bool service, relay; /* a relay is a service whose only channel is its gate */
+  int bootstrap;       /* a service: where its channels and the exec listener go */
+  int inherit;         /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
+  bool makes_peer;     /* a service: makes the channel between broker and executor */
 };
 
 #define MAX_ARGUMENTS 1024u
@@ -85,6 +78,10 @@ struct child {
   struct wire_command command;
   struct wire_stamp stamp; /* of the executable */
   struct cursor binds;
+  struct bound {
+    int fd; /* in the new root; -1: it needs no rule */
+    uint64_t access;
+  } bound[MAX_BINDS];
   int proc; /* made ahead by a spare; -1: not there */
   char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
 };
@@ -93,6 +90,8 @@ extern struct child child;
 /* First of all: its own session, signals blocked, no descriptor but the places. */
 void child_begin(const struct start *start);
 void take_stdio(struct start *start, const struct wire_plan *plan);
+/* Steps 1 to 10 of a service. */
+_Noreturn void service_begin(struct start *start, const struct wire_plan *plan);
 _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan);
 /* Reads the fixed part. false: not a plan of this version. */
 bool plan_head(struct cursor *c, struct wire_plan *plan);
@@ -107,8 +106,11 @@ void child_bounding(uint64_t kept); /* nothing but these is left in the bounding
 void child_identity(const struct wire_plan *plan, const struct wire_command *command, const gid_t *groups);
 int child_seccomp(struct cursor *c, const struct wire_plan *plan); /* the exec listener, or -1 */
 void child_user_namespace(const struct wire_command *command);
-void same_file(int fd, const struct wire_stamp *stamp); /* is the one that the executor looked at */
+/* Is the one that the executor looked at; of a live one only device and inode count. */
+void same_file(int fd, const struct wire_stamp *stamp);
+void same_stat(const struct stat *st, const struct wire_stamp *stamp, bool live);
 void set_signals(int how);
+bool schedule_shortly(void); /* false: a raised priority could not be given up */
 _Noreturn void run_command(int executable);
 
 /* ---- spare.c ---- */
@@ -129,6 +131,7 @@ struct entry {
   char source[4096], target[4096];
 };
 
+void binds_in_place(void);                              /* what this run alone sees is still at its place */
 bool take_entry(struct cursor *c, struct entry *entry); /* false: not one */
 bool is_of_new_proc(const struct entry *entry);         /* its source is in the run's own /proc */
 /* Builds what no run changes, says so over `channel`, and waits to be let go. */

@@ -5,6 +5,8 @@ import type {
   Entry,
   IntentEntry,
   OutcomeEntry,
+  OutcomeOutput,
+  OutputStream,
   RecoveredEntry,
 } from '../core/audit/entry.ts'
 import { formatHex, leafHash } from '../core/audit/merkle.ts'
@@ -155,7 +157,13 @@ function describeEnd(entry: Entry): readonly string[] {
   }
 }
 
-function describeOutcome({ end, usage, features, timeMs }: OutcomeEntry): readonly string[] {
+function describeOutcome({
+  end,
+  usage,
+  features,
+  output,
+  timeMs,
+}: OutcomeEntry): readonly string[] {
   const wall = (usage.wallUs / 1000).toFixed(1)
   const processor = ((usage.userUs + usage.systemUs) / 1000).toFixed(1)
   const stage = end.stage === 'none' ? '' : ` at ${end.stage}`
@@ -167,8 +175,31 @@ function describeOutcome({ end, usage, features, timeMs }: OutcomeEntry): readon
     ...(features.includes(escapableMark)
       ? ['          but escapable: it could connect to Unix sockets that its profile shows']
       : []),
-    `output    passed through: not seen`,
+    ...describeOutput(output),
   ]
+}
+
+function describeOutput(output: OutcomeOutput): readonly string[] {
+  switch (output.kind) {
+    case 'pass':
+      return [`output    passed through: not seen`]
+    case 'unknown':
+      return [`output    not known: its relay said nothing`]
+    case 'capped': {
+      const { truncated, undelivered, limitBytes } = output
+      const cut = truncated ? ', cut there' : ''
+      const left = undelivered ? ', not all taken by the client' : ''
+      return [
+        `output    at most ${limitBytes} bytes${cut}${left}`,
+        `          stdout ${describeStream(output.stdout)}`,
+        `          stderr ${describeStream(output.stderr)}`,
+      ]
+    }
+  }
+}
+
+function describeStream({ written, delivered, sha256 }: OutputStream): string {
+  return `${written} bytes, ${delivered} delivered, SHA-256 ${sha256}`
 }
 
 function describeRecovered(entry: RecoveredEntry): string {

@@ -9,6 +9,7 @@ export const exitStatuses: Readonly<Record<ErrorCode, number>> = {
   policy_unreadable: 78,
   frame_invalid: 1,
   path_unsafe: 77,
+  path_refused: 77,
   log_corrupt: 1,
   log_failed: 1,
   state_invalid: 1,

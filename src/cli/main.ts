@@ -6,6 +6,9 @@ import { BelladonnaError } from '../core/error.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { auditShow, auditVerify } from './audit.ts'
 import type { AuditOptions } from './audit.ts'
+import { actions } from './actions.ts'
+import { check } from './check.ts'
+import type { QuestionOptions } from './check.ts'
 import { exitStatuses, reportError } from './exit.ts'
 import { policyCheck, policyInstall } from './policy.ts'
 import { showProgress } from './progress.ts'
@@ -49,6 +52,8 @@ function makeProgram(exit: (status: number) => void): Command {
   addExample(program, "belladonna run -r 'deploy 1.2' service.restart service=nginx.service")
   addUp(program)
   addRun(program, exit)
+  addCheck(program, exit)
+  addActions(program, exit)
   addStatus(program, exit)
   addPolicy(program.command('policy').description('check and install policies'), exit)
   addAudit(program.command('audit').description('verify and read the log'), exit)
@@ -71,6 +76,41 @@ function addRun(program: Command, exit: (status: number) => void): void {
     .passThroughOptions()
     .allowUnknownOption()
     .action((words: string[], options: RootOption) => exit(run(rootOf(options), words)))
+}
+
+type QuestionFlags = RootOption & Readonly<{ as?: string; policy?: string; json?: boolean }>
+
+function addQuestion(command: Command): Command {
+  return addRoot(command)
+    .option('--as <who>', 'user:NAME or uid:NUMBER; default: the caller')
+    .option('--policy <source>', 'a file or directory to compile; default: what is installed')
+    .option('--json', 'one JSON object')
+}
+
+function questionOptions(flags: QuestionFlags): QuestionOptions {
+  const { as, policy: source, json } = flags
+  return { root: rootOf(flags), source, as, json: json === true }
+}
+
+function addCheck(program: Command, exit: (status: number) => void): void {
+  const command = program.command('check').description('say what a request would come to')
+  addExample(
+    addQuestion(command),
+    'belladonna check --as user:ci service.restart service=nginx.service',
+  )
+    .argument('<action>')
+    .argument('[values...]', 'name=value …')
+    .option('-r, --reason <text>', 'why')
+    .action((action: string, values: string[], flags: QuestionFlags & { reason?: string }) => {
+      exit(check({ ...questionOptions(flags), action, values, reason: flags.reason ?? '' }, output))
+    })
+}
+
+function addActions(program: Command, exit: (status: number) => void): void {
+  const command = program.command('actions').description('list the actions that a grant gives')
+  addExample(addQuestion(command), 'belladonna actions --json --as user:ci').action(
+    (flags: QuestionFlags) => exit(actions(questionOptions(flags), output)),
+  )
 }
 
 function addStatus(program: Command, exit: (status: number) => void): void {

@@ -3,6 +3,7 @@ import type { CompileResult } from '../core/policy/compile.ts'
 import { formatCompiledPolicy, policyDigest } from '../core/policy/compiled.ts'
 import { formatPolicyProblem, formatPolicyWarning } from '../core/policy/problem.ts'
 import type { PolicyProblem } from '../core/policy/problem.ts'
+import { segmentDigests } from '../core/policy/segments.ts'
 import { architecture } from '../host/boot-plan.ts'
 import { holdDirectory } from '../host/directory.ts'
 import { bridgePaths } from '../host/layout.ts'
@@ -54,7 +55,7 @@ export function policyInstall(options: PolicyOptions, output: PolicyOutput): num
 }
 
 /** Reads all files before any is compiled: a syntax error in one is shown together with those of the others. */
-function compileSource(source: string, uid: number | null): CompileResult {
+export function compileSource(source: string, uid: number | null): CompileResult {
   const readings = readPolicySource(source, uid).map(({ file, text }) => readTomlTree(file, text))
   const problems = readings.flatMap((reading) =>
     reading.kind === 'invalid' ? reading.problem : [],
@@ -72,8 +73,8 @@ function holdPolicyDirectory(root: string, uid: number): string {
   return policy
 }
 
-function showProblems(
-  options: PolicyOptions,
+export function showProblems(
+  options: Pick<PolicyOptions, 'json'>,
   output: PolicyOutput,
   problems: readonly PolicyProblem[],
 ): number {
@@ -99,7 +100,8 @@ function showPolicy(
   }
   const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
   if (options.json) {
-    output.print(JSON.stringify({ kind, digest, ...counts, escapable, warnings }))
+    const segments = segmentDigests(policy)
+    output.print(JSON.stringify({ kind, digest, segments, ...counts, escapable, warnings }))
   } else {
     for (const warning of warnings) output.complain(formatPolicyWarning(warning))
     const sizes = Object.entries(counts).map(([name, count]) => `${count} ${name}`)
@@ -109,7 +111,7 @@ function showPolicy(
   return 0
 }
 
-function reporting(output: PolicyOutput, run: () => number): number {
+export function reporting(output: PolicyOutput, run: () => number): number {
   try {
     return run()
   } catch (error) {
@@ -121,6 +123,6 @@ function sourceOf({ root, source }: PolicyOptions): string {
   return source ?? `${bridgePaths(root).etc}/policy.d`
 }
 
-function ownUid(): number {
+export function ownUid(): number {
   return process.geteuid?.() ?? 0
 }

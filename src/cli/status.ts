@@ -1,6 +1,11 @@
-import { bridgePaths } from '../host/layout.ts'
-import { askBridge } from '../host/bridge-request.ts'
+import { BelladonnaError } from '../core/error.ts'
 import type { JsonValue } from '../core/json/canonical.ts'
+import { sha256Hex } from '../core/json/digest.ts'
+import { parseCompiledPolicy } from '../core/policy/compiled-parse.ts'
+import { segmentDigests, segmentNames } from '../core/policy/segments.ts'
+import { askBridge } from '../host/bridge-request.ts'
+import { bridgePaths } from '../host/layout.ts'
+import { loadInstalledPolicy } from '../host/policy-store.ts'
 
 /**
  * `belladonna status`: what is up, which policy is in force, and what this kernel enforces.
@@ -12,10 +17,30 @@ export async function status(
   json: boolean,
   print: (line: string) => void,
 ): Promise<number> {
-  const answer = await askBridge(bridgePaths(root).bridgeSocket, '/v1/status')
+  const paths = bridgePaths(root)
+  const inForce = await askBridge(paths.bridgeSocket, '/v1/status')
+  const answer = { ...membersOf(inForce), policy_drift: driftOf(inForce, paths.policy) }
   if (json) print(JSON.stringify(answer))
   else for (const line of describeStatus(answer)) print(line)
   return 0
+}
+
+/**
+ * The segments in which the installed policy differs from the one in force; null if it cannot be read. Broker and executor
+ * never differ: the broker refuses to start with an executor of another digest.
+ */
+function driftOf(inForce: JsonValue, directory: string): readonly string[] | null {
+  const policy = memberOf(inForce, 'policy')
+  try {
+    const { text } = loadInstalledPolicy(directory)
+    if (sha256Hex(text) === textOf(policy, 'digest')) return []
+    const installed = segmentDigests(parseCompiledPolicy(text))
+    const segments = memberOf(policy, 'segments')
+    return segmentNames.filter((name) => installed[name] !== textOf(segments, name))
+  } catch (error) {
+    if (!(error instanceof BelladonnaError)) throw error
+    return null
+  }
 }
 
 /**
@@ -47,9 +72,14 @@ function describeProfile(profile: JsonValue): string {
   return `profile ${textOf(profile, 'name')}: ${words.join('; ')}`
 }
 
+function membersOf(value: JsonValue): Readonly<Record<string, JsonValue>> {
+  return typeof value === 'object' && value !== null
+    ? Object.fromEntries(Object.entries(value))
+    : {}
+}
+
 function memberOf(value: JsonValue, key: string): JsonValue {
-  if (typeof value !== 'object' || value === null) return null
-  return new Map(Object.entries(value)).get(key) ?? null
+  return new Map(Object.entries(membersOf(value))).get(key) ?? null
 }
 
 function textOf(value: JsonValue, key: string): string {

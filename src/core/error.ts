@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'policy_unreadable' // a policy file cannot be opened, or others may write it
   | 'frame_invalid' // a frame between our own processes is not of its form, or out of turn
   | 'path_unsafe' // a component of a path is a link, or others may write it
+  | 'path_refused' // what a parameter names is not there, a link, or not of its kind
   | 'log_corrupt' // the log, receipts or checkpoint contradict each other
   | 'log_failed' // a write or fdatasync failed: nothing more is permitted
   | 'state_invalid' // what the executor keeps is missing, changed, or another machine's

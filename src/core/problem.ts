@@ -22,6 +22,7 @@ const titles: Readonly<Record<RefusalCode, string>> = {
   input_too_large: 'a secret is over 64 KiB, or a bound stdin over 1 MiB',
   stdin_unbound: 'the action takes its stdin whole, before it is permitted',
   executable_unsafe: 'the executable is not what the policy may run',
+  path_refused: 'what a parameter names is not there, or not of the kind that the policy says',
   disagreement: 'broker and executor did not agree',
   not_recorded: 'the request could not be recorded',
   log_full: 'the disk of the log is full',
@@ -29,21 +30,21 @@ const titles: Readonly<Record<RefusalCode, string>> = {
   unavailable: 'a process of the bridge is away',
 }
 
+/** What a problem says besides its code; null as if it was not there. */
+export type ProblemDetails = Readonly<{
+  action?: string | null
+  parameter?: string | null
+  enough?: string | null
+  entry?: number
+}>
+
 /**
- * The problem that a client gets, as canonical JSON. Nothing in it was written by the requester.
+ * The problem that a client gets. Nothing in it was written by the requester.
  *
  * @see RFC 9457
  */
-export function formatProblem(
-  code: RefusalCode,
-  details: Readonly<{
-    action?: string | null
-    parameter?: string | null
-    enough?: string | null
-    entry?: number
-  }>,
-): string {
-  const problem: Problem = {
+export function problemOf(code: RefusalCode, details: ProblemDetails): Problem {
+  return {
     type: `urn:belladonna:problem:${code}`,
     title: titles[code],
     code,
@@ -52,7 +53,11 @@ export function formatProblem(
     ...(typeof details.enough === 'string' ? { enough: details.enough } : {}),
     ...(details.entry === undefined ? {} : { entry: details.entry }),
   }
-  return formatCanonicalJson(problem)
+}
+
+/** The same as canonical JSON: what is on the wire. */
+export function formatProblem(code: RefusalCode, details: ProblemDetails): string {
+  return formatCanonicalJson(problemOf(code, details))
 }
 
 /** Whether `text` is a refusal code: a guard for what another process sent. */

@@ -21,7 +21,8 @@ export type RefusalCode =
   | 'input_mismatch' // descriptors and `secret` parameters do not belong together
   | 'input_too_large' // a secret or a bound stdin
   | 'stdin_unbound' // the action binds its stdin, and it came as something that can still change
-  | 'executable_unsafe' // not root's, writable by others, a script, or gone
+  | 'executable_unsafe' // not root's, writable by others and not pinned, or gone
+  | 'path_refused' // what a parameter names is not there, a link, or not of its kind
   | 'disagreement' // broker and executor did not come to the same resolved action
   | 'not_recorded' // it does not fit into an entry
   | 'log_full' // the disk of the log or the receipts is full; what runs may still end

@@ -12,6 +12,9 @@ export const maxAccountBytes: number = 16 * 1024 * 1024
 /** Where local accounts are; other paths are for tests. */
 export type AccountFiles = Readonly<{ passwd: string; group: string }>
 
+/** The accounts, and in which groups each user is listed: what a login would give, ascending. */
+export type HostAccounts = Accounts & Readonly<{ groupsOf: ReadonlyMap<string, readonly Gid[]> }>
+
 const systemFiles: AccountFiles = { passwd: '/etc/passwd', group: '/etc/group' }
 
 /**
@@ -24,7 +27,7 @@ const systemFiles: AccountFiles = { passwd: '/etc/passwd', group: '/etc/group' }
  * @throws {BelladonnaError} `policy_unreadable` if a file cannot be trusted; `input_invalid`, naming the line, if it
  *   cannot be read without a doubt
  */
-export function readAccounts(uid: number, files: AccountFiles = systemFiles): Accounts {
+export function readAccounts(uid: number, files: AccountFiles = systemFiles): HostAccounts {
   const users = new Map<string, { uid: Uid; gid: Gid }>()
   for (const { fields, place } of readLines(files.passwd, uid, 7)) {
     const [name = '', , userId = '', groupId = ''] = fields
@@ -32,11 +35,20 @@ export function readAccounts(uid: number, files: AccountFiles = systemFiles): Ac
     addOnce(users, place, name, user)
   }
   const groups = new Map<string, Gid>()
+  const groupsOf = new Map<string, readonly Gid[]>()
   for (const { fields, place } of readLines(files.group, uid, 4)) {
-    const [name = '', , groupId = ''] = fields
-    addOnce(groups, place, name, parseId(place, groupId, isGid))
+    const [name = '', , groupId = '', members = ''] = fields
+    const gid = parseId(place, groupId, isGid)
+    addOnce(groups, place, name, gid)
+    for (const member of new Set(members.split(',').filter((word) => word !== ''))) {
+      groupsOf.set(member, [...(groupsOf.get(member) ?? []), gid].sort(ascending))
+    }
   }
-  return { users, groups }
+  return { users, groups, groupsOf }
+}
+
+function ascending(a: number, b: number): number {
+  return a - b
 }
 
 type Line = Readonly<{ fields: readonly string[]; place: string }>

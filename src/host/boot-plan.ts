@@ -7,11 +7,11 @@ import { formatBoot } from '../core/protocol/boot.ts'
 import type { BootService } from '../core/protocol/boot.ts'
 import { formatCommand } from '../core/sandbox/command.ts'
 import type { FileStamp } from '../core/sandbox/command.ts'
-import { planForBroker, planForExecutor } from '../core/sandbox/plan-for-service.ts'
+import { planForBroker, planForExecutor, planForRelay } from '../core/sandbox/plan-for-service.ts'
 import type { ServiceMount } from '../core/sandbox/plan-for-service.ts'
 import { formatPlan } from '../core/sandbox/plan.ts'
 import type { Plan } from '../core/sandbox/plan.ts'
-import { brokerIdentity } from './broker-identity.ts'
+import { brokerIdentity, relayIdentity } from './broker-identity.ts'
 import { newCgroupPaths, ownCgroups, removeLeftCgroups } from './cgroup.ts'
 import { findCheckout } from './checkout.ts'
 import type { Checkout } from './checkout.ts'
@@ -59,6 +59,7 @@ export function prepareBridge(options: BridgeOptions): PreparedBridge {
     cgroups: newCgroupPaths(cgroups, paths.run),
     executor: executorService(options, checkout, own),
     broker: brokerService(options, checkout, paths, broker),
+    relay: relayService(options, checkout, options.unprivileged ? own : relayIdentity(broker)),
   })
   replaceFile(paths.run, 'boot', boot, 0o600)
   return { paths, launcher: checkout.launcher, bootFile: paths.bootFile }
@@ -78,6 +79,7 @@ function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: O
   // Set-group-id: what the executor makes in there has the broker's group, which may read it.
   make(paths.receipts, 0o2750, { uid: own.uid, gid: broker.gid })
   make(paths.state, 0o700)
+  make(paths.copies, 0o700)
   make(paths.run, 0o755)
 }
 
@@ -131,6 +133,12 @@ function nodeFlags(checkout: Checkout, stripped = ''): readonly string[] {
   const quiet = '--disable-warning=ExperimentalWarning'
   if (checkout.stripped === null) return [quiet]
   return [quiet, '--import', `${stripped}/${checkout.stripped.loaderName}`]
+}
+
+function relayService(options: BridgeOptions, { relay }: Checkout, owner: Owner): BootService {
+  const plan = planForRelay(architecture(), relay)
+  const own = options.unprivileged ? withoutWalls(plan) : plan
+  return service(own, owner, relay, relay, ['belladonna-relay'], [])
 }
 
 /** The broker's whole world: libraries, Node, our code, its log, and what it may read of root's. */

@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { brokerIdentity } from './broker-identity.ts'
+import { brokerIdentity, relayIdentity } from './broker-identity.ts'
+import type { IdPlaces } from './reserved-id.ts'
 
 const root = 'root:x:0:0:root:/root:/bin/sh'
 const reserved = { uid: 61_200, gid: 61_200 }
@@ -47,9 +48,34 @@ for (const { name, says, ...places } of refusals) {
   })
 }
 
+test('relay identity: reserved ids of its own, or those of the user belladonna-relay', () => {
+  assert.deepEqual(relayWith({}), { uid: 61_201, gid: 61_201 })
+  const passwd = 'belladonna-relay:x:993:992::/:/usr/sbin/nologin'
+  assert.deepEqual(relayWith({ passwd }), { uid: 993, gid: 992 })
+})
+
+const relayRefusals = [
+  { name: 'somebody’s', passwd: 'alice:x:61201:100::/:/bin/sh', says: /61201 belongs to "alice"/ },
+  { name: 'the broker’s uid', passwd: 'belladonna-relay:x:61200:9::/:/', says: /of the broker/ },
+  { name: 'the broker’s gid', passwd: 'belladonna-relay:x:9:61200::/:/', says: /of the broker/ },
+  { name: 'root', passwd: 'belladonna-relay:x:0:0::/:/', says: /no ids of an ordinary/ },
+]
+for (const { name, says, passwd } of relayRefusals) {
+  test(`relay identity: refused when it is ${name}`, () => {
+    assert.throws(() => relayWith({ passwd }), { code: 'start_failed', message: says })
+  })
+}
+
+function relayWith(places: Places): unknown {
+  return identityWith(places, (at) => relayIdentity(reserved, at))
+}
+
 type Places = Readonly<{ passwd?: string; group?: string; dynamic?: string }>
 
-function identityWith({ passwd = '', group = '', dynamic }: Places): unknown {
+function identityWith(
+  { passwd = '', group = '', dynamic }: Places,
+  identity: (places: IdPlaces) => unknown = brokerIdentity,
+): unknown {
   const directory = mkdtempSync(join(tmpdir(), 'belladonna-ids.'))
   try {
     const places = {
@@ -61,7 +87,7 @@ function identityWith({ passwd = '', group = '', dynamic }: Places): unknown {
     writeFileSync(places.group, `root:x:0:\n${group}\n`)
     mkdirSync(places.dynamic)
     if (dynamic !== undefined) writeFileSync(join(places.dynamic, dynamic), '')
-    return brokerIdentity(places)
+    return identity(places)
   } finally {
     rmSync(directory, { recursive: true })
   }

@@ -9,26 +9,44 @@ import type { IdPlaces } from './reserved-id.ts'
  */
 export const reservedBrokerId = 61_200
 
+/** Of relays, likewise: the user `belladonna-relay` or this. */
+export const reservedRelayId = 61_201
+
 /**
  * Which ids the broker runs with: those of the user `belladonna`, else the reserved ones, which nobody else may have.
  *
  * @throws {BelladonnaError} `start_failed` when the reserved id belongs to somebody
  */
 export function brokerIdentity(places: IdPlaces = systemPlaces): Owner {
-  const named = readTable(places.passwd).find((fields) => fields[0] === 'belladonna')
+  return identityOf('belladonna', reservedBrokerId, places)
+}
+
+/**
+ * Which ids relays run with. Never the broker's: a relay reads what commands write, which is not to be trusted.
+ *
+ * @throws {BelladonnaError} `start_failed` when the reserved id belongs to somebody, or the user's ids are the broker's
+ */
+export function relayIdentity(broker: Owner, places: IdPlaces = systemPlaces): Owner {
+  const relay = identityOf('belladonna-relay', reservedRelayId, places)
+  if (relay.uid !== broker.uid && relay.gid !== broker.gid) return relay
+  throw new BelladonnaError('start_failed', 'the user belladonna-relay has an id of the broker')
+}
+
+function identityOf(user: string, reserved: number, places: IdPlaces): Owner {
+  const named = readTable(places.passwd).find((fields) => fields[0] === user)
   if (named !== undefined) {
     const [uid, gid] = [Number(named[2]), Number(named[3])]
     if (isServiceId(uid) && isServiceId(gid)) return { uid, gid }
-    throw new BelladonnaError('start_failed', 'the user belladonna has no ids of an ordinary user')
+    throw new BelladonnaError('start_failed', `the user ${user} has no ids of an ordinary user`)
   }
-  const taken = ownerOfId(reservedBrokerId, places)
+  const taken = ownerOfId(reserved, places)
   if (taken !== undefined) {
     throw new BelladonnaError(
       'start_failed',
-      `id ${reservedBrokerId} belongs to ${taken}: add a user belladonna with another`,
+      `id ${reserved} belongs to ${taken}: add a user ${user} with another`,
     )
   }
-  return { uid: reservedBrokerId, gid: reservedBrokerId }
+  return { uid: reserved, gid: reserved }
 }
 
 function isServiceId(id: number): boolean {

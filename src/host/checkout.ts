@@ -13,6 +13,7 @@ export type Checkout = Readonly<{
   node: CleanPath
   launcher: CleanPath
   bell: CleanPath
+  relay: CleanPath
   /** Preloaded into the services: makes them undumpable again after exec. */
   preload: CleanPath
   /** Sources without types, if set-up has made them for what the loader is now. */
@@ -35,6 +36,7 @@ export function findCheckout(): Checkout {
     node: realPath(process.execPath),
     launcher: realPath(`${directory}/native/out/belladonna-launcher`),
     bell: realPath(`${directory}/native/out/bell`),
+    relay: realPath(`${directory}/native/out/belladonna-relay`),
     preload: realPath(`${directory}/native/out/undumpable.so`),
     stripped: findStripped(directory),
   }

@@ -10,6 +10,8 @@ export type BridgePaths = Readonly<{
   receipts: string
   /** Keys and what authorises: root's, 0700. */
   state: string
+  /** Copies of executables that others can change: root's, 0700, empty when nothing runs. */
+  copies: string
   run: string
   runSocket: string
   bridgeSocket: string
@@ -27,6 +29,7 @@ export function bridgePaths(root: string): BridgePaths {
     policy: `${lib}/policy`,
     receipts: `${lib}/receipts`,
     state: `${lib}/state`,
+    copies: `${lib}/copies`,
     run,
     runSocket: `${run}/run.sock`,
     bridgeSocket: `${run}/bridge.sock`,

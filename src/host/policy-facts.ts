@@ -18,6 +18,6 @@ export function readPolicyFacts(uid: number, architecture: Architecture): Compil
     architecture,
     resolvePath: (path, use) => resolvePolicyPath(path, use, { uid, architecture }),
     findSockets: openSocketSearch(),
-    compilePlan: (profile) => formatPlan(planForProfile(profile, { architecture })),
+    compilePlan: (profile, roots) => formatPlan(planForProfile(profile, { architecture, roots })),
   }
 }

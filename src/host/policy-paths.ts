@@ -5,6 +5,8 @@ import { isCleanPath } from '../core/identity.ts'
 import type { CleanPath } from '../core/identity.ts'
 import type { PathFact, PathUse } from '../core/policy/compile-facts.ts'
 import { quote } from '../core/policy/problem.ts'
+import { envMessage, isEnv, readShebang, shebangBytes } from '../core/policy/shebang.ts'
+import type { Shebang } from '../core/policy/shebang.ts'
 import type { PolicyProblemCode } from '../core/policy/problem.ts'
 import type { PathKind, PathLink } from '../core/policy/profile-source.ts'
 import type { Architecture } from '../core/sandbox/syscalls.ts'
@@ -19,6 +21,7 @@ export type PathHost = Readonly<{ uid: number; architecture: Architecture }>
 /** ELF's e_machine of the machines that we compile plans for (elf.h). */
 const machines: Readonly<Record<Architecture, number>> = { x86_64: 62, aarch64: 183 }
 
+type Found = Extract<PathFact, { kind: 'found' }>
 type Refused = Extract<PathFact, { kind: 'refused' }>
 /** A path whose directories are real and checked, and what is there. */
 type Reached = Readonly<{ path: string; stat: Stats; belowSticky: boolean }>
@@ -28,17 +31,20 @@ type Reached = Readonly<{ path: string; stat: Stats; belowSticky: boolean }>
  *
  * Each directory and link on the way, and a command itself, must belong to root (or to `uid`, for a bridge without
  * root) and be writable by nobody else; a sticky directory such as /tmp may be open to all, but not what is in it.
- * So nobody else can make the path lead elsewhere later: at run time no link is followed (ABUSE C12, C32).
+ * So nobody else can make the path lead elsewhere later: at run time no link is followed (ABUSE C12, C32). Of a command
+ * that others can change, and that is reached without a link, the fact says so: a copy of it may be run (ADR 0018).
  */
 export function resolvePolicyPath(path: CleanPath, use: PathUse, host: PathHost): PathFact {
   const links: PathLink[] = []
   let at: Reached = { path: '/', stat: lstatSync('/'), belowSticky: false }
   let rest = partsOf(path)
+  let changeable: string | undefined
   for (;;) {
     const fault = checkReached(at, rest.length === 0 ? use : 'directory', host.uid)
-    if (fault !== undefined) return fault
+    if (fault !== undefined && use !== 'command') return fault
+    changeable ??= fault?.message
     const [part, ...more] = rest
-    if (part === undefined) return finish(at, links, use, host.architecture)
+    if (part === undefined) return finish(at, { links, use, host, changeable })
     if (!at.stat.isDirectory()) return { kind: 'absent' }
     const next = reach(at, part)
     if (next === undefined) {
@@ -49,6 +55,8 @@ export function resolvePolicyPath(path: CleanPath, use: PathUse, host: PathHost)
       at = next
       continue
     }
+    if (changeable !== undefined)
+      return refused('path_unsafe', `${changeable}, and links are in it`)
     const link = readLink(next, links.length, host.uid)
     if (link.kind === 'refused') return link
     links.push(link)
@@ -117,25 +125,49 @@ function readLink(
   return { kind: 'link', path, text }
 }
 
-function finish(
-  { path, stat }: Reached,
-  links: readonly (PathLink & { kind?: unknown })[],
-  use: PathUse,
-  architecture: Architecture,
-): PathFact {
+type Way = Readonly<{
+  links: readonly (PathLink & { kind?: unknown })[]
+  use: PathUse
+  host: PathHost
+  changeable: string | undefined
+}>
+
+function finish({ path, stat }: Reached, { links, use, host, changeable }: Way): PathFact {
   if (!isCleanPath(path)) return refused('path_invalid', 'not a clean path')
   const what = kindOf(stat)
   if (what === undefined) {
     return refused('path_invalid', 'neither a directory, a file, a character device nor a socket')
   }
-  const fault = use === 'command' ? checkCommand(path, stat, architecture) : undefined
-  if (fault !== undefined) return fault
-  return {
-    kind: 'found',
-    real: path,
-    what,
-    links: links.map((link) => ({ path: link.path, text: link.text })),
+  const plain = links.map((link) => ({ path: link.path, text: link.text }))
+  const found = { kind: 'found', real: path, what, links: plain } as const
+  if (use !== 'command' && use !== 'interpreter') return found
+  if (!stat.isFile() || (stat.mode & 0o111) === 0) {
+    return refused('command_invalid', 'not an executable file')
   }
+  const head = readHead(path)
+  const begin = readShebang(head)
+  if (begin.kind === 'fault') return refused('command_invalid', `a script: ${begin.message}`)
+  if (begin.kind === 'program') {
+    const fault = checkProgram(head, host.architecture)
+    return fault ?? (changeable === undefined ? found : { ...found, changeable })
+  }
+  if (use === 'interpreter') return refused('command_invalid', 'a script itself')
+  if (changeable !== undefined) {
+    const why = "a script must be root's alone, for its interpreter opens it by its path"
+    return refused('path_unsafe', `${changeable}; ${why}`)
+  }
+  return withInterpreter(found, begin.shebang, host)
+}
+
+/** A script with the program that reads it; the sandbox has the links on the way to both. */
+function withInterpreter(found: Found, shebang: Shebang, host: PathHost): PathFact {
+  const named = `its interpreter ${quote(shebang.path)}`
+  const fact = resolvePolicyPath(shebang.path, 'interpreter', host)
+  if (fact.kind === 'refused') return refused(fact.code, `${named}: ${fact.message}`)
+  if (fact.kind !== 'found') return refused('command_invalid', `${named} does not exist`)
+  if (isEnv(fact.real)) return refused('command_invalid', `a script: ${envMessage}`)
+  const interpreter = { ...shebang, executable: fact.real }
+  return { ...found, links: [...found.links, ...fact.links], interpreter }
 }
 
 function kindOf(stat: Stats): PathKind | undefined {
@@ -145,25 +177,18 @@ function kindOf(stat: Stats): PathKind | undefined {
   return stat.isCharacterDevice() ? 'device' : undefined
 }
 
-/** A command is a program of this machine. Scripts are not: the kernel would open them again, by their path. */
-function checkCommand(path: string, stat: Stats, architecture: Architecture): Refused | undefined {
-  if (!stat.isFile() || (stat.mode & 0o111) === 0) {
-    return refused('command_invalid', 'not an executable file')
-  }
-  const head = readHead(path)
-  if (head.subarray(0, 2).toString('latin1') === '#!') {
-    const way = 'name the interpreter as the command, and the script as its first argument'
-    return refused('command_invalid', `a script: ${way}`)
-  }
-  const isProgram = head.length === 20 && head.readUInt32BE(0) === 0x7f45_4c46 && head[4] === 2
+/** A program of this machine. */
+function checkProgram(head: Buffer, architecture: Architecture): Refused | undefined {
+  const isProgram = head.length >= 20 && head.readUInt32BE(0) === 0x7f45_4c46 && head[4] === 2
   if (isProgram && head.readUInt16LE(18) === machines[architecture]) return undefined
   return refused('command_invalid', `not a 64-bit ELF program for ${architecture}`)
 }
 
 function readHead(path: string): Buffer {
-  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  const descriptor = openSync(path, flags)
   try {
-    const head = Buffer.alloc(20)
+    const head = Buffer.alloc(shebangBytes)
     return head.subarray(0, readSync(descriptor, head))
   } finally {
     closeSync(descriptor)

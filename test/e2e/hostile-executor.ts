@@ -18,6 +18,7 @@ import { wireKind } from '../../src/core/protocol/layout.ts'
 import { formatCommand } from '../../src/core/sandbox/command.ts'
 import { openChannel } from '../../src/host/channel.ts'
 import { openMeasure } from '../../src/host/executable.ts'
+import type { CopyExecutable } from '../../src/host/executable-copy.ts'
 import { inherited } from '../../src/host/inherited.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { loadInstalledPolicy } from '../../src/host/policy-store.ts'
@@ -133,6 +134,10 @@ export const attacks: readonly Attack[] = [
   { name: 'PREPARE and OPEN', answer: 'runs', frames: (run, prepare) => [prepare(run), open(run)] },
 ]
 
+const noCopies: CopyExecutable = () => {
+  throw new Error('nothing here is to be copied')
+}
+
 function main(root: string): void {
   const [turn, evidence = ''] = readFileSync(join(root, 'turn'), 'utf8').split(' ')
   const attack = attacks[Number(turn)]
@@ -143,7 +148,7 @@ function main(root: string): void {
   const plan = parseBase64(profiles.find(({ name }) => name === action?.profile)?.plan ?? '')
   if (action === undefined) throw new Error('no action')
   const { executable, run_as: runAs, cwd } = action
-  const { stamp } = openMeasure(0)(executable)
+  const { stamp } = openMeasure(0, noCopies)(action)
   const argv = [executable, evidence]
   const command = formatCommand({ ...runAs, executable, cwd, stamp, argv, env: [], binds: [] })
   const events = { batchEnd: () => undefined, closed: () => process.exit(0) }

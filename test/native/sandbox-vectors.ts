@@ -11,6 +11,7 @@ import type { ProfileSource } from '../../src/core/policy/profile-source.ts'
 import { formatCommand } from '../../src/core/sandbox/command.ts'
 import type { Command } from '../../src/core/sandbox/command.ts'
 import { cleanPath } from '../../src/core/sandbox/fixed-mounts.ts'
+import { bindForPath } from '../../src/core/sandbox/path-bind.ts'
 import { planForProfile } from '../../src/core/sandbox/plan-for-profile.ts'
 import { planForBroker, planForExecutor } from '../../src/core/sandbox/plan-for-service.ts'
 import { formatPlan } from '../../src/core/sandbox/plan.ts'
@@ -22,6 +23,7 @@ import type { SeccompPolicy } from '../../src/core/sandbox/seccomp-policy.ts'
 import { callsOfSet } from '../../src/core/sandbox/syscall-sets.ts'
 import { compileSeccomp } from '../../src/core/sandbox/seccomp.ts'
 
+const roots = ['/srv/in', '/var/log/app'].map(cleanPath)
 const usr = { path: cleanPath('/usr'), kind: 'directory' } as const
 const links = ['bin', 'lib', 'lib64', 'sbin'].map((name) => {
   return { path: cleanPath(`/${name}`), text: `usr/${name}` }
@@ -41,7 +43,7 @@ export const plainProfile: ProfileSource = {
   output: 'pass',
   caps: [],
   syscalls: 'default',
-  limits: { timeMs: 30_000, memoryBytes: 268_435_456, processes: 32 },
+  limits: { timeMs: 30_000, memoryBytes: 268_435_456, processes: 32, outputBytes: 0 },
   observe: 'off',
 }
 
@@ -108,6 +110,7 @@ export function planVectors(): unknown {
   const plans: readonly (readonly [string, Plan])[] = [
     ['plain', planForProfile(plainProfile, { architecture: 'x86_64' })],
     ['rich', planForProfile(richProfile, { architecture: 'x86_64' })],
+    ['roots', planForProfile(plainProfile, { architecture: 'x86_64', roots })],
     ['broker', broker],
     ['executor', planForExecutor({ architecture: 'aarch64' })],
   ]
@@ -144,11 +147,29 @@ export function commandVectors(): unknown {
         target: cleanPath('/usr/local/sbin/backup'),
         stamp: { ...command.stamp, inode: 7_654_321n, size: 120n },
         writable: false,
-        executable: true,
+        executable: false,
+        isLive: false,
+        isSingle: false,
+        access: 0n,
       },
     ],
   }
-  return Object.entries({ systemctl: command, script }).map(([name, value]) => {
+  const path: Command = {
+    ...command,
+    argv: ['/usr/bin/systemctl', '/var/log/app/2026/a.log'],
+    binds: [
+      bindForPath(
+        {
+          path: cleanPath('/var/log/app/2026/a.log'),
+          what: 'file',
+          access: 'write',
+          hard_links: false,
+        },
+        { device: 65_024n, inode: 42n },
+      ),
+    ],
+  }
+  return Object.entries({ systemctl: command, script, path }).map(([name, value]) => {
     return { name, command: snakeCased(value), bytes: hex(formatCommand(value)) }
   })
 }

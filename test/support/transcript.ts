@@ -76,6 +76,7 @@ const variable: readonly (readonly [RegExp, string])[] = [
   [/"(salt|nonce)":"[0-9a-f]+"/g, '"$1":"BYTES"'],
   [/"signature":"[\w+/=]+"/g, '"signature":"BYTES"'],
   [/"groups":\[[\d,]*\]/g, '"groups":[GIDS]'],
+  [/, groups (?:none|\d[\d ]*)$/gm, ', groups GIDS'],
   // What this kernel can enforce, and what does not hold: tests of `status` say what they must have.
   [/"(features|limits|in_force|missing)":\[[^\]]*\]/g, '"$1":[WORDS]'],
   [/^(features:|limits:|in force|enforces|profile \S+:) +.+$/gm, '$1 WORDS'],

@@ -9,6 +9,8 @@ import type {
   Entry,
   IntentEntry,
   OutcomeEntry,
+  OutcomeOutput,
+  OutputStream,
   RecoveredEntry,
   StartEntry,
   Usage,
@@ -132,8 +134,26 @@ function formatOutcome(entry: OutcomeEntry): string {
     `{"end":{"kind":${put(shape.endKind, end.kind)},"stage":${put(shape.word, end.stage)},` +
     `"value":${put(shape.count, end.value)}},"features":${put(shape.features, entry.features)},` +
     `"intent":${put(shape.count, entry.intent)},${kind},` +
-    `"output":{"kind":${put(shape.output, entry.output.kind)}},${policy},` +
+    `"output":${formatOutput(entry.output)},${policy},` +
     `"receipt":${entry.receipt ?? 'null'},"run":${put(shape.count, entry.run)},${rest}}`
+  )
+}
+
+function formatOutput(output: OutcomeOutput): string {
+  const kind = `"kind":${put(shape.output, output.kind)}`
+  if (output.kind !== 'capped') return `{${kind}}`
+  return (
+    `{${kind},"limit":${put(shape.count, output.limitBytes)},` +
+    `"stderr":${formatStream(output.stderr)},"stdout":${formatStream(output.stdout)},` +
+    `"truncated":${put(shape.boolean, output.truncated)},` +
+    `"undelivered":${put(shape.boolean, output.undelivered)}}`
+  )
+}
+
+function formatStream({ written, delivered, sha256 }: OutputStream): string {
+  return (
+    `{"delivered":${put(shape.count, delivered)},"sha256":${put(shape.digest, sha256)},` +
+    `"written":${put(shape.count, written)}}`
   )
 }
 

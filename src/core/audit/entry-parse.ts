@@ -10,7 +10,8 @@ import type {
   End,
   Entry,
   EntryCommon,
-  OutcomeEntry,
+  OutcomeOutput,
+  OutputStream,
   StartEntry,
   Usage,
 } from './entry.ts'
@@ -151,9 +152,24 @@ const usageShape: Shape<Usage> = recordOf(({ take }) => ({
   wallUs: take('wall_us', shape.count),
 }))
 
-const outputShape: Shape<OutcomeEntry['output']> = recordOf(({ take }) => ({
-  kind: take('kind', shape.output),
+const streamShape: Shape<OutputStream> = recordOf(({ take }) => ({
+  written: take('written', shape.count),
+  delivered: take('delivered', shape.count),
+  sha256: take('sha256', shape.digest),
 }))
+
+const outputShape: Shape<OutcomeOutput> = recordOf(({ take }) => {
+  const kind = take('kind', shape.output)
+  if (kind !== 'capped') return { kind }
+  return {
+    kind,
+    limitBytes: take('limit', shape.count),
+    truncated: take('truncated', shape.boolean),
+    undelivered: take('undelivered', shape.boolean),
+    stdout: take('stdout', streamShape),
+    stderr: take('stderr', streamShape),
+  }
+})
 
 function decode(bytes: Uint8Array): string {
   try {

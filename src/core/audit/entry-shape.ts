@@ -12,7 +12,7 @@ import {
 import type { Shape } from '../json/shape.ts'
 import { hexDigits } from './hex-shape.ts'
 import type { RefusalCode } from '../refusal.ts'
-import type { End, PolicyTrust, RecoveredEntry } from './entry.ts'
+import type { End, OutcomeOutput, PolicyTrust, RecoveredEntry } from './entry.ts'
 
 // A record, so that the compiler misses none of the union.
 const refusalCodes: Readonly<Record<RefusalCode, true>> = {
@@ -36,6 +36,7 @@ const refusalCodes: Readonly<Record<RefusalCode, true>> = {
   input_too_large: true,
   stdin_unbound: true,
   executable_unsafe: true,
+  path_refused: true,
   disagreement: true,
   not_recorded: true,
   log_full: true,
@@ -68,7 +69,7 @@ export const entryShape: Readonly<{
   id: Shape<number>
   ids: Shape<readonly number[]>
   index: Shape<number | null>
-  output: Shape<'pass'>
+  output: Shape<OutcomeOutput['kind']>
   policy: Shape<PolicyTrust>
   salt: Shape<string>
   state: Shape<RecoveredEntry['state']>
@@ -90,7 +91,7 @@ export const entryShape: Readonly<{
   id,
   ids: listOf(id),
   index: orNull(integerWithin(0, Number.MAX_SAFE_INTEGER)),
-  output: oneOf(['pass']),
+  output: oneOf(['pass', 'capped', 'unknown']),
   policy: oneOf(['unsigned', 'signed']),
   salt: hexDigits(32),
   state: oneOf(['unknown', 'never_started']),

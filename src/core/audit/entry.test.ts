@@ -84,6 +84,15 @@ const samples: readonly Entry[] = [
   { ...denial, action: 'a.b', rule: 'r', parameter: 'p', requesterText: '' },
   outcome,
   { ...outcome, end: { kind: 'gone', value: 0, stage: 'none' }, receipt: null },
+  { ...outcome, output: { kind: 'unknown' } },
+  {
+    ...outcome,
+    output: {
+      ...{ kind: 'capped', limitBytes: 5, truncated: true, undelivered: false },
+      stdout: { written: 9, delivered: 5, sha256: 'ab'.repeat(32) },
+      stderr: { written: 1, delivered: 0, sha256: 'cd'.repeat(32) },
+    },
+  },
   recovered,
   { ...recovered, intent: 3, receipt: null, state: 'never_started', policy: 'signed' },
   { ...testCommon, kind: 'stop', reason: 'requested' },

@@ -95,6 +95,25 @@ export type Usage = Readonly<{
   wallUs: number
 }>
 
+/** What became of a run's output. */
+export type OutcomeOutput =
+  /** The client's own descriptors, so nothing is known of it. */
+  | Readonly<{ kind: 'pass' }>
+  /** Through a relay. `truncated`: there was more than `limitBytes`; `undelivered`: the client did not take all of it. */
+  | Readonly<{
+      kind: 'capped'
+      limitBytes: number
+      truncated: boolean
+      undelivered: boolean
+      stdout: OutputStream
+      stderr: OutputStream
+    }>
+  /** Through a relay that said nothing: it died, or the run never began. */
+  | Readonly<{ kind: 'unknown' }>
+
+/** Bytes that the run wrote, how many of them from the start were delivered, and the SHA-256 of those. */
+export type OutputStream = Readonly<{ written: number; delivered: number; sha256: string }>
+
 /** A run is over. */
 export type OutcomeEntry = EntryCommon &
   Readonly<{
@@ -106,8 +125,7 @@ export type OutcomeEntry = EntryCommon &
     usage: Usage
     /** What was in force for this run. */
     features: readonly string[]
-    /** `pass`: the client's own descriptors, so nothing is known of the output. */
-    output: Readonly<{ kind: 'pass' }>
+    output: OutcomeOutput
     /** The receipt's record, as text; null only for a run that never started. */
     receipt: string | null
   }>

@@ -37,6 +37,9 @@ export type Receipt = ReceiptBody & Readonly<{ signature: string }>
 /** Where a chain of receipts ends. */
 export type ReceiptHead = Readonly<{ count: number; hash: string; timeMs: number }>
 
+/** A new receipt, its record as it is kept, and the head of the chain that ends with it. */
+export type MadeReceipt = Readonly<{ receipt: Receipt; record: Uint8Array; head: ReceiptHead }>
+
 /** Payload type in the bytes that get signed. */
 export const receiptPayloadType: string = 'application/vnd.belladonna.receipt.v1+json'
 
@@ -104,7 +107,7 @@ export function nextReceipt(
   head: ReceiptHead,
   facts: Omit<ReceiptBody, 'number' | 'previous'>,
   sign: Sign,
-): Readonly<{ receipt: Receipt; record: Uint8Array; head: ReceiptHead }> {
+): MadeReceipt {
   const { actionDigest, host, nonce } = facts
   // A record that could not be read again would break the chain for good.
   for (const digest of [actionDigest, host]) digestShape(digest, 'receipt')

@@ -52,6 +52,12 @@ export function matches(table: Automaton, value: string): boolean {
   return table.accepting.includes(state)
 }
 
+/** Whether some value that the automaton accepts holds the character: nothing leads to a state that accepts nothing. */
+export function isRead(table: Automaton, character: string): boolean {
+  const column = classOf(table, character.codePointAt(0))
+  return table.transitions.some((next, at) => next >= 0 && at % table.class_count === column)
+}
+
 /** NaN, which leads nowhere, if the table has no class for the character. */
 function classOf(table: Automaton, point: number | undefined): number {
   let low = 0

@@ -9,19 +9,46 @@ export type TextOptions = Readonly<{ slash: boolean; space: boolean }>
 
 const lastCodePoint = 0x10ffff
 
-// What a reader cannot see, or what turns the text that a reader sees: never part of a value (ABUSE C13, C60).
+// What a reader cannot see, or what turns or joins the text that a reader sees: never part of a value (ABUSE C13, C60).
+// Control, format and separator characters, Default_Ignorable_Code_Point, Noncharacter_Code_Point and surrogates of
+// Unicode 17, and the empty Braille cell. A fixed list: a table of an installed policy may not depend on who compiled it.
 const neverInValues: CodePointSet = [
   [0x00, 0x1f], // C0, with NUL, tab and line ends
   [0x7f, 0xa0], // DEL, C1, no-break space
-  [0x061c, 0x061c], // bidirectional mark
+  [0xad, 0xad], // soft hyphen
+  [0x34f, 0x34f], // combining grapheme joiner
+  [0x600, 0x605], // Arabic signs that enclose what follows
+  [0x61c, 0x61c], // bidirectional mark
+  [0x6dd, 0x6dd], // Arabic end of ayah
+  [0x70f, 0x70f], // Syriac abbreviation mark
+  [0x890, 0x891], // Arabic pound and piastre marks
+  [0x8e2, 0x8e2], // Arabic disputed end of ayah
+  [0x115f, 0x1160], // Hangul fillers
   [0x1680, 0x1680], // white space
+  [0x17b4, 0x17b5], // Khmer inherent vowels
+  [0x180b, 0x180f], // Mongolian variation selectors and vowel separator
   [0x2000, 0x200f], // white space, zero width, bidirectional marks
   [0x2028, 0x202f], // line ends, bidirectional overrides, white space
   [0x205f, 0x206f], // white space, invisible operators, bidirectional isolates
+  [0x2800, 0x2800], // Braille cell without a dot
   [0x3000, 0x3000], // white space
+  [0x3164, 0x3164], // Hangul filler
   [0xd800, 0xdfff], // surrogates
+  [0xfdd0, 0xfdef], // noncharacters
+  [0xfe00, 0xfe0f], // variation selectors
   [0xfeff, 0xfeff], // byte order mark
-  [0xfff9, 0xfffb], // interlinear annotation
+  [0xffa0, 0xffa0], // halfwidth Hangul filler
+  [0xfff0, 0xfffb], // reserved as ignorable; interlinear annotation
+  [0x110bd, 0x110bd], // Kaithi number sign
+  [0x110cd, 0x110cd], // Kaithi number sign above
+  [0x13430, 0x1343f], // joiners of Egyptian hieroglyphs
+  [0x1bca0, 0x1bca3], // shorthand format controls
+  [0x1d173, 0x1d17a], // musical beams and slurs
+  [0xe0000, 0xe0fff], // tags, variation selectors, and what is reserved for such
+  ...Array.from({ length: 17 }, (_, plane): CodePointRange => {
+    const end = plane * 0x10000 + 0xffff
+    return [end - 1, end] // noncharacters at the end of each plane
+  }),
 ]
 
 /** Brings ranges in any order into the form of a set. */

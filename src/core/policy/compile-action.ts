@@ -6,13 +6,19 @@ import type { CompileFacts } from './compile-facts.ts'
 import { readParameter } from './compile-parameter.ts'
 import { readRunAs } from './compile-principal.ts'
 import { checkCleanPath, readCleanPath, resolveAt } from './compile-path.ts'
-import { isAlwaysThere, isInProfile } from './compile-profile.ts'
+import { isAlwaysThere, isAtOrBelow, isInProfile } from './compile-profile.ts'
 import type { ProfileDraft } from './compile-profile.ts'
 import { requestLimits } from '../protocol/request.ts'
 import { risks } from './compiled.ts'
-import type { CompiledAction, CompiledApproval, CompiledParameter } from './compiled.ts'
+import type {
+  CompiledAction,
+  CompiledApproval,
+  CompiledInterpreter,
+  CompiledParameter,
+} from './compiled.ts'
 import { readReference } from './names.ts'
 import { quote } from './problem.ts'
+import type { Place } from './problem.ts'
 import type { PathLink } from './profile-source.ts'
 import { parseDurationMs } from './quantity.ts'
 import {
@@ -30,15 +36,16 @@ import {
   readWord,
 } from './reader.ts'
 import type { Fields, Read, Report } from './reader.ts'
+import { commandBounds } from '../sandbox/command.ts'
 import { suggestionFor } from './suggestion.ts'
 import { isParameterName, parseTemplateElement } from './template.ts'
 import type { TemplateElement } from './template.ts'
+import type { TomlNode } from './tree.ts'
 
-/** What actions may refer to by name; a broken profile is a name without a draft, so that it is reported once. */
+/** What actions may refer to by name. A broken profile is there too, so that it is reported once. */
 export type ActionScope = Readonly<{
   facts: CompileFacts
-  profiles: ReadonlyMap<string, ProfileDraft | null>
-  profileNames: ReadonlySet<string>
+  profiles: ReadonlyMap<string, ProfileDraft>
   approvers: ReadonlySet<string>
 }>
 
@@ -69,10 +76,14 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
       ],
       later: ['detach'],
     })
-    const parameters = fields.read('params', readParameters, noParameters)
+    const parameters = fields.read('params', readParameters(scope.facts), noParameters)
     const { params } = parameters
     const command = fields.read('command', readCommand(scope.facts), null)
-    const profile = fields.read('profile', readReference('profile', scope.profileNames), null)
+    const profile = fields.read(
+      'profile',
+      readReference('profile', new Set(scope.profiles.keys())),
+      null,
+    )
     const run_as = fields.read('run_as', readRunAs(scope.facts.accounts), null)
     const cwd = fields.read('cwd', readCleanPath, root)
     const rest = {
@@ -87,17 +98,20 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
       params,
     }
     if (command !== null) checkParameters(report, fields, command.elements, parameters)
-    if (command === null || profile === null) return null
+    const draft = profile === null ? undefined : scope.profiles.get(profile)
+    if (command === null || profile === null || draft === undefined) return null
     if (run_as === null || cwd === undefined) return null
-    const { elements, executable, links } = command
-    const action: CompiledAction = { ...rest, command: elements, executable, profile, run_as, cwd }
-    checkProfile(report, fields, action, scope.profiles.get(profile))
+    const { elements, executable, interpreter, links } = command
+    const made = { command: elements, executable, interpreter, profile, run_as, cwd }
+    const action: CompiledAction = { ...rest, ...made }
+    checkPins(report, fields, action, command)
+    checkProfile(report, fields, action, draft)
     return { action, links }
   }
 }
 
 const readAbout = readTextLike(
-  /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,200}$/u,
+  /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}]{1,200}$/u,
   '1 to 200 visible characters',
 )
 const readDigest = readTextLike(/^[0-9a-f]{64}$/, 'a SHA-256 digest of 64 digits of 0-9 and a-f')
@@ -105,6 +119,9 @@ const readDigest = readTextLike(/^[0-9a-f]{64}$/, 'a SHA-256 digest of 64 digits
 type Command = Readonly<{
   elements: readonly TemplateElement[]
   executable: CleanPath
+  interpreter: CompiledInterpreter | null
+  /** Why somebody else could change the executable, or undefined. */
+  changeable: string | undefined
   links: readonly PathLink[]
 }>
 
@@ -122,7 +139,9 @@ function readCommand(facts: CompileFacts): Read<Command> {
     const [place = node] = node.value
     const path = checkCleanPath(report, place, program.text)
     const resolved = path && resolveAt(report, place, facts, path, 'command')
-    return resolved && { elements, executable: resolved.path.path, links: resolved.links }
+    if (resolved === null) return null
+    const { links, interpreter = null, changeable } = resolved
+    return { elements, executable: resolved.path.path, interpreter, changeable, links }
   }
 }
 
@@ -172,7 +191,11 @@ function checkParameters(
   }
 }
 
-const readParameters: Read<Parameters> = (report, node) => {
+function readParameters(facts: CompileFacts): Read<Parameters> {
+  return (report, node) => readAllParameters(facts, report, node)
+}
+
+function readAllParameters(facts: CompileFacts, report: Report, node: TomlNode): Parameters {
   const params: CompiledParameter[] = []
   const entries = readTable(report, node) ?? []
   const names = new Set(entries.map(({ key }) => key.value))
@@ -187,13 +210,23 @@ const readParameters: Read<Parameters> = (report, node) => {
       report.add(key, 'value_invalid', `${quote(key.value)} is no name of a parameter: ${rule}`)
       continue
     }
-    const parameter = readParameter(key.value)(report, definition)
+    const parameter = readParameter(facts, key.value)(report, definition)
     if (parameter !== null) params.push(parameter)
   }
   if (params.filter(({ kind }) => kind === 'secret').length > maxInputs) {
     report.add(node, 'value_out_of_range', `expected at most ${String(maxInputs)} secrets`)
   }
+  checkBinds(report, node, params)
   return { params: params.sort((a, b) => compareText(a.name, b.name)), names }
+}
+
+/** Each path is a mount of its own; one more is kept for a script, or for a copy of the executable. */
+function checkBinds(report: Report, place: Place, params: readonly CompiledParameter[]): void {
+  const most = commandBounds.binds - 1
+  const counts = params.map((item) => (item.kind === 'path' ? (item.repeat?.max ?? 1) : 0))
+  if (counts.reduce((sum, count) => sum + count, 0) <= most) return
+  const message = `expected at most ${String(most)} paths in one request: say \`repeat = { max = … }\``
+  report.add(place, 'value_out_of_range', message)
 }
 
 const readVariables: Read<Readonly<Record<string, string>>> = (report, node) => {
@@ -228,22 +261,40 @@ function readApproval(approvers: ReadonlySet<string>): Read<CompiledApproval> {
   }
 }
 
+/** What others may write must be pinned: then exactly that is copied and run, and nothing else ever is. */
+function checkPins(
+  report: Report,
+  fields: Fields,
+  { executable, sha256 }: CompiledAction,
+  { changeable }: Command,
+): void {
+  if (changeable === undefined || sha256.length > 0) return
+  const way = 'say `sha256 = ["…"]`, and a copy of exactly that file is run'
+  report.add(fields.place('command'), 'path_unsafe', `${quote(executable)}: ${changeable}; ${way}`)
+}
+
 /** What shows only when action and profile are seen together. */
 function checkProfile(
   report: Report,
   fields: Fields,
   action: CompiledAction,
-  draft: ProfileDraft | null | undefined,
+  { source }: ProfileDraft,
 ): void {
-  if (draft === undefined || draft === null) return
-  const { source } = draft
-  if (!isInProfile(source, action.executable)) {
-    const message = `the profile ${quote(source.name)} does not show ${quote(action.executable)}`
+  const programs = [action.executable, action.interpreter?.executable ?? action.executable]
+  const hidden = programs.find((path) => !isInProfile(source, path))
+  if (hidden !== undefined) {
+    const message = `the profile ${quote(source.name)} does not show ${quote(hidden)}`
     report.add(fields.place('command'), 'command_outside_profile', message)
   }
   if (!isAlwaysThere(action.cwd) && !isInProfile(source, action.cwd)) {
     const message = `the profile ${quote(source.name)} does not show ${quote(action.cwd)}`
     report.add(fields.place('cwd'), 'directory_outside_profile', message)
+  }
+  for (const { name, root } of action.params.filter((item) => item.kind === 'path')) {
+    const shown = [...source.read, ...source.write, ...source.sockets]
+    if (!shown.some(({ path }) => isAtOrBelow(path, root))) continue
+    const message = `the profile ${quote(source.name)} names what lies in ${quote(root)}, of which {${name}} must be all`
+    report.add(fields.place('params'), 'path_invalid', message)
   }
   if (action.approval !== null && source.stdin === 'stream' && !action.approve_unseen_input) {
     const message =

@@ -20,17 +20,18 @@ import {
   readTextLike,
   readWord,
 } from './reader.ts'
-import type { Read } from './reader.ts'
+import type { Read, Report } from './reader.ts'
+import type { TomlNode } from './tree.ts'
 
 const maxPrincipals = 1024
 const maxActions = 10_000
 const maxMembers = 64
 
-/** Reads a `[[grant]]`. */
+/** Reads a `[[grant]]`; what cannot be read of it is empty. */
 export function readGrant(
   facts: CompileFacts,
   actionNames: ReadonlySet<string>,
-): Read<CompiledGrant> {
+): (report: Report, node: TomlNode) => CompiledGrant {
   return (report, node) => {
     const fields = openFields(report, node, {
       required: ['who', 'may'],
@@ -56,7 +57,7 @@ export function readGrant(
 }
 
 /** Reads `[approvers.NAME]`. The keys themselves are read when approvals come. */
-export function readApprovers(name: string): Read<CompiledApprovers> {
+export function readApprovers(name: string): (report: Report, node: TomlNode) => CompiledApprovers {
   return (report, node) => {
     const fields = openFields(report, node, { required: ['members'], optional: [] })
     const member = readTextLike(/^(?:key|webauthn):[!-~]{1,200}$/, '"key:…" or "webauthn:…"')

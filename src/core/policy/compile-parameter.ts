@@ -1,6 +1,8 @@
 import { requestLimits } from '../protocol/request.ts'
 import { compileMatch } from './automaton.ts'
 import { isWithin, valueAlphabet } from './code-points.ts'
+import type { CompileFacts } from './compile-facts.ts'
+import { readPathKind } from './compile-path-kind.ts'
 import type { CompiledParameter, CompiledRepeat } from './compiled.ts'
 import { quote } from './problem.ts'
 import type { Place } from './problem.ts'
@@ -13,30 +15,26 @@ export const maxMaxLength: number = 4096
 /** Most words of `one_of`. */
 export const maxChoices: number = 1024
 
-const kinds = ['one_of', 'integer', 'match', 'flag', 'secret'] as const
+const kinds = ['one_of', 'integer', 'match', 'path', 'flag', 'secret'] as const
 type Kind = (typeof kinds)[number]
-const laterKinds: ReadonlySet<string> = new Set(['path'])
 
 /** The keys beside the kind, and the kinds that they go with. */
 const companions: ReadonlyMap<string, readonly Kind[]> = new Map([
   ['leading_dash', ['one_of', 'integer', 'match']],
-  ['repeat', ['one_of', 'integer', 'match']],
+  ['repeat', ['one_of', 'integer', 'match', 'path']],
   ['max_length', ['match']],
   ['slash', ['match']],
   ['space', ['match']],
 ])
 
 /** Reads the definition of the parameter `name`. */
-export function readParameter(name: string): Read<CompiledParameter> {
+export function readParameter(facts: CompileFacts, name: string): Read<CompiledParameter> {
   return (report, node) => {
     const fields = openFields(report, node, {
       required: [],
       optional: [...kinds, ...companions.keys()],
-      later: [...laterKinds],
     })
-    // What is reported already is not reported again as the lack of a kind.
-    if (node.kind !== 'table' || node.value.some(({ key }) => laterKinds.has(key.value)))
-      return null
+    if (node.kind !== 'table') return null // reported already
     const [kind, ...others] = kinds.filter((word) => fields.has(word))
     if (kind === undefined || others.length > 0) {
       const expected = kinds.map(quote).join(', ')
@@ -55,8 +53,12 @@ export function readParameter(name: string): Read<CompiledParameter> {
       if (fields.read(kind, readTruth, true)) return { name, kind }
       return report.add(fields.place(kind), 'value_invalid', 'expected true')
     }
-    const leading_dash = fields.read('leading_dash', readTruth, false)
     const repeat = fields.read('repeat', readRepeat, null)
+    if (kind === 'path') {
+      const path = fields.read(kind, readPathKind(facts), null)
+      return path && { name, leading_dash: false, repeat, kind, ...path }
+    }
+    const leading_dash = fields.read('leading_dash', readTruth, false)
     return readKind({ report, fields, common: { name, leading_dash, repeat } }, kind)
   }
 }
@@ -69,7 +71,7 @@ type Reading = Readonly<{
 
 function readKind(
   reading: Reading,
-  kind: Exclude<Kind, 'flag' | 'secret'>,
+  kind: Exclude<Kind, 'flag' | 'path' | 'secret'>,
 ): CompiledParameter | null {
   const { common, fields } = reading
   switch (kind) {

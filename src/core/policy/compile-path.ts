@@ -1,6 +1,7 @@
 import { isCleanPath } from '../identity.ts'
 import type { CleanPath } from '../identity.ts'
-import type { CompileFacts, PathUse } from './compile-facts.ts'
+import type { CompileFacts, PathFact, PathUse } from './compile-facts.ts'
+import type { CompiledInterpreter } from './compiled.ts'
 import { quote } from './problem.ts'
 import type { Place } from './problem.ts'
 import type { PathLink, ProfilePath } from './profile-source.ts'
@@ -8,7 +9,12 @@ import { readText } from './reader.ts'
 import type { Read, Report } from './reader.ts'
 
 /** A path with the links on the way to it. */
-export type ResolvedPath = Readonly<{ path: ProfilePath; links: readonly PathLink[] }>
+export type ResolvedPath = Readonly<{
+  path: ProfilePath
+  links: readonly PathLink[]
+  interpreter?: CompiledInterpreter
+  changeable?: string
+}>
 
 /** Asks the host about a path; a problem is reported at `place`. */
 export function resolveAt(
@@ -25,12 +31,24 @@ export function resolveAt(
         const way = 'name it as { path = … } under `sockets`'
         return report.add(place, 'path_invalid', `${quote(path)} is a Unix socket: ${way}`)
       }
-      return { path: { path: fact.real, kind: fact.what }, links: fact.links }
+      return resolvedOf(fact, fact.what)
     case 'absent':
     case 'awaited':
       return report.add(place, 'path_missing', `${quote(path)} does not exist`)
     case 'refused':
       return report.add(place, fact.code, `${quote(path)}: ${fact.message}`)
+  }
+}
+
+function resolvedOf(
+  { real, links, interpreter, changeable }: Extract<PathFact, { kind: 'found' }>,
+  kind: ProfilePath['kind'],
+): ResolvedPath {
+  return {
+    path: { path: real, kind },
+    links,
+    ...(interpreter === undefined ? {} : { interpreter }),
+    ...(changeable === undefined ? {} : { changeable }),
   }
 }
 

@@ -7,6 +7,7 @@ import { profilePathProblem } from '../sandbox/plan-for-profile.ts'
 import type { CompileFacts } from './compile-facts.ts'
 import { readCleanPath, resolveAt } from './compile-path.ts'
 import type { ResolvedPath } from './compile-path.ts'
+import { defaultLimits, readLimits } from './compile-limits.ts'
 import { readTcpPorts } from './compile-ports.ts'
 import { checkSockets, readSocket } from './compile-socket.ts'
 import { sealProfile } from './compiled.ts'
@@ -20,21 +21,11 @@ import type {
   ProfileSocket,
   ProfileSource,
 } from './profile-source.ts'
-import { parseByteSize, parseDurationMs } from './quantity.ts'
-import {
-  compareText,
-  openFields,
-  readInteger,
-  readList,
-  readParsed,
-  readText,
-  readTruth,
-  readWithin,
-  readWord,
-} from './reader.ts'
+import { compareText, openFields, readList, readText, readTruth, readWord } from './reader.ts'
 import type { Fields, Read, Report } from './reader.ts'
 import { suggestionFor } from './suggestion.ts'
 import { readSyscalls } from './compile-syscalls.ts'
+import type { TomlNode } from './tree.ts'
 
 /** A profile as it was read, with the place for problems that show only when its actions are known. */
 export type ProfileDraft = Readonly<{ place: Place; source: ProfileSource }>
@@ -43,10 +34,7 @@ export type ProfileDraft = Readonly<{ place: Place; source: ProfileSource }>
 export const profileDefaults: Readonly<{
   read: readonly string[]
   limits: ProfileSource['limits']
-}> = {
-  read: ['/usr'],
-  limits: { timeMs: 30_000, memoryBytes: 256 * 1024 ** 2, processes: 32 },
-}
+}> = { read: ['/usr'], limits: defaultLimits }
 
 // What a dynamically linked program needs besides its libraries; absent ones are left out.
 const loaderPaths = ['/bin', '/sbin', '/lib', '/lib64', '/etc/ld.so.cache']
@@ -54,10 +42,6 @@ const loaderPaths = ['/bin', '/sbin', '/lib', '/lib64', '/etc/ld.so.cache']
 const maxPaths = 64
 const maxSockets = 16
 const maxCaps = 64
-const maxTimeMs = 86_400_000
-const minMemoryBytes = 1024 ** 2
-const maxMemoryBytes = 1024 ** 4
-const maxProcesses = 4096
 
 const keys = {
   required: [],
@@ -78,8 +62,11 @@ const keys = {
   ],
 }
 
-/** Reads a profile and resolves its paths. */
-export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraft> {
+/** Reads a profile and resolves its paths; what cannot be read of it has its default. */
+export function readProfile(
+  facts: CompileFacts,
+  name: string,
+): (report: Report, node: TomlNode) => ProfileDraft {
   return (report, node) => {
     const fields = openFields(report, node, keys)
     const paths = readList(readPath(facts), maxPaths)
@@ -94,6 +81,7 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
     const write = fields.read('write', paths, [])
     const sockets = fields.read('sockets', readList(readSocket(facts), maxSockets), [])
     const network = fields.read('network', readWord(['none', 'loopback', 'host']), 'none')
+    const output = fields.read('output', readWord(['pass', 'capped'], ['recorded']), 'pass')
     const source: ProfileSource = {
       name,
       network,
@@ -104,10 +92,10 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
       escapable: fields.read('escapable', readTruth, false),
       links: [...read, ...loader, ...write, ...sockets].flatMap(({ links }) => links),
       stdin: fields.read('stdin', readWord(['none', 'bound', 'stream']), 'none'),
-      output: fields.read('output', readWord(['pass'], ['capped', 'recorded']), 'pass'),
+      output,
       caps: readCaps(report, fields),
       syscalls: fields.read('syscalls', readSyscalls, 'default'),
-      limits: fields.read('limits', readLimits, profileDefaults.limits),
+      limits: readLimits(report, fields, output),
       observe: fields.read('observe', readWord(['off', 'prefer'], ['require']), 'off'),
     }
     checkNamespaces(report, fields, source)
@@ -116,26 +104,40 @@ export function readProfile(facts: CompileFacts, name: string): Read<ProfileDraf
   }
 }
 
+/** What the actions of a profile need of it: links to commands, roots of `path` parameters, programs and working directories. */
+export type ProfileUse = Readonly<{
+  links: readonly PathLink[]
+  roots: readonly CleanPath[]
+  needed: readonly CleanPath[]
+}>
+
 /** Adds the links that commands are reached by, and compiles the plan. */
 export function finishProfile(
   report: Report,
   facts: CompileFacts,
   { place, source }: ProfileDraft,
-  commandLinks: readonly PathLink[],
+  { links: commandLinks, roots, needed }: ProfileUse,
 ): CompiledProfile | null {
   const links = usefulLinks(source, [...source.links, ...commandLinks])
+  const isHidden = (path: CleanPath): boolean =>
+    roots.some((root) => path !== root && isAtOrBelow(path, root))
+  const hidden = needed.find(isHidden)
+  if (hidden !== undefined) {
+    const message = `${quote(hidden)} lies in a root of a parameter, where runs of this profile see nothing else`
+    return report.add(place, 'command_outside_profile', message)
+  }
   let plan: Uint8Array
   try {
-    plan = facts.compilePlan({ ...source, links })
+    plan = facts.compilePlan({ ...source, links }, roots)
   } catch (error) {
     if (!(error instanceof BelladonnaError)) throw error
     return report.add(place, 'plan_invalid', error.message)
   }
-  const { timeMs, memoryBytes, processes } = source.limits
+  const { timeMs, memoryBytes, processes, outputBytes } = source.limits
   return sealProfile({
     ...source,
     links,
-    limits: { time_ms: timeMs, memory_bytes: memoryBytes, processes },
+    limits: { time_ms: timeMs, memory_bytes: memoryBytes, processes, output_bytes: outputBytes },
     plan: formatBase64(plan),
   })
 }
@@ -188,26 +190,6 @@ function readCaps(report: Report, fields: Fields): readonly ProfileCapability[] 
   return [...once.values()].sort((a, b) => a.number - b.number)
 }
 
-const readLimits: Read<ProfileSource['limits']> = (report, node) => {
-  const fields = openFields(report, node, {
-    required: [],
-    optional: ['time', 'memory', 'processes'],
-    later: ['output'],
-  })
-  const { timeMs, memoryBytes, processes } = profileDefaults.limits
-  const duration = readParsed(parseDurationMs, 'a duration like "30s"')
-  const size = readParsed(parseByteSize, 'a size like "256M"')
-  return {
-    timeMs: fields.read('time', readWithin(duration, 1, maxTimeMs, 'at most "1d"'), timeMs),
-    memoryBytes: fields.read(
-      'memory',
-      readWithin(size, minMemoryBytes, maxMemoryBytes, 'a size from "1M" to "1024G"'),
-      memoryBytes,
-    ),
-    processes: fields.read('processes', readInteger(1, maxProcesses), processes),
-  }
-}
-
 // Sysctls of the IPC and UTS namespaces, which each run has of its own (Documentation/admin-guide/sysctl/kernel.rst).
 const ownSysctls =
   /^\/proc\/sys\/(?:fs\/mqueue|kernel\/(?:hostname|domainname|sem|sem_next_id|(?:msg|shm)[a-z_]*))(?:\/|$)/
@@ -244,7 +226,8 @@ function usefulLinks(source: ProfileSource, links: readonly PathLink[]): readonl
     .sort((a, b) => compareText(a.path, b.path))
 }
 
-function isAtOrBelow(path: string, outer: string): boolean {
+/** Whether `path` is `outer` or lies in it. */
+export function isAtOrBelow(path: string, outer: string): boolean {
   return path === outer || outer === '/' || path.startsWith(`${outer}/`)
 }
 

@@ -74,6 +74,49 @@ test('compile: the same grant twice is one grant, and the same principal twice o
   assert.equal(policyOf(small + grant).grants.flatMap(({ who }) => who).length, 3)
 })
 
+test('compile: the place of a grant is that of its first table, and no part of the policy', () => {
+  const grant = '[[grant]]\nwho = ["uid:7"]\nmay = ["x"]\n'
+  const result = compileText(small, `schema = 1\n${grant}\n${grant}`)
+  assert.equal(result.kind, 'compiled')
+  assert.deepEqual(
+    [...result.grantPlaces.keys()].sort(),
+    result.policy.grants.map(({ id }) => id),
+  )
+  const [seven] = result.policy.grants.filter(({ who }) =>
+    who.some((one) => 'id' in one && one.id === 7),
+  )
+  assert.deepEqual(result.grantPlaces.get(seven?.id ?? ''), { file: '1.toml', line: 2, column: 1 })
+  assert.doesNotMatch(formatCompiledPolicy(result.policy), /toml/)
+})
+
+test('compile: what is wrong with a profile is said once, however many actions have it', () => {
+  const more = small.replace('[profile.p]', '[profile.p]\nnetwork = "wide"')
+  const action = small.match(/^\[action\.x\]\n(?:.+\n)*?(?=\[)/m)?.[0] ?? ''
+  assert.match(action, /profile = "p"/)
+  const again = `schema = 1\n${action.replace('[action.x]', '[action.z]')}`.replace(
+    /, "\{.*?\}"/g,
+    '',
+  )
+  const found = problemsOf(more, again).filter(
+    (line) => line.includes('network') || line.includes('wide'),
+  )
+  assert.equal(found.length, 1)
+})
+
+test('compile: promise 6: a path of every sandbox that others may write is a problem of each profile', () => {
+  const resolvePath: typeof testFacts.resolvePath = (path, use) =>
+    path === '/usr'
+      ? { kind: 'refused', code: 'path_unsafe', message: '"/usr" is writable by others' }
+      : testFacts.resolvePath(path, use)
+  const tree = parseTomlTree('p.toml', 'schema = 1\n[profile.p]\n')
+  const result = compilePolicy([tree], { ...testFacts, resolvePath })
+  assert.equal(result.kind, 'invalid')
+  assert.deepEqual(
+    result.problems.map(({ code, line, column }) => [code, line, column]),
+    [['path_unsafe', 2, 10]],
+  )
+})
+
 /** Blocks of tables that stand in any order: each begins with a header that is not part of the one before. */
 function blocksOf(policy: string): readonly string[] {
   return policy.split(/^(?=\[(?!action\."app\.restart"\.params\]))/m)

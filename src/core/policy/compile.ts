@@ -3,19 +3,24 @@ import { readAction } from './compile-action.ts'
 import type { ReadAction } from './compile-action.ts'
 import { readApprovers, readGrant } from './compile-grant.ts'
 import { finishProfile, readProfile } from './compile-profile.ts'
-import type { ProfileDraft } from './compile-profile.ts'
+import type { ProfileDraft, ProfileUse } from './compile-profile.ts'
 import type { CompiledGrant, CompiledPolicy, CompiledProfile } from './compiled.ts'
 import { isName } from './names.ts'
 import { quote } from './problem.ts'
-import type { PolicyProblem, PolicyWarning } from './problem.ts'
-import type { PathLink } from './profile-source.ts'
+import type { Place, PolicyProblem, PolicyWarning } from './problem.ts'
 import { compareText, openFields, openReport, readInteger, readList, readTable } from './reader.ts'
 import type { Read, Report } from './reader.ts'
 import type { TomlEntry, TomlNode } from './tree.ts'
 
 /** A compiled policy, or everything that is wrong with it. */
 export type CompileResult =
-  | Readonly<{ kind: 'compiled'; policy: CompiledPolicy; warnings: readonly PolicyWarning[] }>
+  | Readonly<{
+      kind: 'compiled'
+      policy: CompiledPolicy
+      warnings: readonly PolicyWarning[]
+      /** Where the files have each grant, by its id; of several that say the same, the first. No part of the policy. */
+      grantPlaces: ReadonlyMap<string, Place>
+    }>
   | Readonly<{ kind: 'invalid'; problems: readonly PolicyProblem[] }>
 
 const maxGrants = 100_000
@@ -34,24 +39,34 @@ export function compilePolicy(trees: readonly TomlNode[], facts: CompileFacts): 
   const scope = {
     facts,
     profiles: drafts,
-    profileNames: new Set(sections.profile.keys()),
     approvers: new Set(sections.approvers.keys()),
   }
   const actions = readEach(report, sections.action, (id) => readAction(scope, id))
   const actionNames = new Set(sections.action.keys())
-  const grants = sections.grant.flatMap((node) => readGrant(facts, actionNames)(report, node) ?? [])
+  const grantPlaces = new Map<string, Place>()
+  const grants = sections.grant.map((node) => {
+    const grant = readGrant(facts, actionNames)(report, node)
+    if (!grantPlaces.has(grant.id)) grantPlaces.set(grant.id, placeOf(node))
+    return grant
+  })
   const profiles = finishProfiles(report, facts, drafts, actions)
   const problems = report.list()
   if (problems.length > 0) return { kind: 'invalid', problems }
   const policy: CompiledPolicy = {
     type: 'belladonna/policy/v1',
     architecture: facts.architecture,
-    actions: sorted(actions).map(({ action }) => action),
+    actions: sorted(actions)
+      .filter((read) => read !== null)
+      .map(({ action }) => action),
     profiles,
     grants: onceAndSorted(grants),
     approvers: sorted(approvers),
   }
-  return { kind: 'compiled', policy, warnings: report.warnings() }
+  return { kind: 'compiled', policy, warnings: report.warnings(), grantPlaces }
+}
+
+function placeOf({ file, line, column }: TomlNode): Place {
+  return { file, line, column }
 }
 
 /** The named tables of all files, and the grants. */
@@ -102,35 +117,46 @@ function addSection(report: Report, section: Map<string, TomlEntry>, entry: Toml
   report.add(key, 'duplicate', `${quote(key.value)} is already defined in ${first}`)
 }
 
-/** Reads each table of a section; what cannot be read is null, but keeps its name. */
+/** Reads each table of a section; what cannot be read keeps its name. */
 function readEach<T>(
   report: Report,
   section: ReadonlyMap<string, TomlEntry>,
-  read: (name: string) => Read<T>,
-): ReadonlyMap<string, T | null> {
+  read: (name: string) => (report: Report, node: TomlNode) => T,
+): ReadonlyMap<string, T> {
   return new Map([...section].map(([name, { node }]) => [name, read(name)(report, node)]))
 }
 
-function sorted<T>(map: ReadonlyMap<string, T | null>): readonly T[] {
-  return [...map].sort(([a], [b]) => compareText(a, b)).flatMap(([, value]) => value ?? [])
+function sorted<T>(map: ReadonlyMap<string, T>): readonly T[] {
+  return [...map].sort(([a], [b]) => compareText(a, b)).map(([, value]) => value)
 }
 
 function finishProfiles(
   report: Report,
   facts: CompileFacts,
-  drafts: ReadonlyMap<string, ProfileDraft | null>,
+  drafts: ReadonlyMap<string, ProfileDraft>,
   actions: ReadonlyMap<string, ReadAction | null>,
 ): readonly CompiledProfile[] {
-  const linksOf = new Map<string, PathLink[]>()
-  for (const read of actions.values()) {
-    if (read === null) continue
-    const links = linksOf.get(read.action.profile) ?? []
-    linksOf.set(read.action.profile, links)
-    links.push(...read.links)
-  }
-  return sorted(drafts).flatMap(
-    (draft) => finishProfile(report, facts, draft, linksOf.get(draft.source.name) ?? []) ?? [],
+  const byProfile = Map.groupBy(
+    [...actions.values()].filter((read) => read !== null),
+    ({ action }) => action.profile,
   )
+  return sorted(drafts).flatMap((draft) => {
+    const use = useOf(byProfile.get(draft.source.name) ?? [])
+    return finishProfile(report, facts, draft, use) ?? []
+  })
+}
+
+function useOf(actions: readonly ReadAction[]): ProfileUse {
+  const roots = actions.flatMap(({ action }) => {
+    return action.params.flatMap((item) => (item.kind === 'path' ? item.root : []))
+  })
+  return {
+    links: actions.flatMap(({ links }) => links),
+    roots: [...new Set(roots)].sort(compareText),
+    needed: actions.flatMap(({ action: { executable, interpreter, cwd } }) => {
+      return [executable, cwd, ...(interpreter === null ? [] : [interpreter.executable])]
+    }),
+  }
 }
 
 function onceAndSorted(grants: readonly CompiledGrant[]): readonly CompiledGrant[] {

@@ -19,12 +19,21 @@ import { isIdentifier, requestLimits } from '../protocol/request.ts'
 import type { TcpPorts } from '../sandbox/landlock.ts'
 import { syscallSetNames } from '../sandbox/syscall-sets.ts'
 import type { Automaton } from './automaton.ts'
-import { architectures, formatCompiledPolicy, risks, sealGrant, sealProfile } from './compiled.ts'
+import {
+  architectures,
+  formatCompiledPolicy,
+  pathAccesses,
+  pathWhats,
+  risks,
+  sealGrant,
+  sealProfile,
+} from './compiled.ts'
 import type {
   CompiledAction,
   CompiledApproval,
   CompiledApprovers,
   CompiledGrant,
+  CompiledInterpreter,
   CompiledLimit,
   CompiledParameter,
   CompiledPolicy,
@@ -98,16 +107,13 @@ const repeat: Shape<CompiledRepeat> = recordOf((members) => ({
   max: members.take('max', integerWithin(1, requestLimits.parameters)),
 }))
 
-const parameter: Shape<CompiledParameter> = recordOf((members) => {
+const parameter: Shape<CompiledParameter> = recordOf((members, where) => {
   const name = members.take('name', parameterName)
-  const kind = members.take('kind', oneOf(['one_of', 'integer', 'match', 'flag', 'secret']))
+  const kind = members.take('kind', oneOf(['one_of', 'integer', 'match', 'path', 'flag', 'secret']))
   if (kind === 'flag') return { name, kind, argument: members.take('argument', anyString) }
   if (kind === 'secret') return { name, kind }
-  const common = {
-    name,
-    leading_dash: members.take('leading_dash', anyBoolean),
-    repeat: members.take('repeat', orNull(repeat)),
-  }
+  const leading_dash = members.take('leading_dash', anyBoolean)
+  const common = { name, leading_dash, repeat: members.take('repeat', orNull(repeat)) }
   switch (kind) {
     case 'one_of':
       return { ...common, kind, values: members.take('values', listOf(anyString)) }
@@ -126,6 +132,15 @@ const parameter: Shape<CompiledParameter> = recordOf((members) => {
         max_length: members.take('max_length', count),
         table: members.take('table', table),
       }
+    case 'path':
+      if (leading_dash) throw misshapen(where, 'a path with leading_dash')
+      return {
+        ...{ ...common, leading_dash, kind },
+        root: members.take('root', path),
+        what: members.take('what', oneOf(pathWhats)),
+        access: members.take('access', oneOf(pathAccesses)),
+        hard_links: members.take('hard_links', anyBoolean),
+      }
   }
 })
 
@@ -141,11 +156,18 @@ const approval: Shape<CompiledApproval> = recordOf((members) => ({
   within_ms: members.take('within_ms', count),
 }))
 
+const interpreter: Shape<CompiledInterpreter> = recordOf((members) => ({
+  path: members.take('path', path),
+  argument: members.take('argument', orNull(anyString)),
+  executable: members.take('executable', path),
+}))
+
 const action: Shape<CompiledAction> = recordOf((members) => ({
   id: members.take('id', id),
   about: members.take('about', anyString),
   command: members.take('command', listOf(element)),
   executable: members.take('executable', path),
+  interpreter: members.take('interpreter', orNull(interpreter)),
   sha256: members.take('sha256', listOf(digest)),
   run_as: members.take('run_as', runAs),
   env: members.take('env', mapOf(anyString, anyString)),
@@ -188,6 +210,7 @@ const limits: Shape<CompiledProfile['limits']> = recordOf((members) => ({
   time_ms: members.take('time_ms', count),
   memory_bytes: members.take('memory_bytes', count),
   processes: members.take('processes', count),
+  output_bytes: members.take('output_bytes', count),
 }))
 
 const plan: Shape<string> = (value, where) => {
@@ -207,7 +230,7 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
     escapable: members.take('escapable', anyBoolean),
     links: members.take('links', listOf(link)),
     stdin: members.take('stdin', oneOf(['none', 'bound', 'stream'])),
-    output: members.take('output', oneOf(['pass'])),
+    output: members.take('output', oneOf(['pass', 'capped'])),
     caps: members.take('caps', listOf(capability)),
     syscalls: members.take('syscalls', syscallChoice),
     limits: members.take('limits', limits),

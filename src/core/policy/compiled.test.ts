@@ -5,6 +5,8 @@ import { BelladonnaError } from '../error.ts'
 import { actionVersion, formatCompiledPolicy, policyDigest } from './compiled.ts'
 import { parseCompiledPolicy } from './compiled-parse.ts'
 import { policyOf } from './policy.test-support.ts'
+import { segmentDigests } from './segments.ts'
+import type { SegmentDigests } from './segments.ts'
 
 type Vectors = Readonly<{
   valid: readonly Readonly<{
@@ -12,6 +14,7 @@ type Vectors = Readonly<{
     toml: string
     text: string
     digest: string
+    segments: SegmentDigests
     action_versions: Readonly<Record<string, string>>
     profile_digests: Readonly<Record<string, string>>
     grant_ids: readonly string[]
@@ -29,6 +32,7 @@ for (const vector of valid) {
     assert.equal(formatCompiledPolicy(policyOf(vector.toml)), vector.text)
     const policy = parseCompiledPolicy(vector.text)
     assert.equal(policyDigest(policy), vector.digest)
+    assert.deepEqual(segmentDigests(policy), vector.segments)
     assert.deepEqual(
       Object.fromEntries(policy.actions.map((action) => [action.id, actionVersion(action)])),
       vector.action_versions,

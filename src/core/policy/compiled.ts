@@ -18,6 +18,10 @@ export type Risk = (typeof risks)[number]
 /** The machines that a plan's seccomp program may be for. */
 export const architectures = ['x86_64', 'aarch64'] as const
 
+/** What a `path` parameter may name: `new` is a file that is not there yet. */
+export const pathWhats = ['file', 'directory', 'new'] as const
+export const pathAccesses = ['read', 'write'] as const
+
 /** How often a parameter may be given; each value becomes an argument of its own. */
 export type CompiledRepeat = Readonly<{ min: number; max: number }>
 
@@ -29,8 +33,21 @@ export type CompiledParameter =
         | Readonly<{ kind: 'integer'; min: number; max: number }>
         | Readonly<{ kind: 'match'; pattern: string; max_length: number; table: Automaton }>
       ))
+  | CompiledPath
   | CompiledFlag
   | CompiledSecret
+
+/** A file or directory below a root of the host, which the run sees at its path, and nothing else below that root. */
+export type CompiledPath = Readonly<{
+  name: string
+  leading_dash: false
+  repeat: CompiledRepeat | null
+  kind: 'path'
+  root: CleanPath
+  what: (typeof pathWhats)[number]
+  access: (typeof pathAccesses)[number]
+  hard_links: boolean
+}>
 
 /** `true` yields the argument, `false` or nothing none. */
 export type CompiledFlag = Readonly<{ name: string; kind: 'flag'; argument: string }>
@@ -44,12 +61,23 @@ export type CompiledApproval = Readonly<{ need: number; from: string; within_ms:
 /** As whom an action runs; `groups` are the supplementary ones, of which there are none yet. */
 export type RunAs = Readonly<{ uid: Uid; gid: Gid; groups: readonly Gid[] }>
 
+/** Who reads a script: what its first line says, and the program that this is on this host. */
+export type CompiledInterpreter = Readonly<{
+  /** As it stands in the script: argv[0]. */
+  path: CleanPath
+  argument: string | null
+  /** The same, no component of it a link. */
+  executable: CleanPath
+}>
+
 /** A named command with everything about it that a caller cannot change. */
 export type CompiledAction = Readonly<{
   id: string
   about: string
   command: readonly TemplateElement[]
   executable: CleanPath
+  /** Null for a program; a script is never left to the kernel. */
+  interpreter: CompiledInterpreter | null
   /** SHA-256 digests of which the executable must have one; none means any. */
   sha256: readonly string[]
   run_as: RunAs
@@ -76,10 +104,16 @@ export type CompiledProfile = Readonly<{
   escapable: boolean
   links: readonly PathLink[]
   stdin: 'none' | 'bound' | 'stream'
-  output: 'pass'
+  output: 'pass' | 'capped'
   caps: readonly Readonly<{ name: string; number: number }>[]
   syscalls: SyscallSet | readonly string[]
-  limits: Readonly<{ time_ms: number; memory_bytes: number; processes: number }>
+  limits: Readonly<{
+    time_ms: number
+    memory_bytes: number
+    processes: number
+    /** 0 where output is passed. */
+    output_bytes: number
+  }>
   observe: 'off' | 'prefer'
   /** PLAN bytes (native/wire.h) in base64. */
   plan: string

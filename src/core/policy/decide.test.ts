@@ -226,6 +226,7 @@ test('decide: says when to come again, and what would be enough', () => {
 test('decide: a parameter is described in our words', () => {
   const parameters = policy.actions.flatMap(({ params }) => params).map(describeParameter)
   assert.deepEqual(parameters, [
+    'a file, as a path below /var/log/app without ".." or a leading "-"',
     'true or false',
     'text of the form [a-z]+, at most 128 characters, not beginning with "-"',
     'an integer from -1 to 9',

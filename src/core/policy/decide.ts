@@ -2,6 +2,8 @@ import type { Subject } from '../identity.ts'
 import type { ActionRequest } from '../protocol/request.ts'
 import type { RefusalCode } from '../refusal.ts'
 import type { CompiledAction, CompiledParameter, CompiledProfile } from './compiled.ts'
+import { doOverlap, grantedPaths, pathOfValue } from './granted-path.ts'
+import type { GrantedPath } from './granted-path.ts'
 import { pathOfInput } from './inputs.ts'
 import { findGrant, isUsableId } from './grant-table.ts'
 import type { IndexedGrant } from './grant-table.ts'
@@ -33,6 +35,8 @@ export type Permit = Readonly<{
   version: string
   profile: CompiledProfile
   argv: readonly string[]
+  /** What parameters name of the host: the run sees it, and nothing else below the same root. */
+  paths: readonly GrantedPath[]
   changes: CounterChanges
 }>
 
@@ -86,7 +90,7 @@ export function decide(
   }
   const changes = count(grant, subject, facts, about)
   if ('kind' in changes) return changes
-  const argv = entry.action.command.flatMap((element) => renderElement(element, values.bound))
+  const argv = argvOf(entry.action, values.bound)
   const { action, version, profile } = entry
   const permit: Permit = {
     kind: 'permit',
@@ -95,10 +99,22 @@ export function decide(
     version,
     profile,
     argv,
+    paths: values.paths,
     changes,
   }
   if (action.approval === null) return permit
   return { ...permit, kind: 'ask', need: action.approval.need, from: action.approval.from }
+}
+
+/** As the kernel would make it of a script: the interpreter, its argument, the script's path, the arguments. */
+function argvOf(
+  { command, interpreter, executable }: CompiledAction,
+  values: ReadonlyMap<string, readonly string[]>,
+): readonly string[] {
+  const words = command.flatMap((element) => renderElement(element, values))
+  if (interpreter === null) return words
+  const { path, argument } = interpreter
+  return [path, ...(argument === null ? [] : [argument]), executable, ...words.slice(1)]
 }
 
 const unchanged: CounterChanges = { uses: null, rate: null }
@@ -130,6 +146,8 @@ function count(
   }
 }
 
+const pathWords = { file: 'a file', directory: 'a directory', new: 'a new file' } as const
+
 /** What is enough for a value of this parameter. */
 export function describeParameter(parameter: CompiledParameter): string {
   switch (parameter.kind) {
@@ -144,6 +162,8 @@ export function describeParameter(parameter: CompiledParameter): string {
       const dash = parameter.leading_dash ? '' : ', not beginning with "-"'
       return `text of the form ${parameter.pattern}, at most ${length} characters${dash}`
     }
+    case 'path':
+      return `${pathWords[parameter.what]}, as a path below ${parameter.root} without ".." or a leading "-"`
     case 'flag':
       return 'true or false'
     case 'secret':
@@ -168,13 +188,19 @@ function denyUngranted(
 
 type About = Readonly<{ rule: string; action: string }>
 
+type Bound = Readonly<{
+  bound: ReadonlyMap<string, readonly string[]>
+  paths: readonly GrantedPath[]
+}>
+
 /** The arguments by parameter, or the first thing that is wrong with the values. */
 function bindParameters(
   { parameters }: IndexedAction,
   request: ActionRequest,
   about: About,
-): Deny | Readonly<{ bound: ReadonlyMap<string, readonly string[]> }> {
+): Deny | Bound {
   const given = new Map<string, string[]>()
+  const paths: GrantedPath[] = []
   for (const { name, value } of request.parameters) {
     const known = parameters.get(name)
     if (known === undefined) {
@@ -201,8 +227,16 @@ function bindParameters(
       return deny('parameter_missing', { ...about, parameter: name, enough })
     }
     given.set(name, argumentsOf(definition, values))
+    if (definition.kind !== 'path') continue
+    const named = values.map((value) => pathOfValue(definition, value))
+    given.set(name, named)
+    paths.push(...grantedPaths(definition, named))
+    if (doOverlap(paths)) {
+      const enough = 'paths of which none lies in another'
+      return deny('parameter_invalid', { ...about, parameter: name, enough })
+    }
   }
-  return { bound: given }
+  return { bound: given, paths }
 }
 
 /** What the values become in an argument. */

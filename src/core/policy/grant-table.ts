@@ -104,21 +104,23 @@ export function findGrant(
   return unit === null ? best : pick(best, table.byUnit.get(unit), nowMs)
 }
 
+const noGrants: Ladder = []
+
 function pick(
   best: IndexedGrant | undefined,
-  ladder: Ladder | undefined,
+  ladder: Ladder = noGrants,
   nowMs: number,
 ): IndexedGrant | undefined {
-  if (ladder === undefined) return best
   const candidate = firstLive(ladder, nowMs)
-  if (best === undefined || candidate === undefined) return candidate ?? best
+  if (candidate === undefined) return best
+  if (best === undefined) return candidate
   const isBestLive = nowMs < best.untilMs
   const isLive = nowMs < candidate.untilMs
   if (isBestLive !== isLive) return isLive ? candidate : best
   return comparePreference(candidate, best) < 0 ? candidate : best
 }
 
-/** The first that is not void yet; the last if all are. */
+/** The first that is not void yet; the last if all are; undefined if there is none. */
 function firstLive(ladder: Ladder, nowMs: number): IndexedGrant | undefined {
   let low = 0
   let high = ladder.length - 1

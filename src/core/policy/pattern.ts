@@ -4,10 +4,14 @@ import type { CodePointRange, CodePointSet } from './code-points.ts'
 
 /** What a pattern says. A `set` matches one character and is never empty. */
 export type PatternNode =
-  | Readonly<{ kind: 'set'; set: CodePointSet }>
+  | PatternAtom
   | Readonly<{ kind: 'sequence'; parts: readonly PatternNode[] }>
+  | Readonly<{ kind: 'repeat'; part: PatternAtom; min: number; max: number | null }>
+
+/** What can be repeated: a character, or a group. */
+export type PatternAtom =
+  | Readonly<{ kind: 'set'; set: CodePointSet }>
   | Readonly<{ kind: 'choice'; options: readonly PatternNode[] }>
-  | Readonly<{ kind: 'repeat'; part: PatternNode; min: number; max: number | null }>
 
 /** Longest pattern, in characters. */
 export const maxPatternLength: number = 512
@@ -56,7 +60,7 @@ export function parsePattern(pattern: string, alphabet: CodePointSet): PatternNo
   return node
 }
 
-function readChoice(cursor: Cursor, depth: number): PatternNode {
+function readChoice(cursor: Cursor, depth: number): PatternAtom {
   const options = [readSequence(cursor, depth)]
   while (skipIf(cursor, '|')) options.push(readSequence(cursor, depth))
   return { kind: 'choice', options }
@@ -71,7 +75,7 @@ function readSequence(cursor: Cursor, depth: number): PatternNode {
   }
 }
 
-function readAtom(cursor: Cursor, next: string, depth: number): PatternNode {
+function readAtom(cursor: Cursor, next: string, depth: number): PatternAtom {
   switch (next) {
     case '(':
       return readGroup(cursor, depth + 1)
@@ -92,11 +96,11 @@ function readAtom(cursor: Cursor, next: string, depth: number): PatternNode {
     case ']':
       throw refused(cursor, `${JSON.stringify(next)} stands for itself only as "\\${next}"`)
     default:
-      return toNode(cursor, readOne(cursor))
+      return toNode(cursor, readOne(cursor, next))
   }
 }
 
-function readGroup(cursor: Cursor, depth: number): PatternNode {
+function readGroup(cursor: Cursor, depth: number): PatternAtom {
   if (depth > maxPatternDepth) {
     throw refused(cursor, `more than ${String(maxPatternDepth)} groups within each other`)
   }
@@ -108,7 +112,7 @@ function readGroup(cursor: Cursor, depth: number): PatternNode {
   return node
 }
 
-function readRepeat(cursor: Cursor, part: PatternNode): PatternNode {
+function readRepeat(cursor: Cursor, part: PatternAtom): PatternNode {
   const next = peek(cursor)
   let repeat: PatternNode
   if (next === '*') repeat = { kind: 'repeat', part, min: 0, max: null }
@@ -120,9 +124,10 @@ function readRepeat(cursor: Cursor, part: PatternNode): PatternNode {
   return noSecondRepeat(cursor, repeat)
 }
 
-function readCounts(cursor: Cursor, part: PatternNode): PatternNode {
+function readCounts(cursor: Cursor, part: PatternAtom): PatternNode {
   const rest = cursor.characters.slice(cursor.at, cursor.at + 9).join('')
-  const found = /^\{([0-9]{1,3})(?:(,)([0-9]{1,3})?)?\}/.exec(rest)
+  // No leading zeros: RE2 reads "{01}" as these four characters.
+  const found = /^\{(0|[1-9][0-9]{0,2})(?:(,)(0|[1-9][0-9]{0,2})?)?\}/.exec(rest)
   if (found === null) throw refused(cursor, 'expected {m}, {m,} or {m,n}; a brace itself is "\\{"')
   const [spelling, low, comma, high] = found
   const min = Number(low)
@@ -142,7 +147,7 @@ function noSecondRepeat(cursor: Cursor, repeat: PatternNode): PatternNode {
   return repeat
 }
 
-function readClass(cursor: Cursor): PatternNode {
+function readClass(cursor: Cursor): PatternAtom {
   const start = cursor.at
   cursor.at += 1
   const negated = skipIf(cursor, '^')
@@ -165,12 +170,13 @@ function readClassItem(cursor: Cursor, first: boolean): CodePointSet {
   if (next === '-' && !first && cursor.characters[cursor.at + 1] !== ']') {
     throw refused(cursor, 'inside a class "-" itself is "\\-"')
   }
-  const low = readOne(cursor)
+  const low = readOne(cursor, next)
   const isRange = peek(cursor) === '-' && cursor.characters[cursor.at + 1] !== ']'
   if (!isRange) return low
   cursor.at += 1
-  if (peek(cursor) === undefined) throw refused(cursor, '"[" without "]"')
-  return rangeOf(cursor, low, readOne(cursor))
+  const end = peek(cursor)
+  if (end === undefined) throw refused(cursor, '"[" without "]"')
+  return rangeOf(cursor, low, readOne(cursor, end))
 }
 
 function rangeOf(cursor: Cursor, low: CodePointSet, high: CodePointSet): CodePointSet {
@@ -182,26 +188,24 @@ function rangeOf(cursor: Cursor, low: CodePointSet, high: CodePointSet): CodePoi
   return [[first, last]]
 }
 
-/** One character, escaped or not, or one of the escaped sets. */
-function readOne(cursor: Cursor): CodePointSet {
-  const next = peek(cursor)
+/** One character, escaped or not, or one of the escaped sets. `next` is what the cursor stands at. */
+function readOne(cursor: Cursor, next: string): CodePointSet {
   cursor.at += 1
   if (next !== '\\') return literalOf(next)
   const escaped = peek(cursor)
   const set = escaped === undefined ? undefined : escapedSets.get(escaped)
-  if (set === undefined && (escaped === undefined || !punctuation.test(escaped))) {
+  if (escaped === undefined || (set === undefined && !punctuation.test(escaped))) {
     throw refused(cursor, 'only \\d \\D \\w \\W and punctuation may follow "\\"')
   }
   cursor.at += 1
   return set ?? literalOf(escaped)
 }
 
-function literalOf(character: string | undefined): CodePointSet {
-  const point = character?.codePointAt(0)
-  return point === undefined ? [] : [[point, point]]
+function literalOf(character: string): CodePointSet {
+  return Array.from(character, (one) => [Number(one.codePointAt(0)), Number(one.codePointAt(0))])
 }
 
-function toNode(cursor: Cursor, wanted: CodePointSet): PatternNode {
+function toNode(cursor: Cursor, wanted: CodePointSet): PatternAtom {
   const set = intersectionOf(wanted, cursor.alphabet)
   if (set.length === 0) {
     throw refused(cursor, 'a character that no value may hold (see `slash` and `space`)', -1)

@@ -11,6 +11,7 @@ import type {
   CompiledRepeat,
   CompiledSecret,
 } from './compiled.ts'
+import { isPathBelow } from './granted-path.ts'
 import { isInputName } from './inputs.ts'
 import { tableOf } from './grant-table.ts'
 import type { GrantTable } from './grant-table.ts'
@@ -75,21 +76,24 @@ export function indexPolicy(policy: CompiledPolicy): PolicyIndex {
   return { actions, ...namedIn(policy.grants) }
 }
 
+/** The grants of each action that has any. */
 function grantsByAction({
   actions,
   grants,
 }: CompiledPolicy): ReadonlyMap<string, readonly CompiledGrant[]> {
-  const byAction = new Map<string, CompiledGrant[]>(actions.map(({ id }) => [id, []]))
+  const known = new Set(actions.map(({ id }) => id))
+  const byAction = new Map<string, CompiledGrant[]>()
   for (const grant of grants) {
     for (const id of grant.may) {
-      const list = byAction.get(id)
-      if (list === undefined) {
+      if (!known.has(id)) {
         throw new BelladonnaError(
           'input_invalid',
           `policy: grant ${grant.id} names no action ${id}`,
         )
       }
-      list.push(grant)
+      const list = byAction.get(id)
+      if (list === undefined) byAction.set(id, [grant])
+      else list.push(grant)
     }
   }
   return byAction
@@ -134,6 +138,8 @@ function kindTestOf(
       const words = new Set(definition.values)
       return (value) => words.has(value)
     }
+    case 'path':
+      return isPathBelow
     case 'integer':
       return (value) => isIntegerWithin(value, definition.min, definition.max)
     case 'match':

@@ -8,7 +8,7 @@ import type { ActionRequest } from '../protocol/request.ts'
 import { compilePolicy } from './compile.ts'
 import type { CompileResult } from './compile.ts'
 import type { CompileFacts, PathFact, PathUse, SocketFinding } from './compile-facts.ts'
-import type { CompiledPolicy } from './compiled.ts'
+import type { CompiledInterpreter, CompiledPolicy } from './compiled.ts'
 import type { DecideFacts } from './decide.ts'
 import { formatPolicyProblem } from './problem.ts'
 import type { PathKind } from './profile-source.ts'
@@ -34,12 +34,26 @@ const links: readonly (readonly [link: string, text: string])[] = [
 ]
 
 const kinds: ReadonlyMap<string, PathKind> = new Map([
-  ...['/', '/usr', '/usr/bin', '/usr/lib', '/srv', '/srv/data', '/tmp', '/proc'].map(
-    (path) => [path, 'directory'] as const,
-  ),
-  ...['/usr/bin/true', '/usr/bin/{', '/etc/ld.so.cache', '/opt/tool', '/etc/hosts'].map(
-    (path) => [path, 'file'] as const,
-  ),
+  ...[
+    '/',
+    '/usr',
+    '/usr/bin',
+    '/usr/lib',
+    '/srv',
+    '/srv/data',
+    '/tmp',
+    '/proc',
+    '/var/log/app',
+  ].map((path) => [path, 'directory'] as const),
+  ...[
+    '/usr/bin/true',
+    '/usr/bin/{',
+    '/etc/ld.so.cache',
+    '/opt/tool',
+    '/etc/hosts',
+    '/usr/bin/script',
+    '/opt/theirs',
+  ].map((path) => [path, 'file'] as const),
   ...['vm/swappiness', 'net/ipv4/ip_forward', 'kernel/hostname', 'kernel/shmmax'].map(
     (name) => [`/proc/sys/${name}`, 'file'] as const,
   ),
@@ -47,7 +61,17 @@ const kinds: ReadonlyMap<string, PathKind> = new Map([
   ['/run/app/app.sock', 'socket'],
 ])
 
-/** Merged /usr with the links /bin and /lib, a few files, and one path that others may write. */
+/** What reads /usr/bin/script. */
+const testInterpreter: CompiledInterpreter = {
+  path: pathOf('/bin/true'),
+  argument: '-e',
+  executable: pathOf('/usr/bin/true'),
+}
+
+/**
+ * Merged /usr with the links /bin and /lib, a few files, one of them a script and one that uid 1000 may change, and one
+ * path that others may write.
+ */
 export function resolveTestPath(path: CleanPath, use: PathUse): PathFact {
   if (path.startsWith('/unsafe')) {
     return { kind: 'refused', code: 'path_unsafe', message: '"/unsafe" is writable by others' }
@@ -60,7 +84,10 @@ export function resolveTestPath(path: CleanPath, use: PathUse): PathFact {
   }
   if (what === undefined) return { kind: 'absent' }
   const way = link === undefined ? [] : [{ path: pathOf(link[0]), text: link[1] }]
-  return { kind: 'found', real: pathOf(real), what, links: way }
+  const found = { kind: 'found', real: pathOf(real), what, links: way } as const
+  if (use !== 'command') return found
+  if (real === '/usr/bin/script') return { ...found, interpreter: testInterpreter }
+  return real === '/opt/theirs' ? { ...found, changeable: 'belongs to uid 1000' } : found
 }
 
 /** /srv holds a socket that is not named, /srv/data is in memory. */
@@ -99,7 +126,7 @@ export const fullPolicy: string = `schema = 1
 
 [action."app.restart"]
 about = "Restart the app"
-command = ["/bin/true", "{{{service}}}", "--level={level}", "{tag}", "{force}", "--host={host}"]
+command = ["/bin/true", "{{{service}}}", "--level={level}", "{tag}", "{force}", "--host={host}", "{file}"]
 run_as = "ci:adm"
 env = { LANG = "C.UTF-8", __proto__ = "x" }
 cwd = "/srv"
@@ -115,10 +142,17 @@ level = { integer = { min = -1, max = 9 }, leading_dash = true }
 tag = { match = "[a-z/ ]+", slash = true, space = true, max_length = 8 }
 force = { flag = "--force" }
 host = { match = "[a-z]+", repeat = { min = 0, max = 3 } }
+file = { path = { root = "/var/log/app", kind = "file", access = "write", hard_links = true }, repeat = { min = 0, max = 2 } }
 
 [action.look]
 about = "Look"
 command = ["/usr/bin/true"]
+run_as = "root"
+profile = "plain"
+
+[action.tidy]
+about = "Tidy up"
+command = ["/usr/bin/script", "now"]
 run_as = "root"
 profile = "plain"
 
@@ -144,7 +178,7 @@ until = 2030-01-01T00:00:00Z
 
 [[grant]]
 who = ["user:root"]
-may = ["look"]
+may = ["look", "tidy"]
 
 [[grant]]
 who = ["unit:deploy@blue.service", "group:adm"]

@@ -25,6 +25,8 @@ export type ProfileLimits = Readonly<{
   memoryBytes: number
   /** Processes and threads of the run together. */
   processes: number
+  /** Of stdout and stderr together; 0 where output is passed, and so not capped. */
+  outputBytes: number
 }>
 
 /**
@@ -55,8 +57,8 @@ export type ProfileSource = Readonly<{
   links: readonly PathLink[]
   /** `none`: the command reads /dev/null whatever the client passed; `bound`: what was hashed before it was permitted. */
   stdin: 'none' | 'bound' | 'stream'
-  /** `pass`: the client's own descriptors. */
-  output: 'pass'
+  /** `pass`: the client's own descriptors. `capped`: through a relay, with digest and cap. */
+  output: 'pass' | 'capped'
   /** Ascending by number. */
   caps: readonly ProfileCapability[]
   /** A named set, or the calls that are let through by name: sorted, groups resolved, not empty. */

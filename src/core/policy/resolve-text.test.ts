@@ -17,6 +17,7 @@ const facts = {
   nonce: '3'.repeat(32),
   notAfterMs: 1_800_000_000_000,
   executableSha256: 'a'.repeat(64),
+  interpreterSha256: null,
 }
 const index = indexPolicy(policyOf(fullPolicy))
 
@@ -50,12 +51,27 @@ test('resolve: the text is the canonical JSON of every fact, also when the actio
       },
       subject,
       ...{ host: facts.hostId, nonce: facts.nonce, not_after_ms: facts.notAfterMs },
-      ...{ stdin: null, inputs: {}, secrets: {} },
+      ...{ stdin: null, inputs: {}, interpreter: null, secrets: {} },
     })
     const resolved = resolveAction(permit, asking, facts)
     assert.equal(resolved.text, expected)
     assert.equal(resolved.digest, createHash('sha256').update(expected).digest('hex'))
   }
+})
+
+test('resolve: a script is bound together with the program that reads it', () => {
+  const decision = decide(
+    index,
+    { ...asking, uid: uidOf(0) },
+    { action: 'tidy', reason: '', nonce: null, parameters: [] },
+    { nowMs: 0, uses: null, rates: null },
+  )
+  assert.ok(decision.kind === 'permit')
+  const { text } = resolveAction(decision, asking, { ...facts, interpreterSha256: 'e'.repeat(64) })
+  const script = `"executable":{"path":"/usr/bin/script","sha256":"${facts.executableSha256}"}`
+  const reader = `"interpreter":{"path":"/usr/bin/true","sha256":"${'e'.repeat(64)}"}`
+  for (const part of [script, reader, '"argv":["/bin/true","-e","/usr/bin/script","now"]'])
+    assert.ok(text.includes(part), part)
 })
 
 test('resolve: an action of another version is not taken for the one before', () => {

@@ -20,6 +20,7 @@ type Resolved = Readonly<{
   policy: string
   argv: readonly string[]
   executable: Readonly<{ path: CleanPath; sha256: string }>
+  interpreter: Readonly<{ path: CleanPath; sha256: string }> | null
   run_as: RunAs
   env: Readonly<Record<string, string>>
   cwd: CleanPath
@@ -63,10 +64,14 @@ const permit = lookPermit()
 /** What `resolveAction` makes of a permit that says what the vector says. */
 function resolveVector(vector: Resolved): ReturnType<typeof resolveAction> {
   const { action: id, executable, run_as, env, cwd, argv, subject } = vector
+  const interpreter = vector.interpreter && {
+    ...{ path: vector.interpreter.path, argument: null },
+    executable: vector.interpreter.path,
+  }
   return resolveAction(
     {
       ...permit,
-      action: { ...permit.action, id, executable: executable.path, run_as, env, cwd },
+      action: { ...permit.action, id, executable: executable.path, interpreter, run_as, env, cwd },
       version: vector.action_version,
       profile: { ...permit.profile, digest: vector.profile, escapable: vector.escapable },
       argv,
@@ -78,6 +83,7 @@ function resolveVector(vector: Resolved): ReturnType<typeof resolveAction> {
       nonce: vector.nonce,
       notAfterMs: vector.not_after_ms,
       executableSha256: executable.sha256,
+      interpreterSha256: vector.interpreter?.sha256 ?? null,
       bound: { stdin: vector.stdin, secrets: vector.secrets },
     },
   )
@@ -125,7 +131,14 @@ const pins: readonly (readonly [name: string, sha256: readonly string[], isOne: 
 for (const [name, sha256, isOne] of pins) {
   test(`resolved action: ${name}: ${isOne ? 'resolves' : 'is refused'}`, () => {
     const pinned = { ...permit, action: { ...permit.action, sha256 } }
-    const facts = { policyDigest: a, hostId: a, nonce: a, notAfterMs: 0, executableSha256: a }
+    const facts = {
+      policyDigest: a,
+      hostId: a,
+      nonce: a,
+      notAfterMs: 0,
+      executableSha256: a,
+      interpreterSha256: null,
+    }
     assert.equal(isPinned(pinned.action, a), isOne)
     if (isOne) assert.match(resolveAction(pinned, subjectOf(0), facts).text, /^\{"action":"look"/)
     else {

@@ -15,6 +15,8 @@ export type ResolveFacts = Readonly<{
   /** Unix milliseconds after which nothing may run by this resolved action. */
   notAfterMs: number
   executableSha256: string
+  /** Of the program that reads the script; null where the executable is a program. */
+  interpreterSha256: string | null
   /** Stdin and secrets, where the action binds them. */
   bound?: ResolvedInputs
 }>
@@ -51,7 +53,8 @@ function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFa
   const bound = facts.bound ?? noInputs
   return (
     `${head}${json(permit.argv)},${middle}${json(facts.executableSha256)}},` +
-    `"host":${json(facts.hostId)},"inputs":{},"nonce":${json(facts.nonce)},` +
+    `"host":${json(facts.hostId)},"inputs":{},"interpreter":${interpreterOf(permit.action, facts)},` +
+    `"nonce":${json(facts.nonce)},` +
     `"not_after_ms":${json(facts.notAfterMs)},"policy":${json(facts.policyDigest)},` +
     `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":${json(bound.secrets)},"stdin":${json(bound.stdin)},` +
     `"subject":{"gid":${json(gid)},"groups":${json(groups)},"uid":${json(uid)},"unit":${json(subject.unit)}},` +
@@ -60,6 +63,11 @@ function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFa
 }
 
 const json = formatCanonicalJson
+
+function interpreterOf({ interpreter }: CompiledAction, facts: ResolveFacts): string {
+  if (interpreter === null) return 'null'
+  return `{"path":${json(interpreter.executable)},"sha256":${json(facts.interpreterSha256)}}`
+}
 
 /** What is the same in each run of an action. */
 type FixedParts = Readonly<{

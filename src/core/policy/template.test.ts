@@ -56,6 +56,14 @@ test('templates: promise 1: a value is put in as it is, and only once', () => {
   )
 })
 
+test('templates: promise 1: what has no value becomes no argument', () => {
+  const element = parseTemplateElement('--x={a}')
+  assert.ok(element.kind !== 'fault')
+  assert.deepEqual(renderElement(element, new Map()), [])
+  assert.deepEqual(renderElement(element, new Map([['a', []]])), [])
+  assert.deepEqual(renderElement(element, new Map([['a', ['', 'b c']]])), ['--x=', '--x=b c'])
+})
+
 test('templates: C16: a name is short, and begins with a letter', () => {
   assert.ok(isParameterName('a'.repeat(64)))
   for (const name of ['', 'a'.repeat(65), '0a', 'A', 'a/b', '__proto__', 'a\n']) {

@@ -15,6 +15,8 @@ export type Boot = Readonly<{
   cgroups: CgroupPaths
   executor: BootService
   broker: BootService
+  /** How each relay is started. */
+  relay: BootService
 }>
 
 const magic = 0x3142_4442 // "BDB1"
@@ -26,6 +28,7 @@ export function formatBoot({
   cgroups,
   executor,
   broker,
+  relay,
 }: Boot): Uint8Array {
   const writer = openWriter(65_536)
   writeU32(writer, magic)
@@ -33,7 +36,7 @@ export function formatBoot({
   writeText16(writer, runSocket)
   writeText16(writer, bridgeSocket)
   for (const path of [cgroups.unified, cgroups.pids, cgroups.memory]) writeText16(writer, path)
-  for (const { plan, command } of [executor, broker]) {
+  for (const { plan, command } of [executor, broker, relay]) {
     writeU32(writer, plan.length)
     writeBytes(writer, plan)
     writeU32(writer, command.length)

@@ -21,6 +21,7 @@ import {
   maxGroups,
   maxInputs,
   wireKind,
+  wireLayout,
   wireSubjectFlag,
   wireVersion,
 } from './layout.ts'
@@ -108,6 +109,8 @@ export type RunEnd = Readonly<{
   systemUs: number
   maxRssKib: number
   wallUs: number
+  /** What the run's relay said, for `parseRunOutput`; empty if it had none. Untrusted. */
+  output: Uint8Array
 }>
 
 export function parseRunEnd(body: Uint8Array): RunEnd {
@@ -123,8 +126,9 @@ export function parseRunEnd(body: Uint8Array): RunEnd {
     readU64(reader),
     readU64(reader),
   ]
-  expectEnd(reader)
-  return { run, kind, value, stage, features, userUs, systemUs, maxRssKib, wallUs }
+  const output = readRest(reader)
+  if (output.length !== 0 && output.length !== wireLayout.output.size) throw invalid('end: output')
+  return { run, kind, value, stage, features, userUs, systemUs, maxRssKib, wallUs, output }
 }
 
 /** PREPARE: builds the sandbox of `plan` around `command` and holds it at the gate. `inputs`: as they were submitted. */

@@ -57,6 +57,9 @@ export const wireLayout = {
       wallUs: 48,
     },
   },
+  stream: { size: 48, offsets: { written: 0, delivered: 8, sha256: 16 } },
+  output: { size: 104, offsets: { version: 0, flags: 4, out: 8, err: 56 } },
+  relay: { size: 16, offsets: { outputMax: 0, stdio: 8, zero: 10 } },
   prepare: {
     size: 24,
     offsets: { run: 0, planSize: 8, commandSize: 12, inputCount: 16, zero: 20 },
@@ -73,7 +76,7 @@ export const wireLayout = {
     },
   },
   resolved: {
-    size: 104,
+    size: 136,
     offsets: {
       run: 0,
       timeMs: 8,
@@ -81,6 +84,7 @@ export const wireLayout = {
       nonce: 24,
       executableSha256: 40,
       actionDigest: 72,
+      interpreterSha256: 104,
     },
   },
   intend: { size: 40, offsets: { run: 0, actionDigest: 8 } },
@@ -90,7 +94,7 @@ export const wireLayout = {
     offsets: { treeSize: 0, previousSize: 8, root: 16, hashCount: 48, zero: 52 },
   },
   plan: {
-    size: 80,
+    size: 88,
     offsets: {
       version: 0,
       namespaces: 4,
@@ -99,17 +103,18 @@ export const wireLayout = {
       landlockFs: 24,
       landlockNet: 32,
       memoryMax: 40,
-      pidsMax: 48,
-      timeLimitMs: 52,
-      umask: 56,
-      flags: 60,
-      rlimitCount: 64,
-      mountCount: 66,
-      seccompCount: 68,
-      landlockPathCount: 70,
-      landlockPortCount: 72,
-      zero: 74,
-      zero2: 76,
+      outputMax: 48,
+      pidsMax: 56,
+      timeLimitMs: 60,
+      umask: 64,
+      flags: 68,
+      rlimitCount: 72,
+      mountCount: 74,
+      seccompCount: 76,
+      landlockPathCount: 78,
+      landlockPortCount: 80,
+      zero: 82,
+      zero2: 84,
     },
   },
   rlimit: { size: 24, offsets: { resource: 0, zero: 4, soft: 8, hard: 16 } },
@@ -166,6 +171,9 @@ export const wireEnd = {
   gone: 5,
   lost: 6,
 } as const
+
+/** enum wire_output_flag: what a relay says of its run's output. */
+export const wireOutputFlag = { capped: 1, undelivered: 2 } as const
 
 /** enum wire_stage: where the making of a run failed. */
 export const wireStage = {
@@ -237,3 +245,6 @@ export const wireMount = {
 
 /** enum wire_mount_flag. */
 export const wireMountFlag = { writable: 1, optional: 2, exec: 4, own: 8 } as const
+
+/** enum wire_bind_flag: of a command's bind, beside `writable` and `exec` of wireMountFlag. */
+export const wireBindFlag = { live: 16, single: 32 } as const

@@ -27,17 +27,20 @@ export type Resolved = Readonly<{
   nonce: Uint8Array
   executableSha256: Uint8Array
   actionDigest: Uint8Array
+  /** All zero where the executable is no script. */
+  interpreterSha256: Uint8Array
   bound: ResolvedInputs
 }>
 
 export function formatResolved(resolved: Resolved): Uint8Array {
-  const writer = openWriter(107)
+  const writer = openWriter(139)
   writeU64(writer, resolved.run)
   writeU64(writer, resolved.timeMs)
   writeU64(writer, resolved.notAfterMs)
   writeBytes(writer, resolved.nonce)
   writeBytes(writer, resolved.executableSha256)
   writeBytes(writer, resolved.actionDigest)
+  writeBytes(writer, resolved.interpreterSha256)
   writeInputs(writer, resolved.bound)
   return formatFrame(wireKind.resolved, written(writer))
 }
@@ -51,6 +54,7 @@ export function parseResolved(body: Uint8Array): Resolved {
     nonce: readBytes(reader, 16).slice(),
     executableSha256: readBytes(reader, 32).slice(),
     actionDigest: readBytes(reader, 32).slice(),
+    interpreterSha256: readBytes(reader, 32).slice(),
     bound: readInputs(reader),
   }
 }

@@ -8,6 +8,7 @@ import { wireLayout } from '../protocol/layout.ts'
 import type { Bind, Command } from './command.ts'
 import { commandBounds, formatCommand, parseCommand } from './command.ts'
 import { cleanPath } from './fixed-mounts.ts'
+import { allLandlockFs } from './landlock.ts'
 import { maxPrepareBytes } from './plan.ts'
 
 function uid(value: number): Uid {
@@ -45,6 +46,9 @@ const commands: fc.Arbitrary<Command> = fc.record({
       stamp,
       writable: fc.boolean(),
       executable: fc.boolean(),
+      isLive: fc.boolean(),
+      isSingle: fc.boolean(),
+      access: fc.bigInt({ min: 0n, max: allLandlockFs }),
     }),
     { maxLength: 3 },
   ),
@@ -122,6 +126,9 @@ const bind: Bind = {
   stamp: small.stamp,
   writable: false,
   executable: true,
+  isLive: false,
+  isSingle: false,
+  access: 0n,
 }
 const longest = 'x'.repeat(commandBounds.textBytes)
 const unfit: readonly (readonly [string, Partial<Command>])[] = [
@@ -143,6 +150,8 @@ const unfit: readonly (readonly [string, Partial<Command>])[] = [
   ['the host as a bind', { binds: [{ ...bind, source: cleanPath('/') }] }],
   ['another process as a bind', { binds: [{ ...bind, source: cleanPath('/proc/1/root') }] }],
   ['a bind over the root', { binds: [{ ...bind, target: cleanPath('/') }] }],
+  ['a right that nobody knows', { binds: [{ ...bind, access: 0x1_0000n }] }],
+  ['a negative right', { binds: [{ ...bind, access: -1n }] }],
   ['a bind too long', { binds: [{ ...bind, target: cleanPath(`/${'x'.repeat(4095)}`) }] }],
 ]
 
@@ -160,7 +169,7 @@ test('command: the longest argument fits', () => {
 function withBindFlags(flags: number): Uint8Array {
   const bytes = formatCommand({ ...small, binds: [bind] })
   const texts = 2 * (2 + bind.source.length)
-  bytes[bytes.length - texts - wireLayout.stamp.size - 1] = flags
+  bytes[bytes.length - 8 - texts - wireLayout.stamp.size - 1] = flags
   return bytes
 }
 
@@ -177,7 +186,7 @@ const broken: readonly (readonly [string, Uint8Array])[] = [
   ['gid -1', patched(offsets.gid, 255, 255, 255, 255)],
   ['group -1', patched(headBytes, 255, 255, 255, 255)],
   ['a bind that is not there', patched(offsets.bindCount, 1)],
-  ['an unknown flag of a bind', withBindFlags(0x10)],
+  ['an unknown flag of a bind', withBindFlags(0x40)],
   ['no argument', patched(offsets.argc, 0, 0)],
   ['a relative executable', patched(headBytes + 4 + 2, 0x2e)],
   ['more than a frame', new Uint8Array(maxPrepareBytes + 1)],

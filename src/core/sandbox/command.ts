@@ -1,7 +1,8 @@
 import { BelladonnaError } from '../error.ts'
 import type { CleanPath, Gid, Uid } from '../identity.ts'
 import { isCleanPath, isGid, isUid } from '../identity.ts'
-import { maxGroups, wireMountFlag } from '../protocol/layout.ts'
+import { maxGroups, wireBindFlag, wireMountFlag } from '../protocol/layout.ts'
+import { allLandlockFs } from './landlock.ts'
 import { maxPathBytes } from './mount.ts'
 import { maxPrepareBytes } from './plan.ts'
 import type { ByteReader, ByteWriter } from './wire-bytes.ts'
@@ -41,6 +42,12 @@ export type Bind = Readonly<{
   stamp: FileStamp
   writable: boolean
   executable: boolean
+  /** Its content may change meanwhile: of the stamp only device and inode count. */
+  isLive: boolean
+  /** A regular file must have one name only. */
+  isSingle: boolean
+  /** LANDLOCK_ACCESS_FS_* bits beyond those that its place has. */
+  access: bigint
 }>
 
 /**
@@ -50,6 +57,8 @@ export type Bind = Readonly<{
 export const commandBounds = { argv: 1024, env: 1024, binds: 16, textBytes: 131_071 } as const
 
 const encoder = new TextEncoder()
+const knownBindFlags =
+  wireMountFlag.writable | wireMountFlag.exec | wireBindFlag.live | wireBindFlag.single
 
 /**
  * A command's bytes.
@@ -116,21 +125,29 @@ function writeStamp(writer: ByteWriter, stamp: FileStamp): void {
 
 function writeBind(writer: ByteWriter, bind: Bind): void {
   const writable = bind.writable ? wireMountFlag.writable : 0
-  writer.u8(writable | (bind.executable ? wireMountFlag.exec : 0))
+  const executable = bind.executable ? wireMountFlag.exec : 0
+  const live = bind.isLive ? wireBindFlag.live : 0
+  writer.u8(writable | executable | live | (bind.isSingle ? wireBindFlag.single : 0))
   writeStamp(writer, bind.stamp)
   writer.str16(bind.source)
   writer.str16(bind.target)
+  writer.u64(bind.access)
 }
 
 function readBind(reader: ByteReader): Bind {
   const flags = reader.u8()
-  if ((flags & ~(wireMountFlag.writable | wireMountFlag.exec)) !== 0) {
-    throw malformed('command', 'an unknown flag of a bind')
-  }
+  const has = (flag: number): boolean => (flags & flag) !== 0
+  if (has(~knownBindFlags)) throw malformed('command', 'an unknown flag of a bind')
   const stamp = readStamp(reader)
   const [source, target] = [readPath(reader), readPath(reader)]
-  const writable = (flags & wireMountFlag.writable) !== 0
-  return { source, target, stamp, writable, executable: (flags & wireMountFlag.exec) !== 0 }
+  return {
+    ...{ source, target, stamp },
+    writable: has(wireMountFlag.writable),
+    executable: has(wireMountFlag.exec),
+    isLive: has(wireBindFlag.live),
+    isSingle: has(wireBindFlag.single),
+    access: reader.u64(),
+  }
 }
 
 function readStamp(reader: ByteReader): FileStamp {
@@ -168,6 +185,7 @@ function commandProblem(command: Command): string | undefined {
     [binds.length > commandBounds.binds, `${binds.length} binds`],
     [binds.some(({ source }) => /^\/(?:proc(?:\/|$)|$)/.test(source)), 'a source of a bind'],
     [binds.some(({ target }) => target === '/'), 'a target of a bind'],
+    [binds.some(({ access }) => (access & ~allLandlockFs) !== 0n), 'an unknown right to files'],
     [binds.some(({ source, target }) => isTooLong(source) || isTooLong(target)), 'a path too long'],
     [[executable, cwd].some(isTooLong), 'a path too long'],
     [[...argv, ...env].some((text) => byteLength(text) > commandBounds.textBytes), 'a long text'],

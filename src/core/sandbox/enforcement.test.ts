@@ -17,6 +17,7 @@ const plan: Plan = {
   memoryMaxBytes: 1,
   pidsMax: 1,
   timeLimitMs: 0,
+  outputMaxBytes: 0,
   umask: 0,
   flags: 0,
   rlimits: [{ resource: 0, soft: 0n, hard: 0n }],

@@ -68,7 +68,8 @@ export type LandlockFacts = Readonly<{
 }>
 
 const fs = landlockFs
-const change =
+/** What changes files and directories, but for sockets. */
+export const landlockChange: bigint =
   fs.writeFile |
   fs.truncate |
   fs.refer |
@@ -123,9 +124,10 @@ function accessOf(mount: Mount, { devices, unixSockets }: LandlockFacts): bigint
   const sockets = unixSockets ? fs.makeSock : 0n
   switch (mount.kind) {
     case 'tmpfs':
-      return change | fs.execute | sockets
+      if ((mount.mode & 0o222) === 0) return 0n // a place for what is bound into it
+      return landlockChange | fs.execute | sockets
     case 'bind':
-      if (mount.writable) return change | sockets
+      if (mount.writable) return landlockChange | sockets
       return mount.executable ? fs.execute : 0n
     case 'device':
       return deviceAccess(mount.target, devices)

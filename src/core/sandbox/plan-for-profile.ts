@@ -14,7 +14,11 @@ import { callsOfSet, neededToStart } from './syscall-sets.ts'
 import type { Architecture } from './syscalls.ts'
 
 /** What a plan depends on besides its profile. */
-export type PlanFacts = Readonly<{ architecture: Architecture }>
+export type PlanFacts = Readonly<{
+  architecture: Architecture
+  /** Where parameters name files: an empty place each, in which a run sees only what it was asked for. */
+  roots?: readonly CleanPath[]
+}>
 
 /** LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET and LANDLOCK_SCOPE_SIGNAL: neither reaches out of the sandbox. */
 export const landlockScope = 3n
@@ -44,12 +48,13 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
     }
   }
   const capabilities = profile.caps.map(({ number }) => number)
-  const root = mounts(profile)
+  const root = mounts(profile, facts.roots ?? [])
   return {
     namespaces: namespaces(profile.network, capabilities),
     capabilities: capabilityMask(capabilities),
     landlockScope,
     memoryMaxBytes: profile.limits.memoryBytes,
+    outputMaxBytes: profile.limits.outputBytes,
     pidsMax: profile.limits.processes,
     timeLimitMs: profile.limits.timeMs,
     umask: 0o022,
@@ -114,7 +119,7 @@ function namespaces(network: ProfileSource['network'], capabilities: readonly nu
   }
 }
 
-function mounts(profile: ProfileSource): readonly Mount[] {
+function mounts(profile: ProfileSource, roots: readonly CleanPath[]): readonly Mount[] {
   const devices = deviceMounts(['null', 'zero', 'full', 'random', 'urandom'])
   const fixed: readonly Mount[] = [
     ...devices,
@@ -126,6 +131,7 @@ function mounts(profile: ProfileSource): readonly Mount[] {
       sizeBytes: profile.limits.memoryBytes,
     },
     { kind: 'symlink', target: cleanPath('/dev/shm'), text: '/tmp' },
+    ...roots.map(placesIn),
   ]
   const taken = new Set<string>(fixed.map(({ target }) => target))
   const named = namedMounts(profile).filter(({ target }) => !taken.has(target))
@@ -142,6 +148,11 @@ function mounts(profile: ProfileSource): readonly Mount[] {
     text,
   }))
   return orderRoot([...fixed, ...accounts, ...named, ...sockets, ...links])
+}
+
+/** Holds nothing but directories and empty files to mount on; nobody may write it. */
+function placesIn(target: CleanPath): Mount {
+  return { kind: 'tmpfs', target, mode: 0o555, sizeBytes: 65_536 }
 }
 
 /** `write` wins over `read`. What already lies in a path of the same kind, or can be read in /proc, needs no mount. */

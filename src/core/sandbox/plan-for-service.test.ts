@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { cleanPath } from './fixed-mounts.ts'
-import { planForBroker, planForExecutor } from './plan-for-service.ts'
+import { allLandlockFs, allLandlockNet, landlockFs } from './landlock.ts'
+import { planForBroker, planForExecutor, planForRelay } from './plan-for-service.ts'
 import type { ServiceMount } from './plan-for-service.ts'
 import { formatPlan, parsePlan } from './plan.ts'
 import { compileSeccomp } from './seccomp.ts'
@@ -86,4 +87,18 @@ test('plan for service: neither starts programs, reaches signals outside, or has
     assert.equal(plan.umask, 0o077)
     assert.deepEqual(parsePlan(formatPlan(plan)), plan)
   }
+})
+
+test('plan for service: a relay has no capability, no network, and of all files its own program', () => {
+  const program = cleanPath('/srv/belladonna-relay')
+  const plan = planForRelay('x86_64', program)
+  assert.equal(plan.capabilities, 0n)
+  assert.deepEqual(plan.mounts, [])
+  assert.equal(plan.namespaces, wireNamespace.network)
+  assert.equal(plan.landlock.handledFs, allLandlockFs)
+  assert.equal(plan.landlock.handledNet, allLandlockNet)
+  const access = landlockFs.execute | landlockFs.readFile
+  assert.deepEqual(plan.landlock.paths, [{ access, path: program }])
+  assert.deepEqual(plan.landlock.ports, [])
+  assert.deepEqual(parsePlan(formatPlan(plan)), plan)
 })

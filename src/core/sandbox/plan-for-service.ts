@@ -5,6 +5,7 @@ import { capabilityMask, capabilityNumbers } from './capabilities.ts'
 import { deviceMounts, procMounts } from './fixed-mounts.ts'
 import type { Mount } from './mount.ts'
 import type { Plan } from './plan.ts'
+import { allLandlockFs, allLandlockNet, landlockFs } from './landlock.ts'
 import { landlockScope } from './plan-for-profile.ts'
 import { freshRlimits } from './rlimits.ts'
 import { orderRoot } from './root.ts'
@@ -33,6 +34,7 @@ const common = {
   landlockScope,
   landlock: { handledFs: 0n, handledNet: 0n, paths: [], ports: [] },
   memoryMaxBytes: 0,
+  outputMaxBytes: 0,
   pidsMax: 0,
   timeLimitMs: 0,
   umask: 0o077,
@@ -80,5 +82,32 @@ export function planForExecutor({ architecture }: Pick<BrokerFacts, 'architectur
     capabilities: capabilityMask(capabilityNumbers('CAP_DAC_READ_SEARCH')),
     mounts: [],
     seccomp: compileSeccomp(architecture, { kind: 'service' }),
+  }
+}
+
+/**
+ * A relay's sandbox, as far as others put it there: no capability, an empty network, and of all files its own program.
+ * The rest it does itself once it runs (native/relay/confine.c). It needs no namespaces: there is no call left by which
+ * it could see what they hide, and they would cost each capped run more than the relay does.
+ *
+ * @param program the relay's own; only that can be opened, for its exec
+ */
+export function planForRelay(architecture: Architecture, program: CleanPath): Plan {
+  return {
+    ...common,
+    flags: wirePlanFlag.stdinNull,
+    landlock: {
+      handledFs: allLandlockFs,
+      handledNet: allLandlockNet,
+      paths: [{ access: landlockFs.execute | landlockFs.readFile, path: program }],
+      ports: [],
+    },
+    namespaces: wireNamespace.network,
+    capabilities: 0n,
+    mounts: [],
+    seccomp: compileSeccomp(architecture, {
+      ...{ kind: 'run', calls: null },
+      ...{ unixSockets: false, network: false },
+    }),
   }
 }

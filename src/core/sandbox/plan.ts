@@ -7,6 +7,7 @@ import {
   wireVersion,
 } from '../protocol/layout.ts'
 import { capabilityNames } from './capabilities.ts'
+import { landlockFs } from './landlock.ts'
 import type { Landlock } from './landlock.ts'
 import { readLandlock, writeLandlock } from './landlock-bytes.ts'
 import type { LandlockHead } from './landlock-bytes.ts'
@@ -34,6 +35,8 @@ export type Plan = Readonly<{
   landlock: Landlock
   /** 0: no limit. */
   memoryMaxBytes: number
+  /** Bytes of stdout and stderr together, through a relay; 0: the client's own descriptors. */
+  outputMaxBytes: number
   /** Processes and threads together; 0: no limit. */
   pidsMax: number
   /** 0: no limit. */
@@ -120,6 +123,7 @@ function writeHead(writer: ByteWriter, plan: Plan): void {
   writer.u64(plan.landlock.handledFs)
   writer.u64(plan.landlock.handledNet)
   writer.u64(plan.memoryMaxBytes)
+  writer.u64(plan.outputMaxBytes)
   writer.u32(plan.pidsMax)
   writer.u32(plan.timeLimitMs)
   writer.u32(plan.umask)
@@ -152,6 +156,7 @@ function readHead(reader: ByteReader): Head {
   const fixed = {
     ...above,
     memoryMaxBytes: reader.count64(),
+    outputMaxBytes: reader.count64(),
     pidsMax: reader.u32(),
     timeLimitMs: reader.u32(),
     umask: reader.u32(),
@@ -188,13 +193,18 @@ function planProblem(plan: Plan): string | undefined {
     [rlimits.some(({ soft, hard }) => soft > hard), 'a soft limit above the hard one'],
     [mounts.length > planBounds.mounts, `${mounts.length} mounts`],
     [mounts.length > 0 && !has(wireNamespace.mount), 'mounts without a mount namespace'],
-    [mounts.length === 0 && plan.landlock.paths.length > 0, 'rules for files of the host'],
+    [mounts.length === 0 && plan.landlock.paths.some(changes), 'rights to change the host'],
     [seccomp.length === 0 || seccomp.length % instructionBytes !== 0, 'no whole seccomp program'],
     [seccomp.length > planBounds.seccomp * instructionBytes, 'a seccomp program too long'],
   ]
   const found = problems.find(([applies]) => applies)
   if (found !== undefined) return found[1]
   return mounts.map(mountProblem).find((problem) => problem !== undefined)
+}
+
+/** In a plan without mounts a rule is about the host's own files: a relay's, for its program. */
+function changes({ access }: Landlock['paths'][number]): boolean {
+  return (access & ~(landlockFs.execute | landlockFs.readFile)) !== 0n
 }
 
 function ownTmpFlag(mounts: readonly Mount[]): number {

@@ -175,8 +175,12 @@ export function createBroker(host: BrokerHost, policy: PolicyIndex, policyDigest
     const intent = recordIntent(found, action)
     if (intent === null) return
     counts.permitted += 1
-    const { escapable } = found.permit.profile
-    runs.set(run, { kind: 'recorded', run, intent, escapable, receipt: null, end: null })
+    const { escapable, output, limits } = found.permit.profile
+    const outputLimit = output === 'pass' ? null : limits.output_bytes
+    runs.set(run, {
+      ...{ kind: 'recorded', run, intent, escapable, outputLimit },
+      ...{ receipt: null, end: null },
+    })
     // Before our own fdatasync, so that the executor writes its receipt at the same time.
     host.toExecutor(formatIntent({ run, actionDigest: resolved.actionDigest }))
   }
@@ -258,6 +262,8 @@ function resolveAgain(
     nonce: formatHex(resolved.nonce),
     notAfterMs: resolved.notAfterMs,
     executableSha256: formatHex(resolved.executableSha256),
+    interpreterSha256:
+      found.permit.action.interpreter === null ? null : formatHex(resolved.interpreterSha256),
     bound: resolved.bound,
   })
 }

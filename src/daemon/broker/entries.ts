@@ -9,6 +9,7 @@ import type { Decision, Permit } from '../../core/policy/decide.ts'
 import type { ResolvedAction } from '../../core/policy/resolve.ts'
 import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'
 import { wireEnd, wireStage } from '../../core/protocol/layout.ts'
+import { parseRunOutput } from '../../core/protocol/run-output.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
 import { escapableMark, formatFeatures } from '../../core/sandbox/features.ts'
 
@@ -73,7 +74,7 @@ function featuresOf(mask: number): readonly string[] {
 
 /** What the launcher saw of a run. An end of a kind that we do not know counts as lost. */
 export function outcomeOf(
-  { intent, escapable }: Readonly<{ intent: number; escapable: boolean }>,
+  { intent, escapable, outputLimit }: RecordedRun,
   end: RunEnd,
   receipt: string,
 ): Omit<OutcomeEntry, keyof EntryCommon> {
@@ -86,7 +87,16 @@ export function outcomeOf(
     end: { kind: endKinds.get(end.kind) ?? 'lost', value, stage: stage ?? `stage_${end.stage}` },
     usage: { userUs, systemUs, maxRssKib, wallUs },
     features: [...featuresOf(end.features), ...(escapable ? [escapableMark] : [])],
-    output: { kind: 'pass' },
+    output: outputOf(outputLimit, end),
     receipt,
   }
+}
+
+/** What the outcome takes from the run's profile and its intent. */
+type RecordedRun = Readonly<{ intent: number; escapable: boolean; outputLimit: number | null }>
+
+function outputOf(limitBytes: number | null, end: RunEnd): OutcomeEntry['output'] {
+  if (limitBytes === null) return { kind: 'pass' }
+  const output = parseRunOutput(end.output, limitBytes)
+  return output === null ? { kind: 'unknown' } : { kind: 'capped', limitBytes, ...output }
 }

@@ -13,6 +13,7 @@ import { parseCompiledPolicy } from '../../core/policy/compiled-parse.ts'
 import { policyDigest } from '../../core/policy/compiled.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import { indexPolicy } from '../../core/policy/policy-index.ts'
+import { segmentDigests } from '../../core/policy/segments.ts'
 import { formatFrame } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { parseIdentity } from '../../core/protocol/identity-frame.ts'
@@ -29,6 +30,7 @@ import { replaceFileOnceItFits } from '../../host/durable-file.ts'
 import { loadInstalledPolicy } from '../../host/policy-store.ts'
 import { randomBytes } from '../../host/random.ts'
 import { readRecords } from '../../host/read-log.ts'
+import { settleHeap } from '../../host/settled-heap.ts'
 import { endService, inherited } from '../../host/inherited.ts'
 import { createBroker } from './broker.ts'
 import type { Broker } from './broker.ts'
@@ -95,11 +97,12 @@ function openBridge(
   const key = makeVerifierKey(originOf(hostId), identity.publicKey)
   const started = Date.now()
   const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
+  const segments = segmentDigests(policy)
   const server = serveStatus(inherited.bridgeListener, () => ({
     version,
     mode,
     host: hostId,
-    policy: { digest, trust: 'unsigned', actions: policy.actions.length, escapable },
+    policy: { digest, segments, trust: 'unsigned', actions: policy.actions.length, escapable },
     started_ms: started,
     entries: writer.size(),
     pending: broker.pending(),
@@ -211,6 +214,7 @@ function main([log = '', policy = '', receipts = '', mode = '']: readonly string
   const meet = (): void => {
     if (hello === null || identity === null) return
     bridge = openBridge({ log, policy, receipts }, mode, { launcher, executor }, hello, identity)
+    settleHeap()
     launcher.send(formatFrame(wireKind.brokerReady))
   }
   const fromLauncher = (frame: Frame): void => {

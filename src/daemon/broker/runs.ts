@@ -26,6 +26,8 @@ export type BrokerRun =
       intent: number
       /** Its profile's: the outcome shows it. */
       escapable: boolean
+      /** The cap on what the run writes, null if its output is passed. */
+      outputLimit: number | null
       receipt: string | null
       end: RunEnd | null
     }>

@@ -1,7 +1,7 @@
 import { BelladonnaError } from '../../core/error.ts'
 import { formatHex } from '../../core/audit/merkle.ts'
 import { nextReceipt } from '../../core/audit/receipt.ts'
-import type { ReceiptHead } from '../../core/audit/receipt.ts'
+import type { MadeReceipt, ReceiptHead } from '../../core/audit/receipt.ts'
 import type { Sign } from '../../core/audit/ed25519.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
@@ -9,6 +9,7 @@ import { decide } from '../../core/policy/decide.ts'
 import { boundInputs, commitmentOf, isInputProblem } from '../../core/policy/inputs.ts'
 import type { BoundInput } from '../../core/policy/inputs.ts'
 import type { Permit } from '../../core/policy/decide.ts'
+import type { GrantedPath } from '../../core/policy/granted-path.ts'
 import type { PolicyIndex } from '../../core/policy/policy-index.ts'
 import { isPinned, resolveAction } from '../../core/policy/resolve.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
@@ -32,6 +33,7 @@ import {
 } from '../../core/protocol/peer-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
+import type { Bind } from '../../core/sandbox/command.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
 import { openReadings, wipe } from './readings.ts'
 import type { ReadAnswer, ReadInputs, Reading } from './readings.ts'
@@ -49,8 +51,10 @@ export type ExecutorHost = Readonly<{
   measure: Measure
   /** PLAN bytes of a profile of the policy in force. */
   planOf: (profile: CompiledProfile) => Uint8Array
+  /** Looks at what parameters name; throws `path_refused`. */
+  openPaths: (paths: readonly GrantedPath[]) => readonly Bind[]
   /** COMMAND bytes of a permit. */
-  commandOf: (permit: Permit, measured: Measured) => Uint8Array
+  commandOf: (permit: Permit, measured: Measured, binds: readonly Bind[]) => Uint8Array
   /** Returns once the records are on disk; throws `log_failed`, and then nothing is ever opened again. */
   appendReceipts: (records: readonly Uint8Array[]) => void
   /** Whether the disk is so full that nothing new may begin. */
@@ -74,6 +78,7 @@ export type Executor = Readonly<{
 const startWithinMs = 30_000
 const encoder = new TextEncoder()
 const nothing = new Uint8Array(0)
+const noInterpreter = new Uint8Array(32)
 
 /**
  * Re-decides each request by itself, writes the receipt, and opens the gate once receipt and entry are durable.
@@ -126,8 +131,8 @@ export function createExecutor(
       return
     }
     const prepared = mayPrepare(runs, submission.subject)
-    if (prepared) host.toLauncher(answer.run.prepare) // first: building the sandbox takes longest
-    host.toBroker(answer.resolved)
+    host.toBroker(answer.resolved) // first: two records on disk take longer than a sandbox
+    if (prepared) host.toLauncher(answer.run.prepare)
     runs.set(submission.run, { ...answer.run, prepared })
   }
 
@@ -145,6 +150,7 @@ export function createExecutor(
     const read = readings.forget(run)?.permit.changes.uses?.grant
     const use = found?.stage === 'resolved' ? found.use : (read ?? null)
     if (use !== null) host.usedGrants.giveBack(use)
+    found?.release()
   }
 
   const intend = (body: Uint8Array): void => {
@@ -181,7 +187,10 @@ export function createExecutor(
       } else throw outOfTurn(`frame ${frame.kind} from the broker`)
     },
     batchEnd: () => {
-      if (intended.length === 0) return
+      if (intended.length === 0) {
+        signAhead(host, runs, head)
+        return
+      }
       const batch = intended
       intended = []
       head = writeReceipts(host, batch, head)
@@ -226,6 +235,7 @@ function orDeclined<T>(answer: () => T): T | Declined {
     if (!(error instanceof BelladonnaError)) throw error
     if (error.code === 'frame_invalid') return declined('request_malformed')
     if (error.code === 'path_unsafe') return declined('executable_unsafe', error.message)
+    if (error.code === 'path_refused') return declined('path_refused', error.message)
     throw error
   }
 }
@@ -242,23 +252,31 @@ function resolve(
   { run, subject, inputs: inputCount }: Submission,
   { permit, timeMs, read }: Resolvable,
 ): Declined | Answer {
-  const measured = host.measure(permit.action.executable)
+  const binds = host.openPaths(permit.paths)
+  const measured = host.measure(permit.action)
   const executableSha256 = formatHex(measured.sha256)
   if (!isPinned(permit.action, executableSha256)) {
+    measured.release()
     return declined('executable_unsafe', `sha256 ${executableSha256} is not pinned`)
   }
   const nonceBytes = host.randomBytes(16)
   const nonce = formatHex(nonceBytes)
   const notAfterMs = timeMs + startWithinMs
   const bound = bindRead(host, nonce, read)
-  const facts = { policyDigest, hostId: host.hostId, nonce, notAfterMs, executableSha256, bound }
+  const { interpreter } = measured
+  const interpreterSha256 = interpreter === null ? null : formatHex(interpreter.sha256)
+  const facts = {
+    ...{ policyDigest, hostId: host.hostId, nonce, notAfterMs, bound },
+    ...{ executableSha256, interpreterSha256 },
+  }
   const { digest } = resolveAction(permit, subject, facts)
   const resolved = formatResolved({
     ...{ run, timeMs, notAfterMs, nonce: nonceBytes, bound },
     executableSha256: measured.sha256,
     actionDigest: parseHex(digest),
+    interpreterSha256: interpreter?.sha256 ?? noInterpreter,
   })
-  const command = host.commandOf(permit, measured)
+  const command = host.commandOf(permit, measured, binds)
   const prepare = formatPrepare(run, host.planOf(permit.profile), command, inputCount)
   return {
     kind: 'resolved',
@@ -266,7 +284,7 @@ function resolve(
     run: {
       ...{ run, subject, actionDigest: digest, nonce, timeMs, notAfterMs, prepare },
       ...{ prepared: false, stage: 'resolved', entry: null, receipt: null },
-      receiptRecord: nothing,
+      ...{ receiptRecord: nothing, ahead: null, release: measured.release },
       use: permit.changes.uses?.grant ?? null,
     },
   }
@@ -285,17 +303,34 @@ function bindRead(
   return { stdin, secrets: Object.fromEntries(commitments) }
 }
 
+/**
+ * Signs the receipt of a run that is alone while the broker decides and records, which takes as long. Not one byte of it
+ * leaves us before the broker has agreed, and it is thrown away if another receipt comes first.
+ */
+function signAhead(host: ExecutorHost, runs: ReadonlyMap<number, Run>, head: ReceiptHead): void {
+  if (runs.size !== 1) return
+  for (const run of runs.values()) {
+    if (run.stage !== 'resolved' || run.ahead !== null) return
+    run.ahead = { follows: head, receipt: receiptOf(host, run, head) }
+  }
+}
+
+function receiptOf(host: ExecutorHost, run: Run, head: ReceiptHead): MadeReceipt {
+  const { subject, actionDigest, nonce, timeMs } = run
+  const facts = {
+    ...{ actionDigest, run: run.run, nonce, timeMs, host: host.hostId },
+    subject: { uid: subject.uid, gid: subject.gid },
+  }
+  return nextReceipt(head, facts, host.sign)
+}
+
 /** Makes, writes and tells the receipts of one group; gates whose entries are durable already open here. */
 function writeReceipts(host: ExecutorHost, batch: readonly Run[], first: ReceiptHead): ReceiptHead {
   let head = first
   const records: Uint8Array[] = []
   for (const run of batch) {
-    const { subject, actionDigest, nonce, timeMs } = run
-    const facts = {
-      ...{ actionDigest, run: run.run, nonce, timeMs, host: host.hostId },
-      subject: { uid: subject.uid, gid: subject.gid },
-    }
-    const made = nextReceipt(head, facts, host.sign)
+    const made = run.ahead?.follows === head ? run.ahead.receipt : receiptOf(host, run, head)
+    run.ahead = null
     head = made.head
     run.receipt = made.receipt.number
     records.push(made.record)

@@ -22,10 +22,13 @@ import { openAppendFile } from '../../host/append-file.ts'
 import { openChannel } from '../../host/channel.ts'
 import { openMeasure } from '../../host/executable.ts'
 import { loadCommitmentKey } from '../../host/commitment-key.ts'
+import { openCopies } from '../../host/executable-copy.ts'
+import { openGrantedPaths } from '../../host/granted-path.ts'
 import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
 import { bridgePaths } from '../../host/layout.ts'
 import { randomBytes } from '../../host/random.ts'
 import { loadInstalledPolicy } from '../../host/policy-store.ts'
+import { settleHeap } from '../../host/settled-heap.ts'
 import { endService, inherited } from '../../host/inherited.ts'
 import { createSigner } from './checkpoints.ts'
 import { createExecutor } from './executor.ts'
@@ -62,7 +65,8 @@ function main(root: string): void {
       toBroker: (frame) => broker.send(frame),
       nowMs: Date.now,
       randomBytes,
-      measure: openMeasure(uid),
+      measure: openMeasure(uid, openCopies(paths.copies)),
+      openPaths: openGrantedPaths,
       planOf: rememberPlans(),
       commandOf: rememberCommands(),
       appendReceipts: (records) => receipts.append(records),
@@ -96,6 +100,7 @@ function main(root: string): void {
     broker.send(formatFrame(wireKind.signed, new TextEncoder().encode(note)))
   }
   const greet = (): void => {
+    settleHeap()
     broker.send(
       formatIdentity({
         publicKey: key.publicKey,

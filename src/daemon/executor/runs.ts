@@ -1,3 +1,4 @@
+import type { MadeReceipt, ReceiptHead } from '../../core/audit/receipt.ts'
 import type { Subject } from '../../core/identity.ts'
 
 /**
@@ -30,8 +31,12 @@ export type Run = {
   receipt: number | null
   /** Its bytes; empty until it is made. */
   receiptRecord: Uint8Array
+  /** Its receipt, if it was signed ahead, and the head that it follows. */
+  ahead: Readonly<{ follows: ReceiptHead; receipt: MadeReceipt }> | null
   /** The grant whose `uses` count it, or null. */
   readonly use: string | null
+  /** Lets go of what was made for this run alone. */
+  readonly release: () => void
 }
 
 /** Most runs that wait for their record at once; the launcher has no more slots. */

@@ -25,7 +25,7 @@ export type BareBridge = AsyncDisposable &
   }>
 
 export type RunOptions = CallerOptions &
-  Readonly<{ env?: readonly string[]; cwd?: string; id?: number }>
+  Partial<Pick<Start, 'env' | 'cwd' | 'id' | 'script' | 'paths' | 'renames'>>
 
 /** Starts one. `start` is that of `BridgeSetup`, for another launcher or other surroundings of it. */
 export async function startBare(policy: string, start?: BridgeSetup['start']): Promise<BareBridge> {
@@ -48,8 +48,18 @@ export async function startBare(policy: string, start?: BridgeSetup['start']): P
       parsePlan(parseBase64(plan)),
     ]),
   )
-  const arrange: BareBridge['arrange'] = (plan, argv, { env = [], cwd = '/', id = 0 } = {}) => {
-    const next: Start = { plan: formatBase64(formatPlan(plan)), argv, env, cwd, id }
+  const arrange: BareBridge['arrange'] = (plan, argv, options = {}) => {
+    const { env = [], cwd = '/', id = 0, script, paths, renames } = options
+    const next = {
+      plan: formatBase64(formatPlan(plan)),
+      argv,
+      env,
+      cwd,
+      id,
+      script,
+      paths,
+      renames,
+    }
     writeFileSync(join(root, 'start.new'), JSON.stringify(next))
     renameSync(join(root, 'start.new'), join(root, 'start.json'))
   }

@@ -101,6 +101,16 @@ function readLink(path: string): string {
   }
 }
 
+/** What is there when a run that has just ended is gone: `bell` hears of an end before the launcher has cleaned up. */
+async function lookSettled(): Promise<Left> {
+  for (let last = ''; ;) {
+    const left = look()
+    if (JSON.stringify(left) === last) return left
+    last = JSON.stringify(left)
+    await new Promise((resolve) => setTimeout(resolve, 500))
+  }
+}
+
 /** Nothing is left of a run, but for what the launcher had before: its services, and the spares for the next runs. */
 async function nothingIsLeft(): Promise<void> {
   await until(() => JSON.stringify(look()) === JSON.stringify(atFirst), 5_000).catch(() =>
@@ -121,7 +131,7 @@ before(async () => {
   bridge = await startBridge({ policy })
   // Two runs: then the template of each plan is there, and the spares are in their cgroups for good.
   for (const action of ['zombies', 'expires', 'zombies']) await bridge.bell([action])
-  atFirst = look()
+  atFirst = await lookSettled()
   brokerKib = residentKib(bridge.pids().broker)
 })
 after(async () => {

@@ -2,7 +2,7 @@
  * An executor that decides nothing: it starts, for each request, the command of the test in the plan of the test. Both are
  * in a file of the bridge's root, written by bare-bridge.ts.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseBase64 } from '../../../src/core/json/base64.ts'
 import {
@@ -12,9 +12,12 @@ import {
   parseSubmission,
 } from '../../../src/core/protocol/launcher-frames.ts'
 import { wireKind } from '../../../src/core/protocol/layout.ts'
+import type { GrantedPath } from '../../../src/core/policy/granted-path.ts'
 import { formatCommand } from '../../../src/core/sandbox/command.ts'
+import type { Bind } from '../../../src/core/sandbox/command.ts'
 import { openChannel } from '../../../src/host/channel.ts'
 import { openMeasure } from '../../../src/host/executable.ts'
+import { openGrantedPaths } from '../../../src/host/granted-path.ts'
 import { inherited } from '../../../src/host/inherited.ts'
 import { isCleanPath, isGid, isUid } from '../../../src/core/identity.ts'
 import type { CleanPath } from '../../../src/core/identity.ts'
@@ -26,9 +29,18 @@ export type Start = Readonly<{
   env: readonly string[]
   cwd: string
   id: number
+  /** What the run alone sees of the host: a script that is hashed, and what parameters name. */
+  script?: string
+  paths?: readonly GrantedPath[]
+  /** Names that change between PREPARE and OPEN, once the sandbox is built. */
+  renames?: readonly (readonly [from: string, to: string])[]
 }>
 
-const measure = openMeasure(0)
+const measure = openMeasure(0, () => {
+  throw new Error('nothing here is to be copied')
+})
+/** By then a sandbox is built and waits at its gate. */
+const builtMs = 500
 /** All capabilities: a spare keeps in its bounding set what is said here. */
 const allCapabilities = (1n << 41n) - 1n
 
@@ -49,17 +61,33 @@ function main(root: string): void {
         ...{ uid: id, gid: id, groups: [] },
         executable,
         cwd: clean(start.cwd),
-        stamp: measure(executable).stamp,
+        stamp: measure({ executable, interpreter: null, sha256: [] }).stamp,
         argv: start.argv,
         env: start.env,
-        binds: [],
+        binds: [...scriptBinds(start.script), ...openGrantedPaths(start.paths ?? [])],
       })
       launcher.send(formatPrepare(run, parseBase64(start.plan), command))
-      launcher.send(formatOpen(run, new Uint8Array(2)))
+      const open = (): void => launcher.send(formatOpen(run, new Uint8Array(2)))
+      if (start.renames === undefined) open()
+      else setTimeout(renameThen, builtMs, start.renames, open)
     },
   })
   openChannel(inherited.peer, { ...events, frame: () => undefined })
   process.on('SIGTERM', () => process.exit(0))
+}
+
+function scriptBinds(script: string | undefined): readonly Bind[] {
+  if (script === undefined) return []
+  const path = clean(script)
+  const interpreter = { path: clean('/bin/sh'), argument: null, executable: clean('/usr/bin/dash') }
+  const { stamp } = measure({ executable: path, interpreter, sha256: [] })
+  const rights = { writable: false, executable: false, access: 0n }
+  return [{ source: path, target: path, stamp, ...rights, isLive: false, isSingle: false }]
+}
+
+function renameThen(renames: NonNullable<Start['renames']>, next: () => void): void {
+  for (const [from, to] of renames) renameSync(from, to)
+  next()
 }
 
 function clean(path: string): CleanPath {

@@ -146,7 +146,7 @@ function spoiled(launcher: readonly string[]): readonly string[] {
   return [
     ...['/usr/bin/setpriv', '--groups=27,1000'],
     ...['/usr/bin/prlimit', '--core=4096:8192', '--fsize=40960000:'],
-    ...['/usr/bin/nice', '-n', '-7'],
+    ...['/usr/bin/nice', '-n', '-39', '/usr/bin/taskset', '--cpu-list', '0'],
     ...['/usr/bin/env', 'LD_LIBRARY_PATH=/nowhere', 'BASH_FUNC_x%%=() { :; }'],
     ...[around, 'signals', around, 'terminal', around, 'descriptors', '500'],
     ...launcher,

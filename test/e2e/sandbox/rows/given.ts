@@ -43,12 +43,26 @@ export const given: readonly Row[] = [
   {
     name: 'C30: nice: what the launcher was started with is not the run’s',
     attempt: () => ['priority'],
-    without: remove(
-      'launcher/host.c',
-      'if (getpriority(PRIO_PROCESS, 0) < 0 && setpriority(PRIO_PROCESS, 0, 0) != 0) die("setpriority");',
-    ),
+    without: [
+      ...remove('sandbox/schedule.c', 'if (now.nice < 0) wanted.nice = 0;'),
+      ...remove('sandbox/schedule.c', '.flags = SCHED_FLAG_RESET_ON_FORK, '),
+    ],
     refused: '0',
-    succeeds: '-7',
+    succeeds: '-20',
+  },
+  {
+    name: 'C30: affinity: what the launcher was started with is not the run’s',
+    attempt: () => ['status', 'Cpus_allowed_list'],
+    without: remove('sandbox/schedule.c', '(void)sched_setaffinity(0, sizeof all, &all);'),
+    refused: /\t0-\d/,
+    succeeds: /\t0$/,
+  },
+  {
+    name: 'C30: schedule: what makes our own processes quick is not the run’s',
+    attempt: () => ['slice'],
+    without: remove('sandbox/schedule.c', '.flags = SCHED_FLAG_RESET_ON_FORK, '),
+    refused: /^(?!100000$)\d+$/,
+    succeeds: /^(?:100000|0)$/, // 0: before Linux 6.12 nobody has one
   },
   {
     name: 'nice: it is not raised',

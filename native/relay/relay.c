@@ -1,0 +1,173 @@
+/*
+ * relay: pumps what one run writes to the client's descriptors, up to a cap, and says how much it was and its SHA-256.
+ *
+ * Started ahead by the launcher, used once. It trusts its socket, descriptor 0, which is the launcher's; not the run,
+ * and not whoever holds the client's ends. Taken over, it can lie about this run's output and keep it back, no more.
+ *
+ *   - What is hashed is what is delivered: bytes are read into memory of our own and written from there. tee(2) and
+ *     splice(2) would hand on the run's own pages, which it could change after they were hashed (vmsplice(2)).
+ *   - What is beyond the cap is counted and thrown away. The run is not stopped: its work matters, not its words.
+ *   - Nothing waits on one stream for the other: a write never blocks, or is interrupted.
+ *   - A client's end that does not take anything any more is a broken pipe to the run, as if it had it itself.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <linux/fs.h>
+
+#include "../frame/frame.h"
+#include "../wire.h"
+#include "confine.h"
+#include "sha256.h"
+
+enum { LAUNCHER = 0 };
+
+#define CHUNK 65536u /* as much as a pipe holds, unless somebody made it larger */
+#define TEST_EVERY_US 100000
+
+struct stream {
+  int from, to; /* `from` -1: it has ended */
+  size_t most;  /* bytes in one write */
+  int flags;    /* RWF_NOWAIT: a write takes what there is room for */
+  bool blocks;  /* write(2) waits here, whatever we ask */
+  bool gone;    /* nothing is delivered any more, only counted: the run is about to end */
+  struct wire_stream *report;
+  struct sha256 sha;
+  size_t at, size; /* of `bytes`: what is not delivered yet */
+  uint8_t bytes[CHUNK];
+};
+
+static struct stream streams[2];
+static struct wire_output output = {.version = WIRE_VERSION};
+static uint64_t room; /* bytes until the cap, of both streams together */
+static bool time_is_over;
+
+static void interrupt_write(int number) { (void)number; }
+
+/* Of a write(2) that may wait, SIGALRM makes one that looks up ten times a second. */
+static void expect_blocking(struct stream *stream) {
+  const struct itimerval often = {{0, TEST_EVERY_US}, {0, TEST_EVERY_US}};
+  stream->blocks = true;
+  stream->most = 4096; /* what a pipe takes at once if it takes anything, pipe(7) */
+  (void)setitimer(ITIMER_REAL, &often, NULL);
+}
+
+/* -1, EAGAIN: not now. */
+static ssize_t put(struct stream *stream) {
+  size_t size = stream->size - stream->at;
+  if (size > stream->most) size = stream->most;
+  const struct iovec part = {stream->bytes + stream->at, size};
+  ssize_t n;
+  if (!stream->blocks) {
+    n = syscall(SYS_pwritev2, stream->to, &part, 1, -1L, -1L, stream->flags); /* where the descriptor stands */
+    if (n >= 0 || errno != EOPNOTSUPP) return n;
+    expect_blocking(stream); /* a terminal, or a pipe before Linux 6.5 */
+  }
+  const struct timespec at_once = {0};
+  struct pollfd ready = {.fd = stream->to, .events = POLLOUT};
+  if (ppoll(&ready, 1, &at_once, NULL) == 0) errno = EAGAIN;
+  return ready.revents == 0 ? -1 : write(stream->to, part.iov_base, size < stream->most ? size : stream->most);
+}
+
+static void end(struct stream *stream) {
+  if (stream->from >= 0) close(stream->from);
+  stream->from = -1;
+  stream->at = stream->size = 0;
+}
+
+static void deliver(struct stream *stream) {
+  while (stream->at < stream->size) {
+    ssize_t n = put(stream);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR) && !time_is_over) return;
+    if (n <= 0) {
+      output.flags |= WIRE_OUTPUT_UNDELIVERED;
+      stream->gone = time_is_over;
+      if (!stream->gone) end(stream);
+      stream->at = stream->size = 0;
+      return;
+    }
+    sha256_add(&stream->sha, stream->bytes + stream->at, (size_t)n);
+    stream->report->delivered += (uint64_t)n;
+    stream->at += (size_t)n;
+  }
+}
+
+/* Takes what is there, up to the cap; behind it, away with it. */
+static void take_in(struct stream *stream) {
+  ssize_t n = read(stream->from, stream->bytes, CHUNK);
+  if (n < 0 && errno == EINTR) return;
+  if (n <= 0) {
+    end(stream);
+    return;
+  }
+  uint64_t size = (uint64_t)n;
+  stream->report->written += size;
+  if (stream->gone) return;
+  stream->at = 0;
+  stream->size = size < room ? (size_t)size : (size_t)room;
+  if (size > room) output.flags |= WIRE_OUTPUT_CAPPED;
+  room -= stream->size;
+  deliver(stream);
+}
+
+/* Taken, or the launcher would get ECONNRESET at our end instead of our report. */
+static void hear_launcher(void) {
+  char byte;
+  (void)!read(LAUNCHER, &byte, 1);
+  time_is_over = true;
+}
+
+static void pump(void) {
+  while (streams[0].from >= 0 || streams[1].from >= 0 || streams[0].size + streams[1].size > 0) {
+    struct pollfd polled[3] = {{.fd = LAUNCHER, .events = POLLIN}, {.fd = -1}, {.fd = -1}};
+    for (int i = 0; i < 2; i++) {
+      struct stream *stream = &streams[i];
+      bool full = stream->at < stream->size;
+      if (!full) stream->at = stream->size = 0;
+      polled[i + 1] = (struct pollfd){.fd = full ? stream->to : stream->from, .events = full ? POLLOUT : POLLIN};
+    }
+    if (time_is_over) polled[0].fd = -1;
+    if (ppoll(polled, 3, NULL, NULL) < 0) continue;
+    if (polled[0].revents != 0) hear_launcher();
+    for (int i = 0; i < 2; i++) {
+      struct stream *stream = &streams[i];
+      if (stream->at < stream->size && (polled[i + 1].revents != 0 || time_is_over))
+        deliver(stream);
+      else if (stream->from >= 0 && polled[i + 1].revents != 0)
+        take_in(stream);
+    }
+  }
+}
+
+static void begin(struct stream *stream, int from, int to, uint8_t kind, struct wire_stream *report) {
+  *stream = (struct stream){.from = from, .to = to, .most = CHUNK, .report = report};
+  if (kind != WIRE_STDIO_FILE) stream->flags = RWF_NOWAIT; /* a file waits for nobody */
+  sha256_begin(&stream->sha);
+}
+
+int main(void) {
+  struct wire_relay order;
+  struct sigaction on_alarm = {.sa_handler = interrupt_write}; /* without SA_RESTART */
+  sigset_t all;
+  int fds[4];
+  size_t count = 4;
+  sigfillset(&all);
+  sigdelset(&all, SIGALRM);
+  if (sigaction(SIGALRM, &on_alarm, NULL) != 0 || sigprocmask(SIG_SETMASK, &all, NULL) != 0) return 125;
+  confine();
+  if (receive_descriptors(LAUNCHER, &order, sizeof order, fds, &count) != (ssize_t)sizeof order || count != 4) return 0;
+  room = order.output_max;
+  begin(&streams[0], fds[2], fds[0], order.stdio[0], &output.out);
+  begin(&streams[1], fds[3], fds[1], order.stdio[1], &output.err);
+  pump();
+  sha256_end(&streams[0].sha, output.out.sha256);
+  sha256_end(&streams[1].sha, output.err.sha256);
+  return write(LAUNCHER, &output, sizeof output) == (ssize_t)sizeof output ? 0 : 1;
+}

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { makeTestLog, testKey } from '../../../test/log-fixture.ts'
+import { noReceipts, parseReceipt, receiptHash } from './receipt.ts'
+import { indexReceipts } from './verify-receipts.ts'
+import type { ReceiptIndex } from './verify-receipts.ts'
+
+/** The index of some records, and the problems with them as `code: text`. */
+function indexed(
+  records: readonly Uint8Array[],
+  key = makeTestLog().key,
+): { index: ReceiptIndex; problems: readonly string[] } {
+  const problems: string[] = []
+  const index = indexReceipts(records, key, (code, _entry, text) =>
+    problems.push(`${code}: ${text}`),
+  )
+  return { index, problems }
+}
+
+function threeReceipts(): readonly Uint8Array[] {
+  const log = makeTestLog()
+  for (const run of [1, 2, 3]) log.receipt(run)
+  return log.receipts
+}
+
+test('receipts: each is found by its number and by its resolved action', () => {
+  const records = threeReceipts()
+  const { index, problems } = indexed(records)
+  assert.deepEqual(problems, [])
+  assert.equal(index.count, 3)
+  assert.equal(index.hashOf(0), noReceipts.hash)
+  records.forEach((record, at) => {
+    const receipt = parseReceipt(record)
+    assert.equal(index.hashOf(at + 1), receiptHash(record))
+    assert.equal(index.timeOf(at + 1), receipt.timeMs)
+    assert.equal(index.numberOf(receipt.actionDigest), at + 1)
+  })
+  assert.equal(index.numberOf('0'.repeat(64)), undefined)
+})
+
+test('receipts: beyond the end there is no hash, and the time is that of the last', () => {
+  const records = threeReceipts()
+  const { index } = indexed(records)
+  assert.equal(index.hashOf(4), undefined)
+  assert.equal(index.timeOf(99), index.timeOf(3))
+  const none = indexed([]).index
+  assert.deepEqual([none.count, none.hashOf(1), none.timeOf(5)], [0, undefined, noReceipts.timeMs])
+})
+
+test('receipts: promise 5: one that is missing, doubled, moved, unreadable or of another host is a problem', () => {
+  const [first, second, third] = threeReceipts()
+  assert.ok(first !== undefined && second !== undefined && third !== undefined)
+  const rubbish = new TextEncoder().encode('{}')
+  const codesOf = (...records: readonly Uint8Array[]): readonly string[] => [
+    ...new Set(indexed(records).problems.map((line) => line.replace(/:.*/, ''))),
+  ]
+  assert.deepEqual(codesOf(first, third), ['receipt_chain'])
+  assert.deepEqual(codesOf(second, first, third), ['receipt_chain'])
+  assert.deepEqual(codesOf(first, first).toSorted(), ['receipt_chain', 'receipt_duplicate'])
+  const { index, problems } = indexed([first, rubbish, third])
+  assert.match(problems[0] ?? '', /^receipt_malformed: receipt 2: /)
+  assert.equal(index.timeOf(2), index.timeOf(1))
+  assert.equal(index.count, 3)
+  const other = indexed([first], testKey(2).key).problems.map((line) => line.replace(/:.*/, ''))
+  assert.deepEqual(other, ['host_mismatch', 'receipt_signature'])
+})

@@ -1,0 +1,100 @@
+import { isRead } from './automaton.ts'
+import { complementOf, intersectionOf, valueAlphabet } from './code-points.ts'
+import type { CodePointSet } from './code-points.ts'
+import type { CompiledParameter } from './compiled.ts'
+import { pathBounds } from './granted-path.ts'
+import { parsePattern } from './pattern.ts'
+import type { PatternNode } from './pattern.ts'
+
+/** Regular expressions of ECMAScript with the flag `u`: a text is a value if the first finds something and the second nothing. */
+export type EcmaPattern = Readonly<{ pattern: string; never: string | null }>
+
+const everything: CodePointSet = complementOf([])
+
+/**
+ * What a `match` parameter accepts, but for its length, in the words of JSON Schema.
+ *
+ * A class of ours reads only what a value may hold. That is kept apart, in `never`, and left out where no class of the
+ * pattern reaches beyond it.
+ *
+ * @see ECMA-262, "Patterns"; RFC 9485 for what other engines make of them
+ */
+export function ecmaPatternOf({
+  pattern,
+  table,
+  leading_dash,
+}: Extract<CompiledParameter, { kind: 'match' }>): EcmaPattern {
+  const node = parsePattern(pattern, everything)
+  const alphabet = valueAlphabet({ slash: isRead(table, '/'), space: isRead(table, ' ') })
+  const dash = leading_dash ? '' : '(?!-)'
+  return {
+    pattern: `^${dash}${format(node)}$`,
+    never: isWithinSet(node, alphabet) ? null : `[${formatRanges(complementOf(alphabet))}]`,
+  }
+}
+
+function isWithinSet(node: PatternNode, alphabet: CodePointSet): boolean {
+  switch (node.kind) {
+    case 'set':
+      return intersectionOf(node.set, complementOf(alphabet)).length === 0
+    case 'sequence':
+      return node.parts.every((part) => isWithinSet(part, alphabet))
+    case 'choice':
+      return node.options.every((option) => isWithinSet(option, alphabet))
+    case 'repeat':
+      return isWithinSet(node.part, alphabet)
+  }
+}
+
+function format(node: PatternNode): string {
+  switch (node.kind) {
+    case 'set':
+      return formatSet(node.set)
+    case 'sequence':
+      return node.parts.map(format).join('')
+    case 'choice':
+      return `(?:${node.options.map(format).join('|')})`
+    case 'repeat':
+      return format(node.part) + formatCounts(node.min, node.max)
+  }
+}
+
+function formatCounts(min: number, max: number | null): string {
+  if (min === 0 && max === 1) return '?'
+  return max === null ? `{${String(min)},}` : `{${String(min)},${String(max)}}`
+}
+
+function formatSet(set: CodePointSet): string {
+  const [[first, last] = [0, 0]] = set
+  if (set.length === 1 && first === last) return formatPoint(first, syntax)
+  const rest = complementOf(set)
+  // "." leaves out line ends, and so does every value.
+  if (rest.length === 0) return '.'
+  return rest.length < set.length ? `[^${formatRanges(rest)}]` : `[${formatRanges(set)}]`
+}
+
+function formatRanges(set: CodePointSet): string {
+  return set
+    .map(([first, last]) => {
+      const [low, high] = [formatPoint(first, classSyntax), formatPoint(last, classSyntax)]
+      if (first === last) return low
+      return first + 1 === last ? low + high : `${low}-${high}`
+    })
+    .join('')
+}
+
+const syntax: ReadonlySet<string> = new Set('^$\\.*+?()[]{}|/')
+const classSyntax: ReadonlySet<string> = new Set('\\]^-[')
+
+/** Printable ASCII as it is, everything else by its number: one may read it anywhere. */
+function formatPoint(point: number, escaped: ReadonlySet<string>): string {
+  const character = String.fromCodePoint(point)
+  if (escaped.has(character)) return `\\${character}`
+  return point > 0x20 && point < 0x7f ? character : `\\u{${point.toString(16)}}`
+}
+
+/** What a `path` parameter accepts, but for its length and that of its parts in bytes. */
+export const ecmaPath: EcmaPattern = {
+  pattern: `^(?!-)(?!(?:[^]*\\/)?\\.{0,2}(?:\\/|$))(?![^]*(?:\\/[^\\/]*){${String(pathBounds.parts)}})`,
+  never: `[${formatRanges(complementOf(valueAlphabet({ slash: true, space: true })))}]`,
+}

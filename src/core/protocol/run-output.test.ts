@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { wireLayout, wireOutputFlag } from './layout.ts'
+import { parseRunOutput } from './run-output.ts'
+
+type Fields = Readonly<{
+  version?: number
+  flags?: number
+  out?: readonly [written: bigint, delivered: bigint]
+  err?: readonly [written: bigint, delivered: bigint]
+}>
+
+/** `struct wire_output` by the offsets that the C header has (test/native/wire-layout.test.ts). */
+function bytesOf({ version = 1, flags = 0, out = [7n, 7n], err = [0n, 0n] }: Fields): Uint8Array {
+  const { size, offsets } = wireLayout.output
+  const stream = wireLayout.stream.offsets
+  const bytes = new Uint8Array(size)
+  const view = new DataView(bytes.buffer)
+  view.setUint32(offsets.version, version, true)
+  view.setUint32(offsets.flags, flags, true)
+  for (const [at, [written, delivered], fill] of [
+    [offsets.out, out, 0xab],
+    [offsets.err, err, 0xcd],
+  ] as const) {
+    view.setBigUint64(at + stream.written, written, true)
+    view.setBigUint64(at + stream.delivered, delivered, true)
+    bytes.fill(fill, at + stream.sha256, at + stream.sha256 + 32)
+  }
+  return bytes
+}
+
+test('run output: what a relay said is read', () => {
+  const flags = wireOutputFlag.capped | wireOutputFlag.undelivered
+  const bytes = bytesOf({ flags, out: [2n ** 40n, 90n], err: [10n, 10n] })
+  assert.deepEqual(parseRunOutput(bytes, 100), {
+    truncated: true,
+    undelivered: true,
+    stdout: { written: 2 ** 40, delivered: 90, sha256: 'ab'.repeat(32) },
+    stderr: { written: 10, delivered: 10, sha256: 'cd'.repeat(32) },
+  })
+})
+
+const unbelievable: readonly (readonly [name: string, bytes: Uint8Array])[] = [
+  ['nothing', new Uint8Array()],
+  ['a byte too few', bytesOf({}).subarray(1)],
+  ['a byte too many', Uint8Array.of(...bytesOf({}), 0)],
+  ['another version', bytesOf({ version: 2 })],
+  ['an unknown flag', bytesOf({ flags: 4 })],
+  ['more delivered than written', bytesOf({ out: [7n, 8n] })],
+  ['more delivered than the cap', bytesOf({ out: [60n, 60n], err: [41n, 41n] })],
+  ['a count that no double holds', bytesOf({ out: [2n ** 53n, 0n] })],
+]
+for (const [name, bytes] of unbelievable) {
+  test(`run output: ${name} is not believed, and is no error`, () => {
+    assert.equal(parseRunOutput(bytes, 100), null)
+  })
+}
+
+test('run output: no bytes of a relay can throw', () => {
+  const { size } = wireLayout.output
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ minLength: size - 1, maxLength: size }),
+      fc.nat(),
+      (bytes, limit) => {
+        const output = parseRunOutput(bytes, limit)
+        return output === null || output.stdout.delivered + output.stderr.delivered <= limit
+      },
+    ),
+  )
+})

@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import type { BigIntStats } from 'node:fs'
+import { BelladonnaError } from '../core/error.ts'
+import { formatHex } from '../core/audit/merkle.ts'
+import { isCleanPath } from '../core/identity.ts'
+import type { CleanPath } from '../core/identity.ts'
+import type { FileStamp } from '../core/sandbox/command.ts'
+
+/** A copy that nobody but root can reach. It stays until `release`, once for each `copy` that returned it. */
+export type ExecutableCopy = Readonly<{
+  path: CleanPath
+  sha256: Uint8Array
+  stamp: FileStamp
+  release: () => void
+}>
+
+/** Copies what a descriptor holds. */
+export type CopyExecutable = (descriptor: number, shownAs: string) => ExecutableCopy
+
+/** Largest executable that is copied, and most different copies at once. */
+export const maxCopyBytes: number = 64 * 1024 * 1024
+export const maxCopies = 16
+const blockBytes = 1 << 20
+
+/**
+ * Holds copies of executables that others can change: what is hashed is the copy, and the copy is what runs (ADR 0018).
+ *
+ * Trusted: the directory is root's, 0700, and the bridge's alone; what an earlier life left in it is removed. Runs of the
+ * same bytes share one copy. A copy is read-only from its making on, and none is ever written again.
+ *
+ * @throws {BelladonnaError} `path_unsafe` if it is too large, a script, or there are too many at once
+ */
+export function openCopies(directory: string): CopyExecutable {
+  for (const name of readdirSync(directory)) unlinkSync(`${directory}/${name}`)
+  const held = new Map<string, { copy: Omit<ExecutableCopy, 'release'>; users: number }>()
+  let made = 0
+
+  const release = (key: string): void => {
+    const found = held.get(key)
+    if (found === undefined) return
+    found.users -= 1
+    if (found.users > 0) return
+    held.delete(key)
+    unlinkSync(found.copy.path)
+  }
+  return (descriptor, shownAs) => {
+    made += 1
+    const path = `${directory}/${String(made)}`
+    if (!isCleanPath(path)) throw new BelladonnaError('path_unsafe', `copy to ${path}`)
+    const written = writeCopy(descriptor, path, shownAs)
+    const key = formatHex(written.sha256)
+    const known = held.get(key)
+    const isFull = known === undefined && held.size >= maxCopies
+    if (known !== undefined || isFull) unlinkSync(path)
+    if (isFull) throw refused(shownAs, `more than ${String(maxCopies)} different copies at once`)
+    const kept = known ?? { copy: { path, ...written }, users: 0 }
+    kept.users += 1
+    held.set(key, kept)
+    return { ...kept.copy, release: onlyOnce(() => release(key)) }
+  }
+}
+
+/** What a copy's hash would be, for who only asks: the file stays where it is, and nothing is written. */
+export const hashUncopied: CopyExecutable = (descriptor, path) => {
+  if (!isCleanPath(path)) throw new BelladonnaError('path_unsafe', `hash ${path}`)
+  const sha256 = pump(descriptor, null, path)
+  const stamp = stampOf(fstatSync(descriptor, { bigint: true }))
+  return { path, sha256, stamp, release: () => undefined }
+}
+
+function writeCopy(
+  from: number,
+  path: string,
+  shownAs: string,
+): Readonly<{ sha256: Uint8Array; stamp: FileStamp }> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+  try {
+    const to = openSync(path, flags, 0o600)
+    try {
+      const sha256 = pump(from, to, shownAs)
+      fchmodSync(to, 0o555)
+      return { sha256, stamp: stampOf(fstatSync(to, { bigint: true })) }
+    } finally {
+      closeSync(to)
+    }
+  } catch (cause) {
+    rmSync(path, { force: true })
+    if (cause instanceof BelladonnaError) throw cause
+    throw refused(shownAs, 'cannot be copied', cause) // for want of space, say: only this request fails
+  }
+}
+
+function pump(from: number, to: number | null, shownAs: string): Uint8Array {
+  const hash = createHash('sha256')
+  const block = new Uint8Array(blockBytes)
+  for (let at = 0; ;) {
+    const size = readSync(from, block, 0, blockBytes, at)
+    if (size === 0) return new Uint8Array(hash.digest())
+    if (at === 0 && block[0] === 0x23 && block[1] === 0x21) {
+      throw refused(shownAs, 'a script that others can change')
+    }
+    hash.update(block.subarray(0, size))
+    if (to !== null) writeAll(to, block.subarray(0, size))
+    at += size
+    if (at > maxCopyBytes) throw refused(shownAs, `larger than ${String(maxCopyBytes)} bytes`)
+  }
+}
+
+function writeAll(to: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(to, bytes, done, bytes.length - done)
+}
+
+/** What stat(2) says of a file, as far as it tells one file from another. */
+export function stampOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): FileStamp {
+  return { device: dev, inode: ino, size, mtimeNs, ctimeNs }
+}
+
+function onlyOnce(act: () => void): () => void {
+  let done = false
+  return () => {
+    if (done) return
+    done = true
+    act()
+  }
+}
+
+function refused(shownAs: string, why: string, cause?: unknown): BelladonnaError {
+  const message = `executable ${JSON.stringify(shownAs)}: ${why}`
+  return new BelladonnaError('path_unsafe', message, { cause })
+}

@@ -1,0 +1,31 @@
+import { formatCanonicalJson } from '../core/json/canonical.ts'
+import { anyString, integerWithin, mapOf } from '../core/json/shape.ts'
+import { parseStrictJson } from '../core/json/strict.ts'
+import { readOwnFile, replaceFile } from './durable-file.ts'
+
+const fileName = 'used-grants.json'
+const maxBytes = 16 * 1024 * 1024
+
+/**
+ * How often each grant with `uses` has been used, by its id; who is not in it, never.
+ *
+ * Trusted: the state directory is root's, and the executor alone writes the file.
+ *
+ * @throws {BelladonnaError} `path_unsafe`, `input_invalid`
+ */
+export function readUsedGrants(stateDirectory: string, uid: number): Map<string, number> {
+  const bytes = readOwnFile(`${stateDirectory}/${fileName}`, uid, maxBytes)
+  return new Map(bytes === undefined ? [] : parseCounts(new TextDecoder().decode(bytes)))
+}
+
+/** Returns once the counts are on disk. */
+export function keepUsedGrants(stateDirectory: string, counts: ReadonlyMap<string, number>): void {
+  const text = formatCanonicalJson(Object.fromEntries(counts))
+  replaceFile(stateDirectory, fileName, new TextEncoder().encode(text), 0o644)
+}
+
+function parseCounts(text: string): readonly (readonly [string, number])[] {
+  const count = integerWithin(0, Number.MAX_SAFE_INTEGER)
+  const value = parseStrictJson(text, { maxBytes, maxMembers: maxBytes })
+  return Object.entries(mapOf(anyString, count)(value, fileName))
+}

@@ -1,0 +1,46 @@
+import { closeSync, constants, openSync } from 'node:fs'
+import { BelladonnaError } from '../core/error.ts'
+import { isCode } from './directory.ts'
+
+// fcntl.h; Node has no name for it. Opens neither a device nor a pipe: the descriptor only says what is there.
+const pathOnly = 0o10_000_000
+const walkFlags = pathOnly | constants.O_NOFOLLOW
+const directoryFlags = walkFlags | constants.O_DIRECTORY
+
+/**
+ * Walks from `/` by descriptor, follows no link, and returns an O_PATH descriptor of what is at the end, which may be a
+ * link itself; the caller closes it. Nothing of it is opened, whoever put it there.
+ *
+ * @param parts the components of a clean path
+ * @throws {BelladonnaError} `path_refused`: something on the way is a link, is no directory, or is not there
+ */
+export function walkBeneath(parts: readonly string[]): number {
+  let descriptor = openSync('/', directoryFlags)
+  let walked = ''
+  for (const [index, part] of parts.entries()) {
+    walked += `/${part}`
+    const flags = index < parts.length - 1 ? directoryFlags : walkFlags
+    try {
+      const next = openSync(`/proc/self/fd/${descriptor}/${part}`, flags)
+      closeSync(descriptor)
+      descriptor = next
+    } catch (cause) {
+      closeSync(descriptor)
+      throw new BelladonnaError('path_refused', `${JSON.stringify(walked)} ${whyNot(cause)}`, {
+        cause,
+      })
+    }
+  }
+  return descriptor
+}
+
+/** The components of a clean path. */
+export function partsOf(path: string): readonly string[] {
+  return path.split('/').filter((part) => part !== '')
+}
+
+function whyNot(cause: unknown): string {
+  if (isCode(cause, 'ENOENT')) return 'is not there'
+  if (isCode(cause, 'ELOOP') || isCode(cause, 'ENOTDIR')) return 'is a link, or no directory'
+  return 'cannot be opened'
+}

@@ -1,0 +1,90 @@
+/**
+ * Fuzzing, bounded: a second for each target, and each planted bug is found. `npm run fuzz` is the same for longer, and
+ * keeps what it learns.
+ */
+import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, suite, test } from 'node:test'
+import { openScratch } from '../native/compile.ts'
+import { fuzzNative } from './native.ts'
+import { nativeBugs, plantScriptBug, scriptBugs } from './planted.ts'
+import { fuzzScriptIn } from './script.ts'
+import { checkout } from './seeds.ts'
+import type { NativeTarget } from './seeds.ts'
+import type { ScriptTarget } from './target.ts'
+
+const seed = Number(process.env['BELLADONNA_SEED'] ?? 20_261_123)
+const scratch = openScratch()
+after(() => {
+  scratch[Symbol.dispose]()
+})
+const found = (name: string): string => join(scratch.path, name)
+
+/** Found in well under a second; the bound is for a machine that has much else to do. */
+const patienceSeconds = 60
+
+const nativeClaims: Readonly<Record<NativeTarget, string>> = {
+  session:
+    'L2, L3, L4, L6, L9: C28: no bytes of clients and services break a claim of the launcher',
+  child: 'L5: no plan or command comes to exec without each step of the sandbox behind it',
+  boot: 'the boot file is read within its bounds',
+  answer: 'C60: whatever the bridge answers, bell prints one line of printable text, and never 0',
+}
+
+const scriptClaims: Readonly<Record<ScriptTarget, string>> = {
+  match: 'C13, C109: patterns take what RE2 takes',
+  policy:
+    'promise 6: whatever the TOML is, problems have a place in it, and what compiles can be loaded',
+  compiled: 'promise 6: a changed installed policy is refused, or read letter for letter',
+  request: 'promise 1, C107: a request is refused, or is what is written again, here and by bell',
+}
+
+// A target has one core; the machine has two at least.
+suite('fuzz', { concurrency: 2 }, () => {
+  for (const target of ['session', 'child', 'boot', 'answer'] as const) {
+    test(`${target}: ${nativeClaims[target]}`, async (t) => {
+      const outcome = await fuzzNative({ target, seconds: 1, seed, found: found(target) })
+      t.diagnostic(`${outcome.executions} executions, ${outcome.newEdges} new edges`)
+      assert.equal(outcome.reproducer, null, outcome.output)
+      assert.ok(outcome.newEdges > 0, outcome.output)
+    })
+  }
+
+  for (const target of ['match', 'policy', 'compiled', 'request'] as const) {
+    test(`${target}: ${scriptClaims[target]}`, async (t) => {
+      const outcome = await fuzzScriptIn({ root: checkout, target, seconds: 1, seed })
+      t.diagnostic(`${outcome.executions} executions, ${outcome.newEdges} new branches`)
+      assert.equal(outcome.finding, null)
+      assert.ok(outcome.newEdges > 0, JSON.stringify(outcome))
+    })
+  }
+
+  const names = readdirSync(join(checkout, 'native/fuzz/planted')).toSorted()
+  for (const { target, program, about } of nativeBugs(names)) {
+    test(`${target} finds a planted bug: ${about}`, async () => {
+      const outcome = await fuzzNative({
+        target,
+        program,
+        seconds: patienceSeconds,
+        seed,
+        found: found(program),
+      })
+      assert.notEqual(outcome.reproducer, null, outcome.output)
+    })
+  }
+
+  for (const bug of scriptBugs) {
+    test(`${bug.target} finds a planted bug: ${bug.about}`, async () => {
+      using planted = plantScriptBug(bug)
+      const { root } = planted
+      const outcome = await fuzzScriptIn({
+        root,
+        target: bug.target,
+        seconds: patienceSeconds,
+        seed,
+      })
+      assert.notEqual(outcome.finding, null)
+    })
+  }
+})

@@ -1,0 +1,189 @@
+/**
+ * Where fuzzing of C begins: frames and plans that are right, made from the vectors in spec/, and in the forms that
+ * native/fuzz/TARGET.c reads. Whatever the wire format becomes, these follow it.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { formatBoot } from '../../src/core/protocol/boot.ts'
+import { formatFrame } from '../../src/core/protocol/frame.ts'
+import { wireKind } from '../../src/core/protocol/layout.ts'
+import { formatRequest } from '../../src/core/protocol/request.ts'
+
+/** The targets in C, by the name of their file. */
+export const nativeTargets = ['session', 'child', 'boot', 'answer'] as const
+export type NativeTarget = (typeof nativeTargets)[number]
+
+export const checkout: string = join(import.meta.dirname, '../..')
+
+type Vector = Readonly<{ name: string; bytes: string }>
+
+/** What to begin with: made here, and the inputs that earlier fuzzing found and somebody kept. */
+export function seedsOf(target: NativeTarget): readonly Uint8Array[] {
+  const made = { session: sessionSeeds, child: childSeeds, boot: bootSeeds, answer: answerSeeds }
+  return [...made[target](), ...keptInputs(target)]
+}
+
+/** A line of hex digits each. */
+export function keptInputs(target: string): readonly Uint8Array[] {
+  const path = join(checkout, 'native/fuzz/corpus', `${target}.txt`)
+  if (!existsSync(path)) return []
+  const lines = readFileSync(path, 'utf8').split('\n')
+  return lines.filter((line) => /^[0-9a-f]+$/.test(line)).map((line) => Buffer.from(line, 'hex'))
+}
+
+function vectors(file: string): readonly Uint8Array[] {
+  const read: readonly Vector[] = JSON.parse(
+    readFileSync(join(checkout, 'spec/vectors', file), 'utf8'),
+  )
+  return read.map(({ bytes }) => Buffer.from(bytes, 'hex'))
+}
+
+function u16(value: number): Uint8Array {
+  return Uint8Array.of(value & 255, value >>> 8)
+}
+
+function u32(value: number): Uint8Array {
+  return Buffer.concat([u16(value & 0xffff), u16(value >>> 16)])
+}
+
+function u64(value: number): Uint8Array {
+  return Buffer.concat([u32(value), u32(0)])
+}
+
+function prepareBody(run: number, plan: Uint8Array, command: Uint8Array): Buffer {
+  const inputs = u64(0)
+  return Buffer.concat([u64(run), u32(plan.length), u32(command.length), inputs, plan, command])
+}
+
+// --- native/fuzz/session.c -----------------------------------------------------------------------------------------
+
+const operation = {
+  connect: 0,
+  clientSays: 1,
+  executorSays: 2,
+  brokerSays: 3,
+  clientGone: 4,
+  deadline: 5,
+  report: 6,
+  exit: 7,
+} as const
+
+function message(
+  name: keyof typeof operation,
+  argument: number,
+  bytes: Uint8Array = Buffer.alloc(0),
+): Buffer {
+  return Buffer.concat([
+    Uint8Array.of(operation[name], argument),
+    u16(bytes.length),
+    Buffer.from(bytes),
+  ])
+}
+
+function sessionSeeds(): readonly Uint8Array[] {
+  const [plan = Buffer.alloc(0)] = vectors('plan.json')
+  const [command = Buffer.alloc(0)] = vectors('plan-command.json')
+  const parameters = [{ name: 'service', value: 'nginx.service' }]
+  const body = formatRequest({ action: 'service.restart', reason: '', nonce: null, parameters })
+  const request = formatFrame(wireKind.request, body)
+  const asked = message('connect', 3, request)
+  const frame = (kind: number, ...parts: readonly Uint8Array[]): Uint8Array =>
+    formatFrame(kind, Buffer.concat(parts))
+  const prepare = (run: number): Buffer =>
+    message('executorSays', 0, frame(wireKind.prepare, prepareBody(run, plan, command)))
+  const open = (run: number): Buffer =>
+    message('executorSays', 0, frame(wireKind.open, u64(run), Buffer.from('{"entry":1}')))
+  const widest = frame(wireKind.open, u64(1), Buffer.alloc(256, 'x')) // the largest ticket
+  const refuse = (run: number): Buffer =>
+    message(
+      'brokerSays',
+      0,
+      frame(wireKind.refuse, u64(run), u32(125), Buffer.from('{"code":"x"}')),
+    )
+  const signal = message('clientSays', 0, frame(wireKind.signal, u32(15)))
+  const report = message('report', 0, Buffer.concat([u32(1), u32(0), Buffer.alloc(32)]))
+  const exit = message('exit', 0)
+  return [
+    [asked, prepare(1), open(1), signal, report, exit],
+    [asked, prepare(1), message('executorSays', 0, widest), report, exit],
+    [asked, prepare(1), refuse(1), exit],
+    [asked, refuse(1)],
+    [message('connect', 3, request.subarray(0, 5)), message('clientSays', 0, request.subarray(5))],
+    [asked, prepare(1), open(1), message('clientGone', 0), message('deadline', 0), exit],
+    [asked, asked, prepare(2), prepare(1), open(2), open(1), message('deadline', 1), exit],
+    [asked, prepare(1), message('clientSays', 0, frame(wireKind.signal, u32(2))), open(1), exit],
+    [message('connect', 2, request), message('connect', 0x83, request)],
+    [message('connect', 0, request.subarray(0, 12)), message('deadline', 0)],
+  ].map((messages) => Buffer.concat(messages))
+}
+
+// --- native/fuzz/child.c, boot.c, answer.c -------------------------------------------------------------------------
+
+function childSeeds(): readonly Uint8Array[] {
+  const [plain = Buffer.alloc(0), rich = Buffer.alloc(0)] = vectors('plan.json')
+  const [command = Buffer.alloc(0), script = Buffer.alloc(0)] = vectors('plan-command.json')
+  const commands = [command, withOneStamp(script)]
+  const options = [0x01, 0x03, 0x05, 0x09, 0x00, 0x0b]
+  return options.flatMap((flags) =>
+    [plain, rich].flatMap((plan) =>
+      commands.map((command) =>
+        Buffer.concat([Uint8Array.of(flags, 0, 0, 0), prepareBody(1, plan, command)]),
+      ),
+    ),
+  )
+}
+
+/** The fuzzer's fstat(2) knows one file: that of the executable. So the script that is bound is to be that file too. */
+function withOneStamp(command: Uint8Array): Uint8Array {
+  const stampSize = 40
+  const afterBind = 2 * (2 + '/usr/local/sbin/backup'.length)
+  const copy = Buffer.from(command)
+  copy.copy(copy, copy.length - afterBind - stampSize, 16, 16 + stampSize)
+  return copy
+}
+
+function bootSeeds(): readonly Uint8Array[] {
+  const [, , broker = Buffer.alloc(0), executor = Buffer.alloc(0)] = vectors('plan.json')
+  const [command = Buffer.alloc(0)] = vectors('plan-command.json')
+  return ['', '/sys/fs/cgroup/belladonna'].map((path) =>
+    formatBoot({
+      runSocket: '/run/belladonna/run.sock',
+      bridgeSocket: '/run/belladonna/bridge.sock',
+      cgroups: { unified: path, pids: path, memory: path },
+      executor: { plan: executor, command },
+      broker: { plan: broker, command },
+      relay: { plan: broker, command },
+    }),
+  )
+}
+
+function answerSeeds(): readonly Uint8Array[] {
+  const problems = [
+    '{"code":"not_granted","entry":12,"title":"not permitted","type":"about:blank"}',
+    '{"code":"parameter_invalid","enough":"one of \\"a\\"","parameter":"p","title":"t\\u001b"}',
+    '{"a":[{"b":"]"},[],1.5e3],"code":"x","title":"\u00e4\u009b\u202e\u{1d11e}"}',
+  ]
+  const ticket = Buffer.from('{"action_digest":"00ff","entry":3,"receipt":"aa"}')
+  const ends = [
+    [1, 0, 0],
+    [2, 9, 0],
+    [3, 0, 0],
+    [4, 2, 4],
+    [5, 0, 0],
+    [6, 0, 0],
+  ] as const
+  const frames = [
+    ...problems.map((text) =>
+      formatFrame(wireKind.refused, Buffer.concat([u32(125), Buffer.from(text)])),
+    ),
+    ...ends.map(([kind, value, stage]) =>
+      formatFrame(
+        wireKind.ended,
+        Buffer.concat([u32(kind), u32(value), u32(stage), u32(ticket.length), ticket]),
+      ),
+    ),
+  ]
+  return frames.flatMap((frame) =>
+    [0, 1].map((json) => Buffer.concat([Uint8Array.of(json), frame])),
+  )
+}
