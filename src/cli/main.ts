@@ -99,7 +99,7 @@ function addCheck(program: Command, exit: (status: number) => void): void {
     'belladonna check --as user:ci service.restart service=nginx.service',
   )
     .argument('<action>')
-    .argument('[values...]', 'name=value …')
+    .argument('[values...]', 'name=value or name@FILE …')
     .option('-r, --reason <text>', 'why')
     .action((action: string, values: string[], flags: QuestionFlags & { reason?: string }) => {
       exit(check({ ...questionOptions(flags), action, values, reason: flags.reason ?? '' }, output))
