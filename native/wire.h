@@ -17,6 +17,12 @@
 /* A frame between our own processes: a plan with its seccomp program, mounts, argv and environment. */
 #define WIRE_MAX_FRAME 262144u
 #define WIRE_MAX_GROUPS 256u
+#define WIRE_MAX_CGROUPS 4096u
+/* Descriptors that a client passes behind 0, 1 and 2: for the command they are WIRE_FIRST_INPUT and those after it. */
+#define WIRE_MAX_INPUTS 4u
+#define WIRE_FIRST_INPUT 5u
+/* Bytes of an input in one WIRE_BYTES. */
+#define WIRE_MAX_READ 131072u
 
 struct wire_head {
   uint32_t size; /* bytes of body that follow */
@@ -33,14 +39,16 @@ enum wire_kind {
   WIRE_ENDED = 0x0182,   /* struct wire_ended, then the executor's ticket, then struct wire_output if it has a relay */
   /* launcher to broker and executor */
   WIRE_HELLO = 0x0201,  /* struct wire_hello */
-  WIRE_SUBMIT = 0x0202, /* struct wire_submit, u32 groups[group_count], then the request's body as received */
+  WIRE_SUBMIT = 0x0202, /* struct wire_submit, u32 groups[], its cgroups as text, then the request's body as received */
   WIRE_EXITED = 0x0203, /* struct wire_exited */
   WIRE_RELOAD = 0x0204, /* empty: read the policy again */
+  WIRE_BYTES = 0x0205,  /* to the executor alone: struct wire_bytes, then the bytes */
   /* executor to launcher */
   WIRE_EXECUTOR_READY = 0x0301, /* u64 capabilities that some profile of the policy keeps */
   WIRE_PREPARE = 0x0302,        /* struct wire_prepare, then that many bytes of plan and of command */
   WIRE_OPEN = 0x0303,           /* u64 run, then a ticket of at most 256 bytes that goes to the client unread */
   WIRE_KEPT = 0x0304,           /* u64 as in WIRE_EXECUTOR_READY, of the policy that is in force from now on */
+  WIRE_READ = 0x0305,           /* struct wire_read */
   /* broker to launcher */
   WIRE_BROKER_READY = 0x0401, /* empty */
   WIRE_REFUSE = 0x0402,       /* u64 run, then the body of WIRE_REFUSED */
@@ -74,6 +82,7 @@ enum wire_stdio {
   WIRE_STDIO_SOCKET = 2,
   WIRE_STDIO_FILE = 3,
   WIRE_STDIO_TERMINAL = 4,
+  WIRE_STDIO_SEALED = 5, /* a memfd that nobody can write to any more, opened anew by the launcher */
 };
 
 struct wire_hello {
@@ -90,6 +99,22 @@ struct wire_submit {
   uint32_t flags;
   uint8_t stdio[4]; /* enum wire_stdio of 0, 1, 2; the fourth is 0 */
   uint32_t group_count;
+  uint32_t cgroups_size; /* of the text of /proc/PID/cgroup, as the kernel wrote it; 0: nobody vouches for it */
+  uint32_t input_count;
+};
+
+/* What the executor wants to see of a descriptor that is sealed before it permits: 0 is stdin, inputs are from 3 on. */
+struct wire_read {
+  uint64_t run;
+  uint32_t input;
+  uint32_t offset;
+};
+
+struct wire_bytes {
+  uint64_t run;
+  uint32_t input;
+  uint32_t offset;
+  uint64_t size; /* of the whole input */
 };
 
 enum wire_end {
@@ -196,6 +221,8 @@ struct wire_prepare {
   uint64_t run;
   uint32_t plan_size;    /* a PLAN, compiled when the policy was installed (spec/plan.md) */
   uint32_t command_size; /* a COMMAND, made for this run (spec/plan.md) */
+  uint32_t input_count;  /* as it was submitted: all of them are the command's */
+  uint32_t zero;
 };
 
 /* Who this host is, and where receipts and signatures stand. */

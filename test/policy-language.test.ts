@@ -204,7 +204,7 @@ const bad: readonly (readonly [name: string, text: string, says: RegExp])[] = [
     'read = ["/dev"]',
     'caps = ["CAP_NONSENSE"]',
     'caps = "CAP_KILL"',
-    'stdin = "bound"',
+    'stdin = "binding"',
     'output = "recorded"',
     'limits = { output = "1M" }',
     'syscalls = "all"',

@@ -33,15 +33,18 @@
 struct order {
   const char *socket_path;
   const char *reason;
-  bool json;
+  bool json, bind_stdin;
   char *const *action; /* and after it the pairs, then NULL */
 };
 
 static const char help[] =
-    "usage: bell [-S SOCKET] [-r REASON] [--json] ACTION [name=value ...]\n"
+    "usage: bell [-b] [-S SOCKET] [-r REASON] [--json] ACTION [name=value | name@FILE ...]\n"
     "\n"
     "Asks the Belladonna bridge to run ACTION, with this terminal or these pipes, and exits as it does.\n"
     "\n"
+    "name@FILE is for parameters that are secrets: what is in FILE (or /dev/fd/N) goes by a descriptor.\n"
+    "\n"
+    "  -b, --bind-stdin     read all of stdin first, for actions that bind it (1 MiB at most)\n"
     "  -S, --socket SOCKET  the bridge's run.sock (default $BELLADONNA_SOCKET or " DEFAULT_SOCKET ")\n"
     "  -r, --reason REASON  why; it is recorded\n"
     "      --json           report refusals and the end of the run as one line of JSON on stderr\n"
@@ -77,16 +80,23 @@ static int misused(const char *words, const char *argument) {
 /* Returns -1 to go on, or the exit status. Options end at the action, as with sudo. */
 static int read_order(int argc, char **argv, struct order *order) {
   static const struct option options[] = {
-      {"socket", required_argument, NULL, 'S'}, {"reason", required_argument, NULL, 'r'},
-      {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
-      {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+      {"bind-stdin", no_argument, NULL, 'b'},
+      {"socket", required_argument, NULL, 'S'},
+      {"reason", required_argument, NULL, 'r'},
+      {"json", no_argument, NULL, 'j'},
+      {"help", no_argument, NULL, 'h'},
+      {"version", no_argument, NULL, 'V'},
+      {NULL, 0, NULL, 0},
   };
   const char *from_environment = getenv("BELLADONNA_SOCKET");
   bool named = from_environment != NULL && from_environment[0] != '\0';
-  *order = (struct order){named ? from_environment : DEFAULT_SOCKET, "", false, NULL};
+  *order = (struct order){named ? from_environment : DEFAULT_SOCKET, "", false, false, NULL};
   opterr = 0; /* its messages would print argv unescaped */
-  for (int option; (option = getopt_long(argc, argv, "+S:r:hV", options, NULL)) != -1;) {
+  for (int option; (option = getopt_long(argc, argv, "+bS:r:hV", options, NULL)) != -1;) {
     switch (option) {
+    case 'b':
+      order->bind_stdin = true;
+      break;
     case 'S':
       order->socket_path = optarg;
       break;
@@ -110,11 +120,15 @@ static int read_order(int argc, char **argv, struct order *order) {
 }
 
 static int make_request(const struct order *order) {
-  switch (format_request(&request, order->action[0], order->reason, order->action + 1)) {
+  switch (format_request(&request, order->action[0], order->reason, order->action + 1, order->bind_stdin)) {
   case REQUEST_OK:
     return -1;
   case REQUEST_NOT_PAIR:
-    return misused("expected name=value", request.at_fault);
+    return misused("expected name=value or name@FILE", request.at_fault);
+  case REQUEST_TOO_MANY_FILES:
+    return misused("more than four files", NULL);
+  case REQUEST_UNREADABLE:
+    return misused(strerror(errno), request.at_fault);
   case REQUEST_TOO_MANY:
     return misused("more than 64 parameters", NULL);
   case REQUEST_TOO_LONG:
@@ -183,19 +197,19 @@ static int hold_signals(void) {
 }
 
 static bool send_request(int connection) {
-  static const int stdio[3] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
   union {
     struct cmsghdr header; /* for its alignment */
-    char bytes[CMSG_SPACE(sizeof stdio)];
+    char bytes[CMSG_SPACE(sizeof request.fds)];
   } control = {0};
+  size_t size = request.fd_count * sizeof request.fds[0];
   struct iovec frame = {request.frame, request.size};
   struct msghdr message = {
-      .msg_iov = &frame, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+      .msg_iov = &frame, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = (socklen_t)CMSG_SPACE(size)};
   struct cmsghdr *descriptors = CMSG_FIRSTHDR(&message);
   descriptors->cmsg_level = SOL_SOCKET;
   descriptors->cmsg_type = SCM_RIGHTS;
-  descriptors->cmsg_len = CMSG_LEN(sizeof stdio);
-  memcpy(CMSG_DATA(descriptors), stdio, sizeof stdio);
+  descriptors->cmsg_len = (socklen_t)CMSG_LEN(size);
+  memcpy(CMSG_DATA(descriptors), request.fds, size);
   ssize_t sent = sendmsg(connection, &message, MSG_NOSIGNAL);
   if (sent == (ssize_t)request.size) return true;
   /* The launcher takes the request whole with its descriptors; a rest sent later would be another message. */

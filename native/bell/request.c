@@ -1,7 +1,9 @@
 #include "request.h"
 
-#include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "sealed.h"
 
 static bool put(struct request *request, const void *bytes, size_t size) {
   if (size > sizeof request->frame - request->size) return false;
@@ -21,13 +23,37 @@ static bool put_str16(struct request *request, const char *bytes, size_t size) {
   return put(request, count, sizeof count) && put(request, bytes, size);
 }
 
-enum request_fault format_request(struct request *request, const char *action, const char *reason, char *const *pairs) {
+/* The value names the descriptor, from @1 on; nothing of the file is in the frame. */
+static enum request_fault put_file(struct request *request, const char *path) {
+  size_t number = request->fd_count - 2;
+  const char name[] = {'@', (char)('0' + number)};
+  if (number > WIRE_MAX_INPUTS) return REQUEST_TOO_MANY_FILES;
+  int fd = seal_file(path);
+  if (fd < 0) return REQUEST_UNREADABLE;
+  request->fds[request->fd_count++] = fd;
+  return put_str16(request, name, sizeof name) ? REQUEST_OK : REQUEST_TOO_LONG;
+}
+
+static enum request_fault put_pair(struct request *request, const char *pair) {
+  size_t size = strcspn(pair, "=@");
+  request->at_fault = pair;
+  if (size == 0 || pair[size] == '\0') return REQUEST_NOT_PAIR;
+  const char *value = pair + size + 1;
+  if (!put_str16(request, pair, size)) return REQUEST_TOO_LONG;
+  if (pair[size] == '@') return put_file(request, value);
+  return put_str16(request, value, strlen(value)) ? REQUEST_OK : REQUEST_TOO_LONG;
+}
+
+enum request_fault format_request(struct request *request, const char *action, const char *reason, char *const *pairs,
+                                  bool bind_stdin) {
   static const uint8_t no_nonce[1] = {0};
   uint8_t fixed[sizeof(struct wire_head) + 4] = {0}; /* head; version, flags, parameter count */
   size_t count = 0;
 
   request->size = 0;
   request->at_fault = NULL;
+  for (int fd = 0; fd < 3; fd++) request->fds[fd] = fd;
+  request->fd_count = 3;
   while (pairs[count] != NULL) {
     if (count == REQUEST_MAX_PARAMETERS) return REQUEST_TOO_MANY;
     count++;
@@ -39,14 +65,11 @@ enum request_fault format_request(struct request *request, const char *action, c
     return REQUEST_TOO_LONG;
   }
   for (size_t i = 0; i < count; i++) {
-    const char *equals = strchr(pairs[i], '=');
-    request->at_fault = pairs[i];
-    if (equals == NULL || equals == pairs[i]) return REQUEST_NOT_PAIR;
-    if (!put_str16(request, pairs[i], (size_t)(equals - pairs[i])) ||
-        !put_str16(request, equals + 1, strlen(equals + 1))) {
-      return REQUEST_TOO_LONG;
-    }
+    enum request_fault fault = put_pair(request, pairs[i]);
+    if (fault != REQUEST_OK) return fault;
   }
+  request->at_fault = "stdin";
+  if (bind_stdin && (request->fds[0] = seal_input(STDIN_FILENO, BOUND_STDIN_MAX)) < 0) return REQUEST_UNREADABLE;
   request->at_fault = NULL;
   set_little(request->frame, (uint32_t)(request->size - sizeof(struct wire_head)), 4);
   set_little(request->frame + 4, WIRE_REQUEST, 2);

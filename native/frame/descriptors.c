@@ -7,7 +7,7 @@
 
 #include "frame.h"
 
-#define MAX_DESCRIPTORS 4u
+#define MAX_DESCRIPTORS 8u
 
 union control {
   struct cmsghdr align;

@@ -31,7 +31,7 @@ int main(void) {
     }
     if (count < 2) continue;
     words[count] = NULL;
-    enum request_fault fault = format_request(&request, words[0], words[1], words + 2);
+    enum request_fault fault = format_request(&request, words[0], words[1], words + 2, false);
     if (fault != REQUEST_OK) printf("fault %d", (int)fault);
     for (size_t i = 0; fault == REQUEST_OK && i < request.size; i++) printf("%02x", request.frame[i]);
     printf("\n");

@@ -56,10 +56,10 @@ static void check_submit(const uint8_t *body, size_t size) {
   struct wire_submit submit;
   CLAIM(size >= sizeof submit);
   memcpy(&submit, body, sizeof submit);
-  size_t groups = submit.group_count * sizeof(uint32_t);
-  CLAIM(submit.uid == geteuid() && size >= sizeof submit + groups && submit.stdio[3] == 0);
-  const uint8_t *request = body + sizeof submit + groups;
-  size_t request_size = size - sizeof submit - groups;
+  size_t facts = submit.group_count * sizeof(uint32_t) + submit.cgroups_size;
+  CLAIM(submit.uid == geteuid() && size >= sizeof submit + facts && submit.stdio[3] == 0);
+  const uint8_t *request = body + sizeof submit + facts;
+  size_t request_size = size - sizeof submit - facts;
   bool found = false;
   for (size_t i = 0; i < MAX_SLOTS; i++) {
     const struct slot *slot = &slots[i];

@@ -17,7 +17,13 @@ bool channel_send(struct channel *channel, uint16_t kind, const struct part *par
   for (size_t i = 0; i < count; i++) size += parts[i].size;
   struct wire_head head = {.size = (uint32_t)size, .kind = kind, .zero = 0};
   if (channel->fd < 0 || size > WIRE_MAX_FRAME) return false;
-  if (channel->out_from > 0 && channel->out_from == channel->out_size) channel->out_from = channel->out_size = 0;
+  /* What was sent makes room: a reader that is never quite done must not fill it. */
+  if (channel->out_from > 0) {
+    channel->out_size -= channel->out_from;
+    memmove(channel->out, channel->out + channel->out_from, channel->out_size);
+    explicit_bzero(channel->out + channel->out_size, channel->out_from);
+    channel->out_from = 0;
+  }
   if (channel->out_size + sizeof head + size > CHANNEL_OUT) return false;
 
   uint8_t *out = channel->out + channel->out_size;
@@ -39,6 +45,7 @@ bool channel_flush(struct channel *channel) {
     if (n < 0) return errno == EAGAIN; /* the loop calls again when the socket can take more */
     channel->out_from += (size_t)n;
   }
+  explicit_bzero(channel->out, channel->out_size); /* a secret may have been in it */
   channel->out_from = channel->out_size = 0;
   return true;
 }

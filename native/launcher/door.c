@@ -29,8 +29,9 @@
 
 const char problem_unavailable[] = PROBLEM("unavailable", "a process of the bridge is away");
 static const char problem_busy[] = PROBLEM("busy", "too many connections");
-static const char problem_stdio[] = PROBLEM(
-    "stdio_not_accepted", "stdin, stdout and stderr must be pipes, stream sockets, files, terminals or /dev/null");
+static const char problem_stdio[] =
+    PROBLEM("stdio_not_accepted",
+            "stdin, stdout and stderr must be pipes, stream sockets, files, terminals or /dev/null; inputs, sealed");
 
 static int door = -1;
 static int reserve = -1; /* one descriptor kept back, so that a client can hear that there is none left */
@@ -98,11 +99,27 @@ static int same_namespace(int pidfd, pid_t pid, unsigned request, const char *na
   return st.st_ino == ours;
 }
 
-static uint32_t namespace_flags(int fd, pid_t pid) {
+/* Which cgroups the peer is in, in the kernel's words. 0: the peer was gone, or they are too many to be an honest
+ * unit's. `pidfd` is from its socket, and it was alive after we read: so the process id has been its own all the time.
+ */
+static uint32_t read_cgroups(int pidfd, pid_t pid, char *text) {
+  char path[32];
+  struct pollfd alive = {.fd = pidfd, .events = POLLIN};
+  snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t size = fd < 0 ? -1 : read(fd, text, WIRE_MAX_CGROUPS);
+  if (fd >= 0) close(fd);
+  return size > 0 && size < (ssize_t)WIRE_MAX_CGROUPS && poll(&alive, 1, 0) == 0 ? (uint32_t)size : 0;
+}
+
+static uint32_t namespace_flags(int fd, pid_t pid, struct slot *slot) {
   int pidfd = -1;
   socklen_t size = sizeof pidfd;
   if (pid == 0) return WIRE_OTHER_PID_NAMESPACE; /* SO_PEERCRED's 0: not visible from here */
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) != 0) pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0)
+    slot->subject.cgroups_size = read_cgroups(pidfd, pid, slot->cgroups);
+  else
+    pidfd = (int)syscall(SYS_pidfd_open, pid, 0); /* by number: may be somebody else by now, so it can only refuse */
   if (pidfd < 0) return WIRE_NAMESPACE_UNKNOWN;
   uint32_t flags = 0;
   int user = same_namespace(pidfd, pid, PIDFD_GET_USER_NAMESPACE, "user", host.user_namespace);
@@ -123,7 +140,7 @@ static bool identify(int fd, struct slot *slot) {
   size = sizeof slot->groups;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, slot->groups, &size) != 0) return false;
   slot->subject.group_count = (uint32_t)(size / sizeof slot->groups[0]);
-  slot->subject.flags = namespace_flags(fd, peer.pid);
+  slot->subject.flags = namespace_flags(fd, peer.pid, slot);
   return true;
 }
 
@@ -161,7 +178,7 @@ void door_accept(bool available) {
   struct slot *slot = free_slot();
   if (slot == NULL) slot = &turned_away;
   slot->client = fd;
-  slot->stdio[0] = slot->stdio[1] = slot->stdio[2] = -1;
+  for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
   slot->process = slot->relay = no_process;
   slot->request_size = slot->ticket_size = 0;
   slot->timed_out = slot->client_gone = slot->failed = slot->hurried = false;
@@ -181,6 +198,21 @@ void door_accept(bool available) {
 
 /* ---- what it sends ---- */
 
+bool is_sealed(int fd) {
+  const int wanted = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK;
+  int seals = fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && (seals & wanted) == wanted;
+}
+
+/* In place of the client's descriptor, whose offset it could still move, one of our own. */
+static bool open_anew(int *fd) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", *fd);
+  int own = open(path, O_RDONLY | O_CLOEXEC);
+  close(*fd);
+  return (*fd = own) >= 0;
+}
+
 /* enum wire_stdio, or -1. A directory, a device or an O_PATH descriptor would be a way out of the sandbox (C34). */
 static int stdio_kind(int fd) {
   struct stat st;
@@ -189,7 +221,7 @@ static int stdio_kind(int fd) {
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || (flags & O_PATH) != 0 || fstat(fd, &st) != 0) return -1;
   if (S_ISFIFO(st.st_mode)) return WIRE_STDIO_PIPE;
-  if (S_ISREG(st.st_mode)) return WIRE_STDIO_FILE;
+  if (S_ISREG(st.st_mode)) return is_sealed(fd) ? WIRE_STDIO_SEALED : WIRE_STDIO_FILE;
   if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) return WIRE_STDIO_NULL;
   if (S_ISCHR(st.st_mode) && isatty(fd)) return WIRE_STDIO_TERMINAL;
   if (S_ISSOCK(st.st_mode) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM)
@@ -198,22 +230,25 @@ static int stdio_kind(int fd) {
 }
 
 static void submit(struct slot *slot, size_t size) {
-  for (int i = 0; i < 3; i++) {
-    int kind = slot->stdio[i] < 0 ? -1 : stdio_kind(slot->stdio[i]);
-    if (kind < 0) {
+  for (int i = 0; i < STDIO && (i < 3 || slot->stdio[i] >= 0); i++) {
+    int kind = stdio_kind(slot->stdio[i]);
+    bool sealed = kind == WIRE_STDIO_SEALED;
+    if (kind < 0 || (i > 2 && !sealed) || (sealed && !open_anew(&slot->stdio[i]))) {
       refuse_client(slot, 125, problem_stdio);
       slot_release(slot);
       return;
     }
-    slot->subject.stdio[i] = (uint8_t)kind;
+    if (i < 3) slot->subject.stdio[i] = (uint8_t)kind;
+    slot->subject.input_count = i < 3 ? 0 : (uint32_t)i - 2;
   }
   slot->run = slot->subject.run = next_run++;
   slot->state = SLOT_SUBMITTED;
   slot->deadline_ms = now_ms() + ANSWER_DEADLINE_MS;
   struct part parts[] = {{&slot->subject, sizeof slot->subject},
                          {slot->groups, slot->subject.group_count * sizeof slot->groups[0]},
+                         {slot->cgroups, slot->subject.cgroups_size},
                          {slot->request + sizeof(struct wire_head), size}};
-  services_send(WIRE_SUBMIT, parts, 3);
+  services_send(WIRE_SUBMIT, parts, 4);
 }
 
 /* After the request a client sends signals only, each a frame of twelve bytes. false: it sent something else. */
@@ -242,18 +277,19 @@ static bool take_request(struct slot *slot) {
   return slot->state != SLOT_SUBMITTED || take_signals(slot, slot->request + whole, slot->request_size - whole);
 }
 
-/* Three descriptors come with the first bytes; any other number, at any other time, ends the connection (C28). */
+/* Three descriptors, and as many inputs as there may be, come with the first bytes; any other number, at any other
+ * time, ends the connection (C28). */
 void door_read(struct slot *slot) {
   uint8_t later[120];
-  int fds[3];
+  int fds[STDIO];
   bool reading = slot->state == SLOT_READING;
-  size_t count = reading && slot->stdio[0] < 0 ? 3 : 0;
+  size_t count = reading && slot->stdio[0] < 0 ? STDIO : 0;
   ssize_t n = reading ? receive_descriptors(slot->client, slot->request + slot->request_size,
                                             WIRE_MAX_REQUEST - slot->request_size, fds, &count)
                       : receive_descriptors(slot->client, later, sizeof later, fds, &count);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   for (size_t i = 0; i < count; i++) slot->stdio[i] = fds[i];
-  bool good = n > 0 && (count == 0 || count == 3);
+  bool good = n > 0 && (count == 0 || count >= 3);
   if (good && reading) slot->request_size += (size_t)n;
   if (good) good = reading ? take_request(slot) : take_signals(slot, later, (size_t)n);
   if (!good && slot->state != SLOT_FREE) run_client_gone(slot);

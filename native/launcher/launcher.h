@@ -115,7 +115,7 @@ struct slot {
   enum slot_state state;
   uint32_t generation; /* rises when the slot is freed: an event of one epoll_wait may be for who had it before */
   int client;          /* -1: gone */
-  int stdio[3];
+  int stdio[STDIO];    /* then the inputs */
   struct process process, relay;
   uint32_t end; /* enum wire_end: the command has ended so, and its relay has not; else 0 */
   bool hurried; /* the relay was told that the time is over */
@@ -130,6 +130,7 @@ struct slot {
   struct wire_exited last; /* how it ended: what its first process knows of that, then the rest */
   struct wire_submit subject;
   uint32_t groups[WIRE_MAX_GROUPS];
+  char cgroups[WIRE_MAX_CGROUPS];
   uint16_t ticket_size;
   uint8_t ticket[MAX_TICKET];
   size_t request_size;
@@ -141,6 +142,7 @@ extern uint64_t next_run;                /* rises with each request, never used 
 extern const char problem_unavailable[]; /* an RFC 9457 problem, as JSON */
 bool run_prepare(struct cursor *body);   /* WIRE_PREPARE */
 bool run_open(struct cursor *body);      /* WIRE_OPEN */
+bool run_read(struct cursor *body);      /* WIRE_READ */
 bool run_refuse(struct cursor *body);    /* WIRE_REFUSE */
 void run_signal(struct slot *slot, uint32_t signal);
 void run_reported(struct slot *slot);
@@ -162,6 +164,8 @@ void door_listen(void); /* clients are let in */
 void door_accept(bool available);
 void door_read(struct slot *slot);
 void door_close(void);
+/* Memory that nobody can change any more: a reader never waits, and the command reads what the executor has read. */
+bool is_sealed(int fd);
 int listen_at(const char *path, mode_t mode); /* bound, not yet listening */
 
 /* ---- service.c: broker and executor ---- */
@@ -198,5 +202,6 @@ enum watch {
 void watch(int fd, enum watch kind, uint32_t index, uint32_t events);
 void services_failed(const char *why);
 void services_send(uint16_t kind, const struct part *parts, size_t count); /* the same bytes to both */
+void service_send(uint32_t name, uint16_t kind, const struct part *parts, size_t count);
 
 #endif

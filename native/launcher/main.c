@@ -8,7 +8,7 @@
  *   L3  start a command only after PREPARE and OPEN from the executor's channel, for a request that is waiting
  *   L4  take no frame out of its turn: an unknown frame, or a known one in another state, ends both services
  *   L5  drop before it executes: ids, groups, five capability sets, no_new_privs, seccomp; services cannot exec again
- *   L6  leave a command no descriptor but 0, 1 and 2, each of an accepted kind
+ *   L6  leave a command no descriptor but 0, 1 and 2, each of an accepted kind, and sealed inputs
  *   L7  execute the file that was hashed: the same device, inode, size, mtime and ctime, by descriptor
  *   L8  end every process of a run: at its time limit, when its client is gone, a service dies, or it dies itself
  *
@@ -61,14 +61,17 @@ void services_failed(const char *why) {
   failed = true;
 }
 
+void service_send(uint32_t name, uint16_t kind, const struct part *parts, size_t count) {
+  struct channel *channel = &services[name].channel;
+  if (!channel_send(channel, kind, parts, count))
+    services_failed("a service does not take frames");
+  else if (channel->out_size > 0)
+    rewatch(channel->fd, WATCH_CHANNEL, name, EPOLLIN | EPOLLOUT);
+}
+
 void services_send(uint16_t kind, const struct part *parts, size_t count) {
-  for (uint32_t i = 0; i < 2; i++) {
-    struct channel *channel = &services[i].channel;
-    if (!channel_send(channel, kind, parts, count))
-      services_failed("a service does not take frames");
-    else if (channel->out_size > 0)
-      rewatch(channel->fd, WATCH_CHANNEL, i, EPOLLIN | EPOLLOUT);
-  }
+  service_send(EXECUTOR, kind, parts, count);
+  service_send(BROKER, kind, parts, count);
 }
 
 /* ---- what the services may say, and when (L3, L4) ---- */
@@ -87,6 +90,7 @@ static bool from_executor(uint16_t kind, struct cursor *body) {
   if (kind == WIRE_KEPT) return take_kept(body);
   if (kind == WIRE_PREPARE) return run_prepare(body);
   if (kind == WIRE_OPEN) return run_open(body);
+  if (kind == WIRE_READ) return run_read(body);
   return false;
 }
 

@@ -3,13 +3,15 @@
  *
  *   frame        from      states that take it          effect
  *   PREPARE      executor  SUBMITTED                    sandbox is built and waits at the gate -> PREPARED
+ *   READ         executor  SUBMITTED                    a part of a sealed input goes to the executor
  *   OPEN         executor  PREPARED                     gate opens -> RUNNING; or the end is told -> ENDED
  *   REFUSE       broker    SUBMITTED, PREPARED          what was prepared is killed, the client is told -> ENDED
  *   SIGNAL       client    RUNNING; before: gives up    passed to the command
  *
  * A frame for a run that is over is stale, not hostile: both services work at the same time. Any other frame out of
  * its state ends both services. Why that is safe even if a service lies: only PREPARE and OPEN start anything, and
- * only the executor's channel has them; a REFUSE can only stop a run that has not begun.
+ * only the executor's channel has them; a REFUSE can only stop a run that has not begun; a READ is of memory that
+ * cannot change or make us wait.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -111,12 +113,13 @@ bool run_prepare(struct cursor *body) {
   if (!take_prepare(body, &frame, &start, &plan) || frame.run >= next_run) return false;
   struct slot *slot = find_run(frame.run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
-  if (slot->state != SLOT_SUBMITTED) return false;
+  if (slot->state != SLOT_SUBMITTED || frame.input_count != slot->subject.input_count) return false;
   slot->state = SLOT_PREPARED;
   slot->time_limit_ms = plan.time_limit_ms;
   slot->features = features_of(&plan);
   start.template = template_for(start.plan, &plan);
   memcpy(start.stdio, slot->stdio, sizeof start.stdio);
+  start.input_count = frame.input_count;
   bool relayed = plan.output_max != 0;
   if ((relayed && !take_pipes(&start, pipes)) || !process_start(&slot->process, whole, &start)) {
     slot->process = no_process;
@@ -128,7 +131,26 @@ bool run_prepare(struct cursor *body) {
     if (relayed && !take_relay(slot, plan.output_max, pipes)) start_failed(slot, WIRE_STAGE_STDIO);
   }
   for (int i = 0; i < 4; i++) close_fd(&pipes[i]);
-  for (int i = 0; i < 3; i++) close_fd(&slot->stdio[i]);
+  for (int i = 0; i < STDIO; i++) close_fd(&slot->stdio[i]);
+  return true;
+}
+
+bool run_read(struct cursor *body) {
+  static uint8_t bytes[WIRE_MAX_READ];
+  struct wire_bytes answer = {.run = take_u64(body)};
+  struct stat st;
+  answer.input = take_u32(body);
+  answer.offset = take_u32(body);
+  if (body->bad || body->at != body->end || answer.run >= next_run || answer.input >= STDIO) return false;
+  struct slot *slot = find_run(answer.run);
+  if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
+  if (slot->state != SLOT_SUBMITTED || !is_sealed(slot->stdio[answer.input])) return false;
+  ssize_t size = pread(slot->stdio[answer.input], bytes, sizeof bytes, answer.offset);
+  if (size < 0 || fstat(slot->stdio[answer.input], &st) != 0) return false;
+  answer.size = (uint64_t)st.st_size;
+  struct part parts[] = {{&answer, sizeof answer}, {bytes, (size_t)size}};
+  service_send(EXECUTOR, WIRE_BYTES, parts, 2);
+  explicit_bzero(bytes, (size_t)size);
   return true;
 }
 
@@ -345,7 +367,7 @@ void slot_release(struct slot *slot) {
   close_fd(&slot->client);
   close_fd(&slot->process.gate);
   close_fd(&slot->process.pidfd);
-  for (int i = 0; i < 3; i++) close_fd(&slot->stdio[i]);
+  for (int i = 0; i < STDIO; i++) close_fd(&slot->stdio[i]);
   group_remove(&slot->process.group);
   process_discard(&slot->relay);
   slot->generation++;

@@ -150,7 +150,10 @@ void process_discard(struct process *process) {
 
 /* A spare may have been ended by somebody while it waited: then the next, and at last a new one. */
 bool process_start(struct process *process, struct cursor body, const struct start *start) {
-  const int fds[4] = {start->stdio[0], start->stdio[1], start->stdio[2], start->template};
+  int fds[STDIO + 1];
+  size_t count = 3 + start->input_count;
+  memcpy(fds, start->stdio, sizeof start->stdio);
+  if (start->template >= 0) fds[count++] = start->template;
   for (;;) {
     bool fresh = spare_count == 0;
     if (fresh && !spawn(process)) return false;
@@ -158,8 +161,7 @@ bool process_start(struct process *process, struct cursor body, const struct sta
       *process = spares[0];
       memmove(spares, spares + 1, --spare_count * sizeof spares[0]);
     }
-    if (arrive(process) &&
-        send_descriptors(process->gate, body.at, (size_t)(body.end - body.at), fds, start->template <0 ? 3 : 4))
+    if (arrive(process) && send_descriptors(process->gate, body.at, (size_t)(body.end - body.at), fds, count))
       return true;
     int error = errno;
     process_discard(process);

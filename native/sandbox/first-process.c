@@ -61,7 +61,8 @@ _Noreturn void run_command(int executable) {
   binds_in_place();
   pid_t command = start_command(executable);
   /* Nothing of the client's stays open here, or a pipe's reader would wait for us. */
-  if (syscall(SYS_close_range, 0u, 2u, 0) != 0 || close(executable) != 0) child_fail(WIRE_STAGE_STDIO);
+  if (syscall(SYS_close_range, 0u, 2u, 0) != 0 || syscall(SYS_close_range, executable, ~0u, 0) != 0)
+    child_fail(WIRE_STAGE_STDIO);
   sigfillset(&all);
   /* All are blocked, so that none is lost: for the first process of a namespace the kernel drops what has no handler.
    */

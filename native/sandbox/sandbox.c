@@ -183,10 +183,12 @@ static void enter_working_directory(void) {
   close(fd);
 }
 
-/* Step 7, second half. */
-static int keep_descriptors(int executable) {
-  if (dup3(executable, EXECUTABLE, O_CLOEXEC) < 0 || syscall(SYS_close_range, EXECUTABLE + 1, ~0u, 0) != 0)
-    child_fail(WIRE_STAGE_STDIO);
+/* Step 7, second half. The inputs take the places behind the executable, which nothing needs any more. */
+static int keep_descriptors(const struct start *start, int executable) {
+  if (dup3(executable, EXECUTABLE, O_CLOEXEC) < 0) child_fail(WIRE_STAGE_STDIO);
+  for (uint32_t i = 0; i < start->input_count; i++)
+    if (dup2(start->stdio[3 + i], (int)(WIRE_FIRST_INPUT + i)) < 0) child_fail(WIRE_STAGE_STDIO);
+  if (syscall(SYS_close_range, WIRE_FIRST_INPUT + start->input_count, ~0u, 0) != 0) child_fail(WIRE_STAGE_STDIO);
   return EXECUTABLE;
 }
 
@@ -199,7 +201,8 @@ static void add_path_rule(int ruleset, uint64_t access, int fd) {
   if (fstat(fd, &st) != 0) child_fail(WIRE_STAGE_LANDLOCK);
   if (!S_ISDIR(st.st_mode)) rule.allowed_access &= of_files;
   if (rule.allowed_access == 0) return;
-  if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH, &rule, 0) != 0) child_fail(WIRE_STAGE_LANDLOCK);
+  if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH, &rule, 0) != 0 && errno != EBADFD)
+    child_fail(WIRE_STAGE_LANDLOCK); /* EBADFD: a memfd, which the kernel restricts for nobody */
 }
 
 /* So that /dev/stdout can be opened again as what it is. Pipes and sockets need no rule. */
@@ -285,7 +288,7 @@ static _Noreturn void start_service(struct start *start, const struct wire_plan 
 /* Steps 7, 8 and 10 of a relay. It waits for its run behind its exec, and shuts itself in further there. */
 static _Noreturn void start_relay(struct start *start, const struct wire_plan *plan, int executable) {
   if (dup2(GATE, 0) < 0) child_fail(WIRE_STAGE_STDIO);
-  executable = keep_descriptors(executable);
+  executable = keep_descriptors(start, executable);
   (void)child_seccomp(&start->plan, plan);
   same_file(executable, &child.stamp);
   syscall(SYS_execveat, executable, "", child.argv, child.envp, AT_EMPTY_PATH);
@@ -318,7 +321,7 @@ _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) 
   enter_landlock(&start->plan, plan);
   if (start->relay) start_relay(start, plan, executable);
   if (start->service) start_service(start, plan, executable);
-  executable = keep_descriptors(executable);
+  executable = keep_descriptors(start, executable);
   (void)child_seccomp(&start->plan, plan);
   wait_at_gate();
   run_command(executable);

@@ -53,10 +53,13 @@ extern struct host host;
 
 /* ---- what is started ---- */
 
+#define STDIO (3 + (int)WIRE_MAX_INPUTS)
+
 /* Everything a child needs. Descriptors are the parent's copies; -1 = not there. */
 struct start {
   struct cursor plan, command;
-  int stdio[3];
+  int stdio[STDIO]; /* then the inputs */
+  uint32_t input_count;
   int template;
   int gate;            /* a run: a byte opens it, how it ended comes back as struct wire_exited */
   bool service, relay; /* a relay is a service whose only channel is its gate */

@@ -15,13 +15,15 @@ bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start 
   if (body->bad || body->at != body->end) return false;
   start->plan = (struct cursor){.at = plan_bytes, .end = plan_bytes + frame->plan_size};
   start->command = (struct cursor){.at = command_bytes, .end = command_bytes + frame->command_size};
-  return plan_head(&start->plan, plan) && (plan->namespaces & RUN_NAMESPACES) == RUN_NAMESPACES;
+  start->input_count = frame->input_count;
+  return frame->input_count <= WIRE_MAX_INPUTS && plan_head(&start->plan, plan) &&
+         (plan->namespaces & RUN_NAMESPACES) == RUN_NAMESPACES;
 }
 
 _Noreturn void wait_for_start(int gate) {
   static uint8_t bytes[WIRE_MAX_FRAME];
-  int fds[4];
-  size_t count = 4;
+  int fds[STDIO + 1];
+  size_t count = STDIO + 1;
   struct wire_prepare frame;
   struct wire_plan plan;
   struct start start = {.gate = gate, .template = -1, .bootstrap = -1, .inherit = -1};
@@ -32,9 +34,9 @@ _Noreturn void wait_for_start(int gate) {
   if (host.privileged) child.proc = child_proc();
   ssize_t size = receive_descriptors(GATE, bytes, sizeof bytes, fds, &count);
   struct cursor body = {.at = bytes, .end = bytes + (size < 0 ? 0 : size)};
-  if (count < 3 || !take_prepare(&body, &frame, &start, &plan)) _exit(125);
+  if (!take_prepare(&body, &frame, &start, &plan) || count < 3 + start.input_count) _exit(125);
   memcpy(start.stdio, fds, sizeof start.stdio);
-  if (count == 4) start.template = fds[3];
+  if (count > 3 + start.input_count) start.template = fds[3 + start.input_count];
   take_stdio(&start, &plan);
   sandbox_enter(&start, &plan);
 }

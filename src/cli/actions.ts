@@ -1,5 +1,5 @@
 import { formatPrintable } from '../core/audit/printable.ts'
-import type { CompiledParameter } from '../core/policy/compiled.ts'
+import type { CompiledParameter, CompiledSecret } from '../core/policy/compiled.ts'
 import { schemaOfParameters } from '../core/policy/parameter-schema.ts'
 import { permittedActions } from '../core/policy/permitted-actions.ts'
 import type { PermittedAction } from '../core/policy/permitted-actions.ts'
@@ -42,20 +42,22 @@ function formatAction(chosen: ChosenPolicy, { entry, grant }: PermittedAction): 
 }
 
 /** The words to type, and what they do. */
-function describeAction({ entry: { action } }: PermittedAction): readonly string[] {
+function describeAction({ entry: { action, profile } }: PermittedAction): readonly string[] {
   const approval = action.approval === null ? '' : '; needs an approval'
+  const stdin = profile.stdin === 'bound' ? '; binds stdin: bell --bind-stdin' : ''
   const words = [action.id, ...action.params.map(describeWord)].join(' ')
-  return [words, `    ${action.about} (${action.risk}${approval})`]
+  return [words, `    ${action.about} (${action.risk}${approval}${stdin})`]
 }
 
 function describeWord(parameter: CompiledParameter): string {
+  if (parameter.kind === 'secret') return `${parameter.name}@FILE`
   const word = `${parameter.name}=${formOf(parameter)}`
   if (parameter.kind === 'flag') return `[${word}]`
   if (parameter.repeat === null) return word
   return parameter.repeat.min === 0 ? `[${word} …]` : `${word} …`
 }
 
-function formOf(parameter: CompiledParameter): string {
+function formOf(parameter: Exclude<CompiledParameter, CompiledSecret>): string {
   switch (parameter.kind) {
     case 'one_of':
       return parameter.values.length > 8 ? 'WORD' : parameter.values.join('|')

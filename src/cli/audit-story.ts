@@ -99,13 +99,28 @@ function describeIntent(entry: IntentEntry): readonly string[] {
   const executable = membersOf(action['executable'])
   const runAs = membersOf(action['run_as'])
   return [
-    `asked     ${formatTime(entry.timeMs)} by uid ${show(subject['uid'])}, gid ${show(subject['gid'])}, pid ${entry.pid}`,
+    `asked     ${formatTime(entry.timeMs)} by uid ${show(subject['uid'])}, gid ${show(subject['gid'])}, pid ${entry.pid}${inUnit(subject['unit'])}`,
     `          for ${show(action['action'])}, digest ${entry.actionDigest}`,
     ...describeRequesterText(entry.requesterText),
     `decided   ${entry.decision}, by ${formatQuoted(entry.grant)}`,
     `command   ${show(action['argv'])}`,
     `          executable ${show(executable['path'])}, SHA-256 ${show(executable['sha256'])}`,
     `          as uid ${show(runAs['uid'])}, gid ${show(runAs['gid'])}`,
+    ...describeInput(membersOf(action['stdin']), membersOf(action['secrets'])),
+  ]
+}
+
+/** What was read of the client's before it was permitted. Of a secret nobody here can say more than its name. */
+function describeInput(
+  stdin: Readonly<Record<string, JsonValue>>,
+  secrets: Readonly<Record<string, JsonValue>>,
+): readonly string[] {
+  const names = Object.keys(secrets)
+  return [
+    ...('sha256' in stdin
+      ? [`stdin     ${show(stdin['size'])} bytes, SHA-256 ${show(stdin['sha256'])}`]
+      : []),
+    ...names.map((name) => `secret    ${formatQuoted(name)}, commitment ${show(secrets[name])}`),
   ]
 }
 
@@ -119,6 +134,10 @@ function describeDenial(entry: DenialEntry): readonly string[] {
     ...(entry.parameter === null ? [] : [`          parameter ${formatQuoted(entry.parameter)}`]),
     ...(entry.rule === null ? [] : [`          rule ${formatQuoted(entry.rule)}`]),
   ]
+}
+
+function inUnit(unit: JsonValue | undefined): string {
+  return typeof unit === 'string' ? `, unit ${formatQuoted(unit)}` : ''
 }
 
 function describeRequesterText(text: string | null): readonly string[] {

@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { makeSmallLog, makeTestLog, testAction } from '../../test/log-fixture.ts'
 import type { TestLog } from '../../test/log-fixture.ts'
+import { formatCanonicalJson } from '../core/json/canonical.ts'
 import { formatVerifierKey } from '../core/audit/signed-note.ts'
 import { BelladonnaError } from '../core/error.ts'
 import { sha256Hex } from '../core/json/digest.ts'
@@ -187,6 +188,23 @@ test('audit show: starts, stops and what a start found', (t) => {
   assert.equal(lineOf('6', 8), 'ended     2023-11-14T22:13:20.000Z: failed 2 at exec')
   assert.equal(lineOf('6', -3), 'in force  nothing')
   assert.match(lineOf('8', 1), /^stopped {3}2023-.*, requested$/)
+})
+
+test('audit show: what was bound of the client’s input, and the unit that asked', (t) => {
+  const log = makeTestLog()
+  log.start()
+  const sha256 = 'a'.repeat(64)
+  const stdin = { sha256, size: 7 }
+  const action = {
+    subject: { uid: 1, gid: 2, unit: 'deploy.service' },
+    stdin,
+    secrets: { token: sha256 },
+  }
+  log.intent(1, { action: formatCanonicalJson(action) })
+  const { lines } = show(writeLog(t, log), '1')
+  assert.match(lines[1] ?? '', /pid \d+, unit "deploy\.service"$/)
+  assert.ok(lines.includes(`stdin     7 bytes, SHA-256 "${sha256}"`))
+  assert.ok(lines.includes(`secret    "token", commitment "${sha256}"`))
 })
 
 test('audit show: a run that could leave its sandbox is shown as one', (t) => {

@@ -60,10 +60,23 @@ function runRows(answer: Exclude<CheckAnswer, { advice: unknown }>): readonly Ro
     ['runs as', `uid ${uid}, gid ${gid}`],
     ['env', JSON.stringify(action.env)],
     ['cwd', action.cwd],
+    ...inputRows(answer),
     ['profile', `${profile.name}${profile.escapable ? ' (escapable)' : ''}, ${profile.digest}`],
     ['risk', action.risk],
     ['approval', approvalOf(answer)],
   ]
+}
+
+/** What comes by descriptors: it is read at the run, so that nothing is known of it here. */
+function inputRows({
+  decision: { action, profile },
+}: Exclude<CheckAnswer, { advice: unknown }>): readonly Row[] {
+  const secrets = action.params.filter(({ kind }) => kind === 'secret')
+  const rows = secrets.map(({ name }): Row => [
+    'secret',
+    `${name}, by descriptor: bell ${name}@FILE`,
+  ])
+  return profile.stdin === 'bound' ? [...rows, ['stdin', 'bound: bell --bind-stdin']] : rows
 }
 
 function approvalOf({ decision }: Exclude<CheckAnswer, { advice: unknown }>): string {

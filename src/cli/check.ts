@@ -6,8 +6,10 @@ import type { Subject } from '../core/identity.ts'
 import { decide } from '../core/policy/decide.ts'
 import type { Ask, Deny, Permit } from '../core/policy/decide.ts'
 import { adviseOn, previewAction } from '../core/policy/explain.ts'
+import { boundInputs, isInputProblem } from '../core/policy/inputs.ts'
 import { isPinned } from '../core/policy/resolve.ts'
 import { problemOf } from '../core/problem.ts'
+import { wireStdio } from '../core/protocol/layout.ts'
 import { formatRequest, parseRequest } from '../core/protocol/request.ts'
 import type { ActionRequest } from '../core/protocol/request.ts'
 import { hashUncopied } from '../host/executable-copy.ts'
@@ -53,6 +55,9 @@ export type CheckAnswer = Readonly<{
       }>
   )
 
+/** As `bell --bind-stdin` would send it, where the action binds it: `check` is not asked what a run is to read. */
+const stdio = [wireStdio.sealed, wireStdio.null, wireStdio.null] as const
+
 const denied = 4
 const pending = 3
 
@@ -63,26 +68,36 @@ export function check(
   output: PolicyOutput,
 ): number {
   return reporting(output, () => {
-    const request = readRequest(options.action, options.values, options.reason)
+    const question = readQuestion(options.action, options.values, options.reason)
     const subject = readSubject(options.as)
     const chosen = choosePolicy(options.root, options.source)
     if (chosen.kind === 'invalid') return showProblems(options, output, chosen.problems)
-    const answer = answerFor(chosen, subject, request, Date.now())
+    const answer = answerFor(chosen, subject, question, Date.now())
     if (options.json) output.print(JSON.stringify(formatAnswer(answer)))
     else for (const line of describeAnswer(answer)) output.print(formatPrintable(line))
     return { permit: 0, ask: pending, deny: denied }[answer.decision.kind]
   })
 }
 
-/** By the wire's own bytes, so that its limits hold here too. */
-function readRequest(action: string, values: readonly string[], reason: string): ActionRequest {
+/** What `bell` would send for the same words, and with how many descriptors. */
+type Question = Readonly<{ request: ActionRequest; inputs: number }>
+
+/** By the wire's own bytes, so that its limits hold here too. A file behind `@` is not looked at: the bridge would not. */
+function readQuestion(action: string, values: readonly string[], reason: string): Question {
+  let inputs = 0
   const parameters = values.map((word) => {
-    const at = word.indexOf('=')
-    if (at > 0) return { name: word.slice(0, at), value: word.slice(at + 1) }
-    throw new BelladonnaError('usage', `expected name=value, not ${JSON.stringify(word)}`)
+    const at = word.search(/[=@]/)
+    if (at <= 0) {
+      throw new BelladonnaError('usage', `expected name=value, not ${JSON.stringify(word)}`)
+    }
+    const name = word.slice(0, at)
+    if (word[at] === '=') return { name, value: word.slice(at + 1) }
+    inputs += 1
+    return { name, value: `@${inputs}` }
   })
   try {
-    return parseRequest(formatRequest({ action, reason, nonce: null, parameters }))
+    const request = parseRequest(formatRequest({ action, reason, nonce: null, parameters }))
+    return { request, inputs }
   } catch (cause) {
     if (!(cause instanceof BelladonnaError)) throw cause
     throw new BelladonnaError('usage', 'not a request that could be sent', { cause })
@@ -93,18 +108,23 @@ function readRequest(action: string, values: readonly string[], reason: string):
 function answerFor(
   chosen: ChosenPolicy,
   subject: Subject,
-  request: ActionRequest,
+  { request, inputs }: Question,
   nowMs: number,
 ): CheckAnswer {
   const facts = { nowMs, uses: chosen.uses, rates: null }
   const decision = decide(chosen.index, subject, request, facts)
   const about = { subject, chosen, request }
   if (decision.kind === 'deny') return denial(about, decision, null)
+  const rest = { kind: 'deny', rule: decision.grant, action: decision.action.id } as const
+  const bound = decision.kind === 'ask' ? [] : boundInputs(decision, request, { stdio, inputs })
+  if (isInputProblem(bound)) {
+    const { code, parameter, enough } = bound
+    return denial(about, { ...rest, code, parameter, enough }, null)
+  }
   const measured = measure(chosen, decision)
   if ('fault' in measured) {
-    const { action, grant } = decision
-    const rest = { rule: grant, action: action.id, parameter: null, enough: null }
-    return denial(about, { kind: 'deny', code: 'executable_unsafe', ...rest }, measured.fault)
+    const code = 'executable_unsafe'
+    return denial(about, { ...rest, code, parameter: null, enough: null }, measured.fault)
   }
   return {
     ...about,

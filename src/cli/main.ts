@@ -77,7 +77,7 @@ function addUp(program: Command): void {
 function addRun(program: Command, exit: (status: number) => void): void {
   const command = program.command('run').description('run an action, as bell(1) does')
   addExample(addRoot(command), "belladonna run --json -r 'a try' kernel.swappiness value=10")
-    .argument('<words...>', 'options of bell, ACTION, name=value …')
+    .argument('<words...>', 'options of bell, ACTION, name=value or name@FILE …')
     .passThroughOptions()
     .allowUnknownOption()
     .action((words: string[], options: RootOption) => exit(run(rootOf(options), words)))
@@ -104,7 +104,7 @@ function addCheck(program: Command, exit: (status: number) => void): void {
     'belladonna check --as user:ci service.restart service=nginx.service',
   )
     .argument('<action>')
-    .argument('[values...]', 'name=value …')
+    .argument('[values...]', 'name=value or name@FILE …')
     .option('-r, --reason <text>', 'why')
     .action((action: string, values: string[], flags: QuestionFlags & { reason?: string }) => {
       exit(check({ ...questionOptions(flags), action, values, reason: flags.reason ?? '' }, output))

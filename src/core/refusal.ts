@@ -18,6 +18,9 @@ export type RefusalCode =
   | 'approval_required' // decision `ask`; approvals come later, so it is a refusal
   | 'nonce_unsupported'
   | 'stdio_not_accepted' // the launcher's: a descriptor that could lead out of the sandbox
+  | 'input_mismatch' // descriptors and `secret` parameters do not belong together
+  | 'input_too_large' // a secret or a bound stdin
+  | 'stdin_unbound' // the action binds its stdin, and it came as something that can still change
   | 'executable_unsafe' // not root's, writable by others and not pinned, or gone
   | 'path_refused' // what a parameter names is not there, a link, or not of its kind
   | 'disagreement' // broker and executor did not come to the same resolved action

@@ -47,7 +47,9 @@ export function openChannel(descriptor: number, events: ChannelEvents): Channel 
   const onread = {
     buffer: new Uint8Array(readBytes),
     callback: (size: number, buffer: Uint8Array): boolean => {
-      read(buffer.slice(0, size)) // handlers may keep what is in a frame, and the next read overwrites the buffer
+      const chunk = buffer.slice(0, size) // handlers may keep what is in a frame, and the next read overwrites the buffer
+      buffer.fill(0, 0, size) // a secret may have been in it
+      read(chunk)
       return true
     },
   }
@@ -87,5 +89,7 @@ function join(first: Uint8Array, second: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(first.length + second.length)
   bytes.set(first)
   bytes.set(second, first.length)
+  first.fill(0)
+  second.fill(0)
   return bytes
 }

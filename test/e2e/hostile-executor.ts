@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { parseBase64 } from '../../src/core/json/base64.ts'
 import { parseCompiledPolicy } from '../../src/core/policy/compiled-parse.ts'
 import { formatFrame } from '../../src/core/protocol/frame.ts'
+import { formatRead } from '../../src/core/protocol/input-frames.ts'
 import {
   formatExecutorReady,
   formatKept,
@@ -76,7 +77,7 @@ export const attacks: readonly Attack[] = [
   {
     name: 'PREPARE with a plan of another version',
     answer: 'ends both',
-    frames: (run, prepare) => [changed(prepare(run), 24, 99)],
+    frames: (run, prepare) => [changed(prepare(run), 32, 99)],
   },
   {
     name: 'OPEN with a ticket of 257 bytes',
@@ -92,6 +93,36 @@ export const attacks: readonly Attack[] = [
     name: 'a frame with something in the field that is zero',
     answer: 'ends both',
     frames: (run, prepare) => [changed(prepare(run), 4, 0x0001_0302)],
+  },
+  {
+    name: 'PREPARE with an input that nobody passed',
+    answer: 'ends both',
+    frames: (run, prepare) => [changed(prepare(run), 24, 1)],
+  },
+  {
+    name: 'READ of a stdin that can still change',
+    answer: 'ends both',
+    frames: (run, prepare) => [formatRead(run, 0, 0), prepare(run), open(run)],
+  },
+  {
+    name: 'READ of an input that nobody passed',
+    answer: 'ends both',
+    frames: (run, prepare) => [formatRead(run, 3, 0), prepare(run), open(run)],
+  },
+  {
+    name: 'READ of a descriptor that there can never be',
+    answer: 'ends both',
+    frames: (run, prepare) => [formatRead(run, 0xffff_ffff, 0), prepare(run), open(run)],
+  },
+  {
+    name: 'READ for a request that is not there yet',
+    answer: 'ends both',
+    frames: (run, prepare) => [formatRead(run + 1, 0, 0), prepare(run), open(run)],
+  },
+  {
+    name: 'READ after PREPARE',
+    answer: 'ends both',
+    frames: (run, prepare) => [prepare(run), formatRead(run, 0, 0), open(run)],
   },
   ...Object.entries(wireKind)
     .filter(([, kind]) => !mayPrepareOrOpen.includes(kind))

@@ -51,7 +51,8 @@ function u64(value: number): Uint8Array {
 }
 
 function prepareBody(run: number, plan: Uint8Array, command: Uint8Array): Buffer {
-  return Buffer.concat([u64(run), u32(plan.length), u32(command.length), plan, command])
+  const inputs = u64(0)
+  return Buffer.concat([u64(run), u32(plan.length), u32(command.length), inputs, plan, command])
 }
 
 // --- native/fuzz/session.c -----------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ function bootSeeds(): readonly Uint8Array[] {
       cgroups: { unified: path, pids: path, memory: path },
       executor: { plan: executor, command },
       broker: { plan: broker, command },
-      relay: { plan: executor, command },
+      relay: { plan: broker, command },
     }),
   )
 }

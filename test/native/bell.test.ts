@@ -93,6 +93,20 @@ for (const [build, program] of Object.entries(programs)) {
   }
 }
 
+test('bell: a file is named by the order of its descriptor, and nothing of it is in the frame', async () => {
+  const args = ['a', 'x@/etc/hostname', 'y=b@c', 'z@/etc/passwd']
+  const { status, frame } = await runBell({
+    program: programs.asan,
+    arguments: args,
+    behave: answering(exited0),
+  })
+  assert.equal(status, 0)
+  const values = ['x', '@1', 'y', 'b@c', 'z', '@2'].map((text) => {
+    return `${Buffer.from([text.length, 0]).toString('hex')}${Buffer.from(text).toString('hex')}`
+  })
+  assert.ok(frame.toString('hex').endsWith(values.join('')))
+})
+
 /** Collects the frames after the request; `then` is called with all of them after each one. */
 function onFrames(connection: Socket, then: (signals: readonly number[]) => void): void {
   let bytes = Buffer.alloc(0)
@@ -291,9 +305,13 @@ const commandLines: readonly (readonly [readonly string[], number, RegExp])[] = 
   [[], 125, /^bell: an action is missing\n/],
   [['--nonsense', 'a'], 125, /^bell: unknown option, or one without its value: '--nonsense'\n/],
   [['-S'], 125, /^bell: unknown option, or one without its value: '-S'\n/],
-  [['a', '-r', 'x=y'], 125, /^bell: expected name=value: '-r'\n/],
-  [['a', '\u001b[1m\u009b\n'], 125, /^bell: expected name=value: '\\u001b\[1m\\u009b\\u000a'\n/],
-  [['--', '-x', 'y'], 125, /^bell: expected name=value: 'y'\n/],
+  [['a', '-r', 'x=y'], 125, /^bell: expected name=value or name@FILE: '-r'\n/],
+  [['a', '\u001b[1m\u009b\n'], 125, /^bell: expected name=value or name@FILE: '\\u001b\[1m\\u009b\\u000a'\n/],
+  [['a', '@/etc/passwd'], 125, /^bell: expected name=value or name@FILE: '@\/etc\/passwd'\n/],
+  [['a', 'x@/no/such'], 125, /^bell: No such file or directory: 'x@\/no\/such'\n/],
+  [['a', 'x@/'], 125, /^bell: Is a directory: 'x@\/'\n/],
+  [['-b', 'a', ...Array<string>(5).fill('x@/dev/null')], 125, /^bell: more than four files\n/],
+  [['--', '-x', 'y'], 125, /^bell: expected name=value or name@FILE: 'y'\n/],
 ]
 
 for (const [args, status, output] of commandLines) {

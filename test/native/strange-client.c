@@ -4,10 +4,11 @@
  *
  *   strange-client cut SOCKET FRAME BYTES DESCRIPTORS TIMES   sends so much of it so often, and is gone each time
  *   strange-client many SOCKET FRAME DESCRIPTORS              the whole frame with so many descriptors
- *   strange-client lend SOCKET FRAME UID OTHER                UID connects, OTHER sends
- *   strange-client reuse SOCKET FRAME UID OTHER LAUNCHER      UID connects and ends; before LAUNCHER sees it, OTHER has
- * its pid strange-client slow SOCKET UID COUNT SECONDS              COUNT connections that send a byte each second;
- * prints how many are open after each second
+ *   strange-client input SOCKET FRAME SEALS                   memory with these seals, at offset 3, as stdin and as
+ * input strange-client lend SOCKET FRAME UID OTHER                UID connects, OTHER sends strange-client reuse SOCKET
+ * FRAME UID OTHER LAUNCHER      UID connects and ends; before LAUNCHER sees it, OTHER has its pid strange-client slow
+ * SOCKET UID COUNT SECONDS              COUNT connections that send a byte each second; prints how many are open after
+ * each second
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -65,6 +67,25 @@ static void send_part(int fd, size_t size, int count) {
     memcpy(CMSG_DATA(head), fds, (size_t)count * sizeof(int));
   }
   if (size > 0) (void)sendmsg(fd, &message, MSG_NOSIGNAL); /* the other side may have ended it already */
+}
+
+/* "hunter2", for which nothing is done that the seals forbid. The command's stdout is ours. */
+static void send_input(int fd, int seals) {
+  int memory = memfd_create("x", MFD_ALLOW_SEALING), null = open("/dev/null", O_RDWR);
+  if (memory < 0 || write(memory, "hunter2", 7) != 7 || fcntl(memory, F_ADD_SEALS, seals) != 0) err(2, "memfd");
+  if (lseek(memory, 3, SEEK_SET) != 3) err(2, "lseek");
+  int fds[4] = {memory, STDOUT_FILENO, null, memory};
+  union {
+    char bytes[CMSG_SPACE(sizeof fds)];
+    struct cmsghdr align;
+  } control = {0};
+  struct iovec part = {.iov_base = frame, .iov_len = frame_size};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  *CMSG_FIRSTHDR(&message) =
+      (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fds)};
+  memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, sizeof fds);
+  if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0) err(2, "sendmsg");
 }
 
 static void print_answer(int fd) {
@@ -163,6 +184,9 @@ int main(int argc, char **argv) {
   if (strcmp(mode, "many") == 0) {
     dial(fd);
     send_part(fd, frame_size, atoi(argv[4]));
+  } else if (strcmp(mode, "input") == 0) {
+    dial(fd);
+    send_input(fd, atoi(argv[4]));
   } else if (strcmp(mode, "lend") == 0 && argc == 6) {
     pid_t opener = connect_as(fd, (uid_t)atoi(argv[4]), 1);
     pid_t sender = fork();

@@ -130,5 +130,9 @@ test('wire layout: bounds are those of native/wire.h', () => {
     maxRequest: layout.maxRequestBytes,
     maxFrame: layout.maxFrameBytes,
     maxGroups: layout.maxGroups,
+    maxCgroups: layout.maxCgroups,
+    maxInputs: layout.maxInputs,
+    firstInput: layout.firstInput,
+    maxRead: layout.maxReadBytes,
   })
 })

@@ -88,6 +88,7 @@ export default tseslint.config(
               allowImportNames: [
                 ...[
                   'createHash',
+                  'createHmac',
                   'hash',
                   'verify',
                   'createPublicKey',

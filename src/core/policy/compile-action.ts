@@ -1,5 +1,6 @@
 import { isCleanPath } from '../identity.ts'
 import type { CleanPath } from '../identity.ts'
+import { maxInputs } from '../protocol/layout.ts'
 import { isWithin, valueAlphabet } from './code-points.ts'
 import type { CompileFacts } from './compile-facts.ts'
 import { readParameter } from './compile-parameter.ts'
@@ -211,6 +212,9 @@ function readAllParameters(facts: CompileFacts, report: Report, node: TomlNode):
     }
     const parameter = readParameter(facts, key.value)(report, definition)
     if (parameter !== null) params.push(parameter)
+  }
+  if (params.filter(({ kind }) => kind === 'secret').length > maxInputs) {
+    report.add(node, 'value_out_of_range', `expected at most ${String(maxInputs)} secrets`)
   }
   checkBinds(report, node, params)
   return { params: params.sort((a, b) => compareText(a.name, b.name)), names }

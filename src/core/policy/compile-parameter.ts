@@ -15,9 +15,8 @@ export const maxMaxLength: number = 4096
 /** Most words of `one_of`. */
 export const maxChoices: number = 1024
 
-const kinds = ['one_of', 'integer', 'match', 'path', 'flag'] as const
+const kinds = ['one_of', 'integer', 'match', 'path', 'flag', 'secret'] as const
 type Kind = (typeof kinds)[number]
-const laterKinds: ReadonlySet<string> = new Set(['secret'])
 
 /** The keys beside the kind, and the kinds that they go with. */
 const companions: ReadonlyMap<string, readonly Kind[]> = new Map([
@@ -34,11 +33,8 @@ export function readParameter(facts: CompileFacts, name: string): Read<CompiledP
     const fields = openFields(report, node, {
       required: [],
       optional: [...kinds, ...companions.keys()],
-      later: [...laterKinds],
     })
-    // What is reported already is not reported again as the lack of a kind.
-    if (node.kind !== 'table' || node.value.some(({ key }) => laterKinds.has(key.value)))
-      return null
+    if (node.kind !== 'table') return null // reported already
     const [kind, ...others] = kinds.filter((word) => fields.has(word))
     if (kind === undefined || others.length > 0) {
       const expected = kinds.map(quote).join(', ')
@@ -52,6 +48,10 @@ export function readParameter(facts: CompileFacts, name: string): Read<CompiledP
     if (kind === 'flag') {
       const argument = fields.read(kind, readFixedText, null)
       return argument === null ? null : { name, kind, argument }
+    }
+    if (kind === 'secret') {
+      if (fields.read(kind, readTruth, true)) return { name, kind }
+      return report.add(fields.place(kind), 'value_invalid', 'expected true')
     }
     const repeat = fields.read('repeat', readRepeat, null)
     if (kind === 'path') {
@@ -71,7 +71,7 @@ type Reading = Readonly<{
 
 function readKind(
   reading: Reading,
-  kind: Exclude<Kind, 'flag' | 'path'>,
+  kind: Exclude<Kind, 'flag' | 'path' | 'secret'>,
 ): CompiledParameter | null {
   const { common, fields } = reading
   switch (kind) {

@@ -91,7 +91,7 @@ export function readProfile(
       sockets: onceByPath(sockets),
       escapable: fields.read('escapable', readTruth, false),
       links: [...read, ...loader, ...write, ...sockets].flatMap(({ links }) => links),
-      stdin: fields.read('stdin', readWord(['none', 'stream'], ['bound']), 'none'),
+      stdin: fields.read('stdin', readWord(['none', 'bound', 'stream']), 'none'),
       output,
       caps: readCaps(report, fields),
       syscalls: fields.read('syscalls', readSyscalls, 'default'),

@@ -109,8 +109,9 @@ const repeat: Shape<CompiledRepeat> = recordOf((members) => ({
 
 const parameter: Shape<CompiledParameter> = recordOf((members, where) => {
   const name = members.take('name', parameterName)
-  const kind = members.take('kind', oneOf(['one_of', 'integer', 'match', 'path', 'flag']))
+  const kind = members.take('kind', oneOf(['one_of', 'integer', 'match', 'path', 'flag', 'secret']))
   if (kind === 'flag') return { name, kind, argument: members.take('argument', anyString) }
+  if (kind === 'secret') return { name, kind }
   const leading_dash = members.take('leading_dash', anyBoolean)
   const common = { name, leading_dash, repeat: members.take('repeat', orNull(repeat)) }
   switch (kind) {
@@ -228,7 +229,7 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
     sockets: members.take('sockets', listOf(socket)),
     escapable: members.take('escapable', anyBoolean),
     links: members.take('links', listOf(link)),
-    stdin: members.take('stdin', oneOf(['none', 'stream'])),
+    stdin: members.take('stdin', oneOf(['none', 'bound', 'stream'])),
     output: members.take('output', oneOf(['pass', 'capped'])),
     caps: members.take('caps', listOf(capability)),
     syscalls: members.take('syscalls', syscallChoice),

@@ -35,6 +35,7 @@ export type CompiledParameter =
       ))
   | CompiledPath
   | CompiledFlag
+  | CompiledSecret
 
 /** A file or directory below a root of the host, which the run sees at its path, and nothing else below that root. */
 export type CompiledPath = Readonly<{
@@ -50,6 +51,9 @@ export type CompiledPath = Readonly<{
 
 /** `true` yields the argument, `false` or nothing none. */
 export type CompiledFlag = Readonly<{ name: string; kind: 'flag'; argument: string }>
+
+/** What comes by a descriptor: the argument is a path of it, and the value stands nowhere. */
+export type CompiledSecret = Readonly<{ name: string; kind: 'secret' }>
 
 /** Whose approval an action needs. */
 export type CompiledApproval = Readonly<{ need: number; from: string; within_ms: number }>
@@ -99,7 +103,7 @@ export type CompiledProfile = Readonly<{
   /** The run may open Unix sockets: it can do what their servers do for it (DESIGN.md section 6). */
   escapable: boolean
   links: readonly PathLink[]
-  stdin: 'none' | 'stream'
+  stdin: 'none' | 'bound' | 'stream'
   output: 'pass' | 'capped'
   caps: readonly Readonly<{ name: string; number: number }>[]
   syscalls: SyscallSet | readonly string[]

@@ -1,14 +1,10 @@
 import type { Subject } from '../identity.ts'
 import type { ActionRequest } from '../protocol/request.ts'
 import type { RefusalCode } from '../refusal.ts'
-import type {
-  CompiledAction,
-  CompiledFlag,
-  CompiledParameter,
-  CompiledProfile,
-} from './compiled.ts'
+import type { CompiledAction, CompiledParameter, CompiledProfile } from './compiled.ts'
 import { doOverlap, grantedPaths, pathOfValue } from './granted-path.ts'
 import type { GrantedPath } from './granted-path.ts'
+import { pathOfInput } from './inputs.ts'
 import { findGrant, isUsableId } from './grant-table.ts'
 import type { IndexedGrant } from './grant-table.ts'
 import type { IndexedAction, PolicyIndex } from './policy-index.ts'
@@ -170,6 +166,8 @@ export function describeParameter(parameter: CompiledParameter): string {
       return `${pathWords[parameter.what]}, as a path below ${parameter.root} without ".." or a leading "-"`
     case 'flag':
       return 'true or false'
+    case 'secret':
+      return 'a secret by descriptor: bell NAME@FILE'
   }
 }
 
@@ -228,8 +226,7 @@ function bindParameters(
       const enough = `${times}${describeParameter(definition)}`
       return deny('parameter_missing', { ...about, parameter: name, enough })
     }
-    given.set(name, values)
-    if (definition.kind === 'flag') given.set(name, flagArguments(definition, values))
+    given.set(name, argumentsOf(definition, values))
     if (definition.kind !== 'path') continue
     const named = values.map((value) => pathOfValue(definition, value))
     given.set(name, named)
@@ -242,8 +239,11 @@ function bindParameters(
   return { bound: given, paths }
 }
 
-function flagArguments({ argument }: CompiledFlag, [value]: readonly string[]): string[] {
-  return value === 'true' ? [argument] : []
+/** What the values become in an argument. */
+function argumentsOf(definition: CompiledParameter, values: string[]): string[] {
+  if (definition.kind === 'secret') return values.map(pathOfInput)
+  if (definition.kind !== 'flag') return values
+  return values[0] === 'true' ? [definition.argument] : []
 }
 
 function deny(code: RefusalCode, detail: Partial<Omit<Deny, 'kind' | 'code'>> = {}): Deny {

@@ -104,6 +104,31 @@ test('explain: a preview of a pinned executable that the caller cannot read has 
   assert.throws(() => previewAction(ask, subjectOf(1000), 'p', known('c'.repeat(64))), /pinned/)
 })
 
+test('explain: a preview says that there are secrets and a bound stdin, and nothing of what is in them', () => {
+  const bound = indexPolicy(
+    policyOf(`schema = 1
+[profile.bound]
+stdin = "bound"
+[action.login]
+about = "x"
+command = ["/usr/bin/true", "{password}"]
+run_as = "root"
+profile = "bound"
+params.password = { secret = true }
+[[grant]]
+who = ["uid:1000"]
+may = ["login"]
+`),
+  )
+  const request = requestOf('login', { password: '@1' })
+  const permit = decide(bound, subjectOf(1000), request, factsAt(0))
+  assert.equal(permit.kind, 'permit')
+  const { argv, secrets, stdin } = previewAction(permit, subjectOf(1000), 'p', known(null))
+  assert.deepEqual(argv, ['/usr/bin/true', '/dev/fd/5'])
+  assert.deepEqual(secrets, { password: null })
+  assert.deepEqual(stdin, { sha256: null, size: null })
+})
+
 test('explain: principals are written as a policy writes them', () => {
   const written = policy.grants.flatMap(({ who }) => who.map(formatPrincipal)).sort()
   assert.deepEqual(written, [

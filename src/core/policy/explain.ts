@@ -79,7 +79,8 @@ function missingIn({ parameters }: IndexedAction, request: ActionRequest): Advic
 export type ActionPreview = Readonly<Record<string, JsonValue>>
 
 /**
- * Makes the resolved action as broker and executor do, and leaves out what only the executor knows.
+ * Makes the resolved action as broker and executor do, and leaves out what only the executor knows. Of a secret and of a
+ * bound stdin it says that there is one: what is in them is read at the run alone.
  *
  * @param digests the executable's, one that the action takes, and its interpreter's; null when the caller cannot read it
  * @throws {BelladonnaError} `input_invalid` if it is none that the action pins
@@ -98,7 +99,10 @@ export function previewAction(
   const whole = mapOf(anyString, (value) => value)(parseStrictJson(text), 'resolved action')
   const executable = { path: permit.action.executable, sha256: digests.executable }
   const left = Object.entries(whole).filter(([name]) => !unknownBefore.has(name))
-  return { ...Object.fromEntries(left), executable }
+  const names = permit.action.params.flatMap((item) => (item.kind === 'secret' ? [item.name] : []))
+  const secrets = Object.fromEntries(names.map((name) => [name, null]))
+  const stdin = permit.profile.stdin === 'bound' ? { sha256: null, size: null } : null
+  return { ...Object.fromEntries(left), executable, secrets, stdin }
 }
 
 const unknownBefore: ReadonlySet<string> = new Set(['host', 'nonce', 'not_after_ms'])

@@ -39,9 +39,15 @@ about = "No parameter"
 command = ["/usr/bin/true"]
 run_as = "root"
 profile = "plain"
+[action.login]
+about = "A secret"
+command = ["/usr/bin/true", "{password}"]
+run_as = "root"
+profile = "plain"
+params.password = { secret = true }
 [[grant]]
 who = ["uid:0"]
-may = ["all", "none"]
+may = ["all", "none", "login"]
 `)
 const index = indexPolicy(policy)
 
@@ -129,6 +135,17 @@ test('parameter schema: a value of another type is refused: nothing is guessed',
     { n: 1.5 },
   ]
   for (const value of wrong) assert.ok(!accepts({ ...right, ...value }), JSON.stringify(value))
+})
+
+test('parameter schema: a secret is a text that is written and never read, and required', () => {
+  const schema = schemaOfParameters(actionOf('login'))
+  const description = 'a secret by descriptor: bell NAME@FILE'
+  assert.deepEqual(schema['properties'], {
+    password: { type: 'string', writeOnly: true, description },
+  })
+  assert.deepEqual(schema['required'], ['password'])
+  const accepts = ajv.compile(schema)
+  assert.ok(accepts({ password: 'hunter2' }) && !accepts({ password: 1 }) && !accepts({}))
 })
 
 test('parameter schema: each kind has its words', () => {

@@ -1,5 +1,5 @@
 import type { JsonValue } from '../json/canonical.ts'
-import type { CompiledAction, CompiledFlag, CompiledParameter } from './compiled.ts'
+import type { CompiledAction, CompiledFlag, CompiledParameter, CompiledSecret } from './compiled.ts'
 import { describeParameter } from './decide.ts'
 import { ecmaPath, ecmaPatternOf } from './ecma-pattern.ts'
 import { pathBounds } from './granted-path.ts'
@@ -10,7 +10,7 @@ type JsonObject = Readonly<Record<string, JsonValue>>
  * The parameters of an action as a JSON Schema: of an object with a member for each. A value that it accepts is one that
  * `decide` takes, and the other way round, once numbers are written in decimal and booleans as `true` and `false`; but for
  * what no schema can say: the number of values in all, which `requestLimits` bounds, the bytes of a path and of its parts,
- * and that no path of a request lies in another.
+ * and that no path of a request lies in another. The text for a secret is no value: it goes by a descriptor.
  *
  * @see JSON Schema 2020-12; spec/policy.md, "Parameters as JSON Schema"
  */
@@ -26,19 +26,23 @@ export function schemaOfParameters({ params }: CompiledAction): JsonObject {
 }
 
 function isRequired(parameter: CompiledParameter): boolean {
+  if (parameter.kind === 'secret') return true
   return parameter.kind !== 'flag' && parameter.repeat?.min !== 0
 }
 
 function schemaOf(parameter: CompiledParameter): JsonObject {
   const description = describeParameter(parameter)
   if (parameter.kind === 'flag') return { type: 'boolean', description }
+  if (parameter.kind === 'secret') return { type: 'string', writeOnly: true, description }
   const value = { ...schemaOfValue(parameter), description }
   if (parameter.repeat === null) return value
   const { min, max } = parameter.repeat
   return { type: 'array', items: value, minItems: min, maxItems: max }
 }
 
-function schemaOfValue(parameter: Exclude<CompiledParameter, CompiledFlag>): JsonObject {
+function schemaOfValue(
+  parameter: Exclude<CompiledParameter, CompiledFlag | CompiledSecret>,
+): JsonObject {
   switch (parameter.kind) {
     case 'one_of':
       return { type: 'string', enum: parameter.values.filter((word) => mayBegin(parameter, word)) }

@@ -9,8 +9,10 @@ import type {
   CompiledPolicy,
   CompiledProfile,
   CompiledRepeat,
+  CompiledSecret,
 } from './compiled.ts'
 import { isPathBelow } from './granted-path.ts'
+import { isInputName } from './inputs.ts'
 import { tableOf } from './grant-table.ts'
 import type { GrantTable } from './grant-table.ts'
 
@@ -117,17 +119,19 @@ function indexParameters(action: CompiledAction): ReadonlyMap<string, IndexedPar
 /** A flag may be left out; anything else is given once unless it repeats. */
 function countsOf(definition: CompiledParameter): CompiledRepeat {
   if (definition.kind === 'flag') return { min: 0, max: 1 }
+  if (definition.kind === 'secret') return { min: 1, max: 1 }
   return definition.repeat ?? { min: 1, max: 1 }
 }
 
 function testOf(definition: CompiledParameter): (value: string) => boolean {
   if (definition.kind === 'flag') return (value) => value === 'true' || value === 'false'
+  if (definition.kind === 'secret') return isInputName
   const accepts = kindTestOf(definition)
   return definition.leading_dash ? accepts : (value) => !value.startsWith('-') && accepts(value)
 }
 
 function kindTestOf(
-  definition: Exclude<CompiledParameter, CompiledFlag>,
+  definition: Exclude<CompiledParameter, CompiledFlag | CompiledSecret>,
 ): (value: string) => boolean {
   switch (definition.kind) {
     case 'one_of': {

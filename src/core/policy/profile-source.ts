@@ -55,8 +55,8 @@ export type ProfileSource = Readonly<{
   escapable: boolean
   /** Links on the way to any of the paths and commands, and Debian's `/bin`, `/sbin`, `/lib`, `/lib64`. */
   links: readonly PathLink[]
-  /** `none`: the command reads /dev/null whatever the client passed. */
-  stdin: 'none' | 'stream'
+  /** `none`: the command reads /dev/null whatever the client passed; `bound`: what was hashed before it was permitted. */
+  stdin: 'none' | 'bound' | 'stream'
   /** `pass`: the client's own descriptors. `capped`: through a relay, with digest and cap. */
   output: 'pass' | 'capped'
   /** Ascending by number. */

@@ -3,11 +3,14 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { CleanPath, Subject } from '../identity.ts'
 import { sha256Hex } from '../json/digest.ts'
+import { parseHex } from '../json/hex.ts'
 import type { RunAs } from './compiled.ts'
 import { decide } from './decide.ts'
 import type { Permit } from './decide.ts'
 import { indexPolicy } from './policy-index.ts'
 import { factsAt, fullPolicy, policyOf, requestOf, subjectOf } from './policy.test-support.ts'
+import type { ResolvedInputs } from '../protocol/input-frames.ts'
+import { commitmentOf } from './inputs.ts'
 import { isPinned, resolveAction } from './resolve.ts'
 
 /** A resolved action as an object: what its text says. */
@@ -27,9 +30,17 @@ type Resolved = Readonly<{
   host: string
   nonce: string
   not_after_ms: number
-}>
+}> &
+  ResolvedInputs
 type Vectors = Readonly<{
   valid: readonly Readonly<{ name: string; resolved: Resolved; text: string; digest: string }>[]
+  commitments: readonly Readonly<{
+    key: string
+    nonce: string
+    name: string
+    value: string
+    commitment: string
+  }>[]
   mutations: readonly Readonly<{
     name: string
     member: string
@@ -38,7 +49,7 @@ type Vectors = Readonly<{
   }>[]
 }>
 
-const { valid, mutations }: Vectors = JSON.parse(
+const { valid, mutations, commitments }: Vectors = JSON.parse(
   readFileSync(new URL('../../../spec/vectors/resolved-action.json', import.meta.url), 'utf8'),
 )
 
@@ -73,6 +84,7 @@ function resolveVector(vector: Resolved): ReturnType<typeof resolveAction> {
       notAfterMs: vector.not_after_ms,
       executableSha256: executable.sha256,
       interpreterSha256: vector.interpreter?.sha256 ?? null,
+      bound: { stdin: vector.stdin, secrets: vector.secrets },
     },
   )
 }
@@ -98,7 +110,7 @@ test('promise 3: no two of the mutations have one digest', () => {
 })
 
 test('promise 3: each member that can change is changed by some mutation', () => {
-  const fixed = ['type', 'stdin', 'inputs', 'secrets']
+  const fixed = ['type', 'inputs']
   const changed = new Set(mutations.map(({ member }) => member))
   const members = Object.keys(example?.resolved ?? {}).filter((member) => !fixed.includes(member))
   assert.deepEqual([...changed].sort(), members.sort())
@@ -135,3 +147,14 @@ for (const [name, sha256, isOne] of pins) {
     }
   })
 }
+
+for (const { key, nonce, name, value, commitment } of commitments) {
+  test(`commitment: vector: ${name} of ${value.length / 2} bytes`, () => {
+    const secret = { nonce, name, value: parseHex(value) }
+    assert.equal(commitmentOf(parseHex(key), secret), commitment)
+  })
+}
+
+test('commitment: of vectors no two are alike', () => {
+  assert.equal(new Set(commitments.map(({ commitment }) => commitment)).size, commitments.length)
+})

@@ -2,6 +2,8 @@ import { BelladonnaError } from '../error.ts'
 import type { Subject } from '../identity.ts'
 import { formatCanonicalJson } from '../json/canonical.ts'
 import { sha256Hex } from '../json/digest.ts'
+import { noInputs } from '../protocol/input-frames.ts'
+import type { ResolvedInputs } from '../protocol/input-frames.ts'
 import type { CompiledAction, CompiledProfile } from './compiled.ts'
 import type { Ask, Permit } from './decide.ts'
 
@@ -15,6 +17,8 @@ export type ResolveFacts = Readonly<{
   executableSha256: string
   /** Of the program that reads the script; null where the executable is a program. */
   interpreterSha256: string | null
+  /** Stdin and secrets, where the action binds them. */
+  bound?: ResolvedInputs
 }>
 
 /** Everything that a run is bound to, as one text, and the SHA-256 of that text: the action digest. */
@@ -46,12 +50,13 @@ export function resolveAction(
 function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFacts): string {
   const { head, middle, runAs } = fixedParts(permit)
   const { uid, gid, groups } = subject
+  const bound = facts.bound ?? noInputs
   return (
     `${head}${json(permit.argv)},${middle}${json(facts.executableSha256)}},` +
     `"host":${json(facts.hostId)},"inputs":{},"interpreter":${interpreterOf(permit.action, facts)},` +
     `"nonce":${json(facts.nonce)},` +
     `"not_after_ms":${json(facts.notAfterMs)},"policy":${json(facts.policyDigest)},` +
-    `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":{},"stdin":null,` +
+    `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":${json(bound.secrets)},"stdin":${json(bound.stdin)},` +
     `"subject":{"gid":${json(gid)},"groups":${json(groups)},"uid":${json(uid)},"unit":${json(subject.unit)}},` +
     `"type":"belladonna/resolved-action/v1"}`
   )

@@ -14,8 +14,17 @@ import {
   writeU64,
   written,
 } from './bytes.ts'
+import { findUnit } from './unit.ts'
 import { formatFrame } from './frame.ts'
-import { maxGroups, wireKind, wireLayout, wireSubjectFlag, wireVersion } from './layout.ts'
+import {
+  maxCgroups,
+  maxGroups,
+  maxInputs,
+  wireKind,
+  wireLayout,
+  wireSubjectFlag,
+  wireVersion,
+} from './layout.ts'
 
 /** What the launcher says first: its version, and enum wire_feature bits of what this kernel can enforce. */
 export type Hello = Readonly<{ features: number }>
@@ -38,6 +47,8 @@ export type Submission = Readonly<{
   subject: Subject
   /** enum wire_stdio of the client's descriptors 0, 1, 2. */
   stdio: readonly [number, number, number]
+  /** How many sealed descriptors came behind those. */
+  inputs: number
   /** The body of the request frame. Untrusted. */
   request: Uint8Array
 }>
@@ -52,6 +63,10 @@ export function parseSubmission(body: Uint8Array): Submission {
   const flags = readU32(reader)
   const [stdin = 0, stdout = 0, stderr = 0] = readBytes(reader, 4)
   const count = readU32(reader)
+  const cgroupsSize = readU32(reader)
+  const inputs = readU32(reader)
+  if (cgroupsSize >= maxCgroups) throw invalid('submission: cgroups')
+  if (inputs > maxInputs) throw invalid('submission: inputs')
   if (!isUid(uid) || !isGid(gid) || count > maxGroups) throw invalid('submission: subject')
   const groups = new Set<Gid>()
   for (let i = 0; i < count; i++) {
@@ -67,9 +82,9 @@ export function parseSubmission(body: Uint8Array): Submission {
   const subject: Subject = {
     ...{ uid, gid, pid, foreign: flags !== 0 },
     groups: [...groups].sort((a, b) => a - b),
-    unit: null, // the frame does not carry it yet
+    unit: findUnit(readBytes(reader, cgroupsSize)),
   }
-  return { run, subject, stdio: [stdin, stdout, stderr], request: readRest(reader) }
+  return { run, subject, stdio: [stdin, stdout, stderr], inputs, request: readRest(reader) }
 }
 
 /**
@@ -125,12 +140,19 @@ export function parseRunEnd(body: Uint8Array): RunEnd {
   return { run, kind, value, stage, features, userUs, systemUs, maxRssKib, wallUs, output }
 }
 
-/** PREPARE: builds the sandbox of `plan` around `command` and holds it at the gate. */
-export function formatPrepare(run: number, plan: Uint8Array, command: Uint8Array): Uint8Array {
-  const writer = openWriter(16)
+/** PREPARE: builds the sandbox of `plan` around `command` and holds it at the gate. `inputs`: as they were submitted. */
+export function formatPrepare(
+  run: number,
+  plan: Uint8Array,
+  command: Uint8Array,
+  inputs = 0,
+): Uint8Array {
+  const writer = openWriter(24)
   writeU64(writer, run)
   writeU32(writer, plan.length)
   writeU32(writer, command.length)
+  writeU32(writer, inputs)
+  writeU32(writer, 0)
   return formatFrame(wireKind.prepare, written(writer), plan, command)
 }
 

@@ -13,15 +13,35 @@ export const maxRequestBytes = 65_536
 export const maxFrameBytes = 262_144
 /** The most supplementary groups that a subject or a command may have. */
 export const maxGroups = 256
+/** The longest text of a subject's cgroups, in bytes, that the launcher passes on is shorter than this. */
+export const maxCgroups = 4096
+/** How many descriptors a client may pass behind 0, 1 and 2. */
+export const maxInputs = 4
+/** The number that the first of them has for the command; the others follow. */
+export const firstInput = 5
+/** The most bytes of an input in one `bytes` frame. */
+export const maxReadBytes = 131_072
 
 /** `sizeof` and `offsetof` of every struct in native/wire.h. */
 export const wireLayout = {
   head: { size: 8, offsets: { size: 0, kind: 4, zero: 6 } },
   hello: { size: 16, offsets: { version: 0, features: 4, bootMs: 8 } },
   submit: {
-    size: 32,
-    offsets: { run: 0, pid: 8, uid: 12, gid: 16, flags: 20, stdio: 24, groupCount: 28 },
+    size: 40,
+    offsets: {
+      run: 0,
+      pid: 8,
+      uid: 12,
+      gid: 16,
+      flags: 20,
+      stdio: 24,
+      groupCount: 28,
+      cgroupsSize: 32,
+      inputCount: 36,
+    },
   },
+  read: { size: 16, offsets: { run: 0, input: 8, offset: 12 } },
+  bytes: { size: 24, offsets: { run: 0, input: 8, offset: 12, size: 16 } },
   ended: { size: 16, offsets: { kind: 0, value: 4, stage: 8, ticketSize: 12 } },
   exited: {
     size: 56,
@@ -40,7 +60,10 @@ export const wireLayout = {
   stream: { size: 48, offsets: { written: 0, delivered: 8, sha256: 16 } },
   output: { size: 104, offsets: { version: 0, flags: 4, out: 8, err: 56 } },
   relay: { size: 16, offsets: { outputMax: 0, stdio: 8, zero: 10 } },
-  prepare: { size: 16, offsets: { run: 0, planSize: 8, commandSize: 12 } },
+  prepare: {
+    size: 24,
+    offsets: { run: 0, planSize: 8, commandSize: 12, inputCount: 16, zero: 20 },
+  },
   identity: {
     size: 144,
     offsets: {
@@ -112,10 +135,12 @@ export const wireKind = {
   submit: 0x0202,
   exited: 0x0203,
   reload: 0x0204,
+  bytes: 0x0205,
   executorReady: 0x0301,
   prepare: 0x0302,
   open: 0x0303,
   kept: 0x0304,
+  read: 0x0305,
   brokerReady: 0x0401,
   refuse: 0x0402,
   identity: 0x0501,
@@ -139,7 +164,7 @@ export const wireSubjectFlag = {
 } as const
 
 /** enum wire_stdio: what a client's descriptor is. */
-export const wireStdio = { null: 0, pipe: 1, socket: 2, file: 3, terminal: 4 } as const
+export const wireStdio = { null: 0, pipe: 1, socket: 2, file: 3, terminal: 4, sealed: 5 } as const
 
 /** enum wire_end: how a run ended. */
 export const wireEnd = {

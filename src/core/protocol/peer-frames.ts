@@ -15,6 +15,8 @@ import {
   written,
 } from './bytes.ts'
 import { formatFrame } from './frame.ts'
+import { readInputs, writeInputs } from './input-frames.ts'
+import type { ResolvedInputs } from './input-frames.ts'
 import { wireKind } from './layout.ts'
 
 /** executor → broker: what the executor made of a request that it would permit. */
@@ -27,10 +29,11 @@ export type Resolved = Readonly<{
   actionDigest: Uint8Array
   /** All zero where the executable is no script. */
   interpreterSha256: Uint8Array
+  bound: ResolvedInputs
 }>
 
 export function formatResolved(resolved: Resolved): Uint8Array {
-  const writer = openWriter(136)
+  const writer = openWriter(139)
   writeU64(writer, resolved.run)
   writeU64(writer, resolved.timeMs)
   writeU64(writer, resolved.notAfterMs)
@@ -38,12 +41,13 @@ export function formatResolved(resolved: Resolved): Uint8Array {
   writeBytes(writer, resolved.executableSha256)
   writeBytes(writer, resolved.actionDigest)
   writeBytes(writer, resolved.interpreterSha256)
+  writeInputs(writer, resolved.bound)
   return formatFrame(wireKind.resolved, written(writer))
 }
 
 export function parseResolved(body: Uint8Array): Resolved {
   const reader = openReader(body)
-  const resolved = {
+  return {
     run: readU64(reader),
     timeMs: readU64(reader),
     notAfterMs: readU64(reader),
@@ -51,9 +55,8 @@ export function parseResolved(body: Uint8Array): Resolved {
     executableSha256: readBytes(reader, 32).slice(),
     actionDigest: readBytes(reader, 32).slice(),
     interpreterSha256: readBytes(reader, 32).slice(),
+    bound: readInputs(reader),
   }
-  expectEnd(reader)
-  return resolved
 }
 
 /** executor → broker: the executor will not run this. `code` is a RefusalCode, `detail` for the operator. */

@@ -4,6 +4,7 @@ import { decide } from '../../core/policy/decide.ts'
 import type { Decision, Permit } from '../../core/policy/decide.ts'
 import type { PolicyIndex } from '../../core/policy/policy-index.ts'
 import type { UsablePolicy } from '../../core/policy/reload.ts'
+import { bindsThose, boundInputs, isInputProblem } from '../../core/policy/inputs.ts'
 import { resolveAction } from '../../core/policy/resolve.ts'
 import type { ResolvedAction } from '../../core/policy/resolve.ts'
 import { exitStatusOf, formatProblem, isRefusalCode } from '../../core/problem.ts'
@@ -102,9 +103,16 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
       refuse(submission, request, denialFrom(decision))
       return
     }
+    const inputs = request === null ? [] : boundInputs(decision, request, submission)
+    if (isInputProblem(inputs)) {
+      const { code, parameter, enough } = inputs
+      const about = { rule: decision.grant, action: decision.action.id }
+      refuse(submission, request, { ...about, code, parameter, enough })
+      return
+    }
     const { run } = submission
     const requesterText = request?.reason ?? ''
-    runs.set(run, { kind: 'waiting', submission, permit: decision, requesterText })
+    runs.set(run, { kind: 'waiting', submission, permit: decision, inputs, requesterText })
     const answer = early.get(run)
     early.delete(run)
     if (answer?.kind === 'resolved') intend(answer.resolved)
@@ -153,7 +161,8 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     const found = waitingFor(run, { kind: 'resolved', resolved })
     if (found === null) return
     const action = resolveAgain(host, policy.inForce().digest, found, resolved)
-    if (action.digest !== formatHex(resolved.actionDigest)) {
+    const binds = bindsThose(found.inputs, resolved.bound)
+    if (!binds || action.digest !== formatHex(resolved.actionDigest)) {
       refuse(found.submission, parseRequest(found.submission.request), {
         ...{ code: 'disagreement', rule: null, action: found.permit.action.id },
         ...{ parameter: null, enough: null },
@@ -260,6 +269,7 @@ function resolveAgain(
     executableSha256: formatHex(resolved.executableSha256),
     interpreterSha256:
       found.permit.action.interpreter === null ? null : formatHex(resolved.interpreterSha256),
+    bound: resolved.bound,
   })
 }
 

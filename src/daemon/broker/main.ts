@@ -106,7 +106,7 @@ function openBridge(
       counts: { ...broker.counts },
       features,
       profiles: policy.profiles.map((profile) => describeProfile(profile, hello.features)),
-      limits: limitsOf(mode, escapable),
+      limits: limitsOf(mode, escapable, features),
     }
   })
   const signing = keepSigned(writer, links.executor, settings.signEveryMs, async (note) => {
@@ -143,13 +143,19 @@ function commonOf(): EntryCommon {
 }
 
 /** What does not hold in this mode (DESIGN.md promise 8): said, not implied. */
-function limitsOf(mode: string, escapable: readonly string[]): readonly string[] {
+function limitsOf(
+  mode: string,
+  escapable: readonly string[],
+  features: readonly string[],
+): readonly string[] {
   const always = [
     ...escapable.map(
       (name) => `profile ${name} is escapable: its runs reach servers that obey root`,
     ),
     'no observation: this version has no probe',
-    'unit: grants match nobody: the launcher does not tell units yet',
+    ...(features.includes('peer_pidfd')
+      ? []
+      : ['unit: grants match nobody: this kernel names no peer by a descriptor (Linux 6.5)']),
     'once holds only without a restored snapshot: no TPM counter, no witness',
   ]
   if (mode === 'privileged') return always

@@ -1,4 +1,5 @@
 import type { Permit } from '../../core/policy/decide.ts'
+import type { BoundInput } from '../../core/policy/inputs.ts'
 import type { Declined, Resolved } from '../../core/protocol/peer-frames.ts'
 import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'
 
@@ -14,6 +15,8 @@ export type BrokerRun =
       kind: 'waiting'
       submission: Submission
       permit: Permit
+      /** What of its descriptors the executor has to bind. */
+      inputs: readonly BoundInput[]
       requesterText: string
     }>
   | Readonly<{

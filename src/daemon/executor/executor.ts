@@ -7,12 +7,16 @@ import type { Sign } from '../../core/audit/ed25519.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import { decide } from '../../core/policy/decide.ts'
+import { boundInputs, commitmentOf, isInputProblem } from '../../core/policy/inputs.ts'
+import type { BoundInput } from '../../core/policy/inputs.ts'
 import type { Permit } from '../../core/policy/decide.ts'
 import type { GrantedPath } from '../../core/policy/granted-path.ts'
 import type { UnusablePolicy, UsablePolicy } from '../../core/policy/reload.ts'
 import { isPinned, resolveAction } from '../../core/policy/resolve.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { openHold } from '../../core/protocol/hold.ts'
+import { noInputs, parseInputBytes } from '../../core/protocol/input-frames.ts'
+import type { ResolvedInputs } from '../../core/protocol/input-frames.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
 import {
   formatOpen,
@@ -34,6 +38,8 @@ import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
 import type { Bind } from '../../core/sandbox/command.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
+import { openReadings, wipe } from './readings.ts'
+import type { ReadAnswer, ReadInputs, Reading } from './readings.ts'
 import { mayPrepare, maxRuns } from './runs.ts'
 import type { Run } from './runs.ts'
 import type { UsedGrants } from './used-grants.ts'
@@ -61,6 +67,8 @@ export type ExecutorHost = Readonly<{
   /** Another policy is in force, before any request is decided under it. */
   adopted: (policy: UsablePolicy) => void
   sign: Sign
+  /** Makes the salts of commitments to secrets. */
+  commitmentKey: Uint8Array
   usedGrants: UsedGrants
   settings: Pick<DaemonSettings, 'prepared' | 'recordWithinMs'>
 }>
@@ -92,35 +100,72 @@ export function createExecutor(
   const runs = new Map<number, Run>()
   /** Requests that came after a RELOAD wait for its outcome: none is decided under two policies. */
   const hold = openHold()
+  /** RELOAD came, and LOADED is not sent yet. */
+  let isReloadDue = false
   let policy = firstPolicy
   /** What is waiting for ADOPT; null when it could not be used. */
   let offered: UsablePolicy | null = null
   /** Runs whose receipt is to be made; filled by INTEND, emptied by `batchEnd`. */
   let intended: Run[] = []
   let head = firstHead
+  const readings = openReadings(host.toLauncher)
+
+  const decline = (run: number, { code, detail }: Declined, permit?: Permit): void => {
+    const use = permit?.changes.uses?.grant
+    if (use !== undefined) host.usedGrants.giveBack(use)
+    host.toBroker(formatDeclined({ run, code, detail }))
+  }
 
   const submit = (submission: Submission): void => {
     const answer = judge(host, policy, submission, head.timeMs)
     if (answer.kind === 'declined') {
-      const { run } = submission
-      host.toBroker(formatDeclined({ run, code: answer.code, detail: answer.detail }))
+      decline(submission.run, answer)
       return
     }
-    if (runs.size >= maxRuns) throw outOfTurn('more runs than the launcher has slots')
+    if (runs.size + readings.count() >= maxRuns) {
+      throw outOfTurn('more runs than the launcher has slots')
+    }
+    const { permit, inputs } = answer
+    const use = permit.changes.uses?.grant
+    if (use !== undefined) host.usedGrants.take(use) // at once: requests at the same time cannot share the last
+    if (inputs.length > 0) readings.begin({ submission, permit, inputs })
+    else start({ submission, permit }, nothingRead)
+  }
+
+  const start = ({ submission, permit }: Omit<Reading, 'inputs'>, read: ReadInputs): void => {
+    const timeMs = Math.max(host.nowMs(), head.timeMs)
+    const answer = orDeclined(() =>
+      resolve(host, policy.digest, submission, { permit, timeMs, read }),
+    )
+    wipe(read.secrets)
+    if (answer.kind === 'declined') {
+      decline(submission.run, answer, permit)
+      return
+    }
     const prepared = mayPrepare(runs, submission.subject, host.settings.prepared)
     host.toBroker(answer.resolved) // first: two records on disk take longer than a sandbox
     if (prepared) host.toLauncher(answer.run.prepare)
     runs.set(submission.run, { ...answer.run, prepared })
-    if (answer.run.use !== null) host.usedGrants.take(answer.run.use)
+  }
+
+  const goOn = (answer: ReadAnswer | null): void => {
+    if (answer === null) return
+    const { reading } = answer
+    if (answer.kind === 'read') start(reading, answer.read)
+    else decline(reading.submission.run, declined(answer.problem.code), reading.permit)
+    loadOnceRead()
   }
 
   /** A run ended, whatever it came to. */
   const forget = (run: number): void => {
     const found = runs.get(run)
     runs.delete(run)
+    const read = readings.forget(run)?.permit.changes.uses?.grant
     const wasGivenUp = found?.stage === 'resolved' || found?.stage === 'replaced'
-    if (wasGivenUp && found.use !== null) host.usedGrants.giveBack(found.use)
+    const use = wasGivenUp ? found.use : (read ?? null)
+    if (use !== null) host.usedGrants.giveBack(use)
     found?.release()
+    loadOnceRead()
   }
 
   const intend = (body: Uint8Array): void => {
@@ -148,6 +193,14 @@ export function createExecutor(
 
   const reload = (): void => {
     hold.begin()
+    isReloadDue = true
+    loadOnceRead()
+  }
+
+  /** A request whose inputs are still being read is answered first: what came before RELOAD is the old policy's. */
+  const loadOnceRead = (): void => {
+    if (!isReloadDue || readings.count() > 0) return
+    isReloadDue = false
     const found = host.loadPolicy()
     if (found.kind === 'unusable') host.toBroker(formatLoaded(found))
     else host.toBroker(formatLoaded({ kind: 'policy', digest: parseHex(found.digest) }))
@@ -170,6 +223,7 @@ export function createExecutor(
 
   const fromLauncher = (frame: Frame): void => {
     if (frame.kind === wireKind.exited) forget(parseRunEnd(frame.body).run)
+    else if (frame.kind === wireKind.bytes) goOn(readings.take(parseInputBytes(frame.body)))
     else if (frame.kind !== wireKind.submit && frame.kind !== wireKind.reload) {
       throw outOfTurn(`frame ${frame.kind} from the launcher`)
     } else if (hold.keep(frame)) return
@@ -199,27 +253,38 @@ export function createExecutor(
   }
 }
 
-type Answer =
-  | Readonly<{ kind: 'declined'; code: RefusalCode; detail: string }>
-  | Readonly<{ kind: 'resolved'; resolved: Uint8Array; run: Run }>
+type Declined = Readonly<{ kind: 'declined'; code: RefusalCode; detail: string }>
+type Judged = Readonly<{ kind: 'permit'; permit: Permit; inputs: readonly BoundInput[] }>
+type Answer = Readonly<{ kind: 'resolved'; resolved: Uint8Array; run: Run }>
+
+const nothingRead: ReadInputs = { stdin: null, secrets: [] }
 
 function judge(
   host: ExecutorHost,
   policy: UsablePolicy,
   submission: Submission,
   lastReceiptMs: number,
-): Answer {
+): Declined | Judged {
   // Time never runs below the last receipt's (DESIGN.md section 5).
-  const timeMs = Math.max(host.nowMs(), lastReceiptMs)
+  const nowMs = Math.max(host.nowMs(), lastReceiptMs)
   if (host.isShort()) return declined('log_full')
-  try {
+  return orDeclined(() => {
     const request = parseRequest(submission.request)
     // Rates are judged by the broker alone.
-    const facts = { nowMs: timeMs, uses: host.usedGrants.counts, rates: null }
+    const facts = { nowMs, uses: host.usedGrants.counts, rates: null }
     const decision = decide(policy.index, submission.subject, request, facts)
     if (decision.kind === 'deny') return declined(decision.code)
     if (decision.kind === 'ask') return declined('approval_required')
-    return resolve(host, policy.digest, submission, decision, timeMs)
+    const inputs = boundInputs(decision, request, submission)
+    if (isInputProblem(inputs)) return declined(inputs.code)
+    return { kind: 'permit', permit: decision, inputs }
+  })
+}
+
+/** What a request can be the cause of is a refusal; anything else is ours, and ends us. */
+function orDeclined<T>(answer: () => T): T | Declined {
+  try {
+    return answer()
   } catch (error) {
     if (!(error instanceof BelladonnaError)) throw error
     if (error.code === 'frame_invalid') return declined('request_malformed')
@@ -229,17 +294,18 @@ function judge(
   }
 }
 
-function declined(code: RefusalCode, detail = ''): Answer {
+function declined(code: RefusalCode, detail = ''): Declined {
   return { kind: 'declined', code, detail }
 }
+
+type Resolvable = Readonly<{ permit: Permit; timeMs: number; read: ReadInputs }>
 
 function resolve(
   host: ExecutorHost,
   policyDigest: string,
-  { run, subject }: Submission,
-  permit: Permit,
-  timeMs: number,
-): Answer {
+  { run, subject, inputs: inputCount }: Submission,
+  { permit, timeMs, read }: Resolvable,
+): Declined | Answer {
   const binds = host.openPaths(permit.paths)
   const measured = host.measure(permit.action)
   const executableSha256 = formatHex(measured.sha256)
@@ -250,24 +316,22 @@ function resolve(
   const nonceBytes = host.randomBytes(16)
   const nonce = formatHex(nonceBytes)
   const notAfterMs = timeMs + host.settings.recordWithinMs
+  const bound = bindRead(host, nonce, read)
   const { interpreter } = measured
   const interpreterSha256 = interpreter === null ? null : formatHex(interpreter.sha256)
   const facts = {
-    ...{ policyDigest, hostId: host.hostId, nonce, notAfterMs },
+    ...{ policyDigest, hostId: host.hostId, nonce, notAfterMs, bound },
     ...{ executableSha256, interpreterSha256 },
   }
   const { digest } = resolveAction(permit, subject, facts)
   const resolved = formatResolved({
-    run,
-    timeMs,
-    notAfterMs,
-    nonce: nonceBytes,
+    ...{ run, timeMs, notAfterMs, nonce: nonceBytes, bound },
     executableSha256: measured.sha256,
     actionDigest: parseHex(digest),
     interpreterSha256: interpreter?.sha256 ?? noInterpreter,
   })
   const command = host.commandOf(permit, measured, binds)
-  const prepare = formatPrepare(run, host.planOf(permit.profile), command)
+  const prepare = formatPrepare(run, host.planOf(permit.profile), command, inputCount)
   return {
     kind: 'resolved',
     resolved,
@@ -278,6 +342,19 @@ function resolve(
       use: permit.changes.uses?.grant ?? null,
     },
   }
+}
+
+/** Of secrets only the commitments go on from here. */
+function bindRead(
+  host: ExecutorHost,
+  nonce: string,
+  { stdin, secrets }: ReadInputs,
+): ResolvedInputs {
+  if (stdin === null && secrets.length === 0) return noInputs
+  const commitments = secrets.map(({ name, value }) => {
+    return [name, commitmentOf(host.commitmentKey, { nonce, name, value })] as const
+  })
+  return { stdin, secrets: Object.fromEntries(commitments) }
 }
 
 /**

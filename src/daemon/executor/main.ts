@@ -20,6 +20,7 @@ import { capabilityMask } from '../../core/sandbox/capabilities.ts'
 import { openAppendFile } from '../../host/append-file.ts'
 import { openChannel } from '../../host/channel.ts'
 import { openMeasure } from '../../host/executable.ts'
+import { loadCommitmentKey } from '../../host/commitment-key.ts'
 import { openCopies } from '../../host/executable-copy.ts'
 import { openGrantedPaths } from '../../host/granted-path.ts'
 import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
@@ -72,6 +73,7 @@ function main(root: string, settings: DaemonSettings): void {
       loadPolicy: () => tryInstalledPolicy(paths.policy),
       adopted: (next) => launcher.send(formatKept(keptBy(next.policy))),
       sign: key.sign,
+      commitmentKey: loadCommitmentKey(paths.state, uid),
       usedGrants: openUsedGrants(paths.state, uid),
       settings,
     },

@@ -2,6 +2,7 @@
  * around.c: becomes another program, in surroundings that it should not notice, or on a kernel that lacks something.
  *
  *   around mask NR,NR… PROGRAM…       those system calls answer ENOSYS, here and in all that is started
+ *   around option NUMBER PROGRAM…     getsockopt(2) does not know this option
  *   around descriptors COUNT PROGRAM…
  *   around terminal PROGRAM…          in a session with a controlling terminal
  *   around signals PROGRAM…           SIGPIPE and SIGUSR1 ignored, SIGUSR2 blocked
@@ -49,6 +50,18 @@ static void mask(char *numbers) {
   install(program, length);
 }
 
+static void mask_option(unsigned number) {
+  struct sock_filter program[] = {
+      NUMBER,
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getsockopt, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+      RETURN(SECCOMP_RET_ERRNO | ENOPROTOOPT),
+      RETURN(SECCOMP_RET_ALLOW),
+  };
+  install(program, sizeof program / sizeof program[0]);
+}
+
 /* A child keeps the master's end, or the session would get SIGHUP when PROGRAM closes what it inherited. */
 static void take_terminal(void) {
   int unlock = 0;
@@ -77,6 +90,7 @@ int main(int argc, char **argv) {
   const char *what = argv[1];
   char **program = argv + (strcmp(what, "terminal") == 0 || strcmp(what, "signals") == 0 ? 2 : 3);
   if (strcmp(what, "mask") == 0) mask(argv[2]);
+  if (strcmp(what, "option") == 0) mask_option((unsigned)atoi(argv[2]));
   if (strcmp(what, "descriptors") == 0)
     for (int count = atoi(argv[2]); count > 0; count--)
       if (open("/dev/null", O_RDONLY) < 0) fail("/dev/null");

@@ -78,6 +78,13 @@ profile = "plain"
 risk = "read-only"`,
   )
   .join('\n')}
+[action.secret]
+about = "x"
+command = ["${read}/probe", "show", "{token}"]
+run_as = "root"
+profile = "plain"
+risk = "read-only"
+params.token = { secret = true }
 [action.stays]
 about = "x"
 command = ["${read}/probe", "stubborn", "60000", "94713"]
@@ -102,7 +109,7 @@ risk = "read-only"
 read = ["/usr", "${read}"]
 [[grant]]
 who = ["uid:${caller.uid}"]
-may = ${JSON.stringify(['stays', 'given', 'script', ...Object.keys(rows).map((_, at) => `row${at}`)])}
+may = ${JSON.stringify(['stays', 'given', 'script', 'secret', ...Object.keys(rows).map((_, at) => `row${at}`)])}
 `
 }
 
@@ -166,6 +173,11 @@ for (const [at, [name, [, end]]] of Object.entries(rows).entries()) {
     else assert.match(stdout.trim(), end)
   })
 }
+
+test('unprivileged: a secret arrives by its descriptor', { skip, timeout: 60_000 }, async () => {
+  const { status, stdout, stderr } = await bell('secret', `token@${read}/file`)
+  assert.deepEqual([status, stdout.trim(), stderr], [0, 'text', ''])
+})
 
 test(
   'unprivileged: C90: a deaf run and its orphan end with their time',

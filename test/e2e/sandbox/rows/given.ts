@@ -142,8 +142,7 @@ export const given: readonly Row[] = [
     ],
     without: remove(
       'sandbox/sandbox.c',
-      'dup3(executable, EXECUTABLE, O_CLOEXEC) < 0 || syscall(SYS_close_range, EXECUTABLE + 1, ~0u, 0) != 0',
-      'dup3(executable, EXECUTABLE, O_CLOEXEC) < 0',
+      'if (syscall(SYS_close_range, WIRE_FIRST_INPUT + start->input_count, ~0u, 0) != 0) child_fail(WIRE_STAGE_STDIO);',
     ),
     refused: '3',
     succeeds: /^[45]\d\d$/,

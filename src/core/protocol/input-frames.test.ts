@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { openReader, openWriter, written } from './bytes.ts'
+import { formatRead, parseInputBytes, readInputs, writeInputs } from './input-frames.ts'
+import type { ResolvedInputs } from './input-frames.ts'
+import { maxReadBytes } from './layout.ts'
+
+const invalid = { code: 'frame_invalid' }
+const digest = fc.stringMatching(/^[0-9a-f]{64}$/)
+const plain = { noNullPrototype: true }
+const name = fc.stringMatching(/^[a-z][a-z0-9._-]{0,9}$/)
+const inputs: fc.Arbitrary<ResolvedInputs> = fc.record(
+  {
+    stdin: fc.option(fc.record({ sha256: digest, size: fc.nat(1_048_576) }, plain)),
+    secrets: fc.dictionary(name, digest, { ...plain, maxKeys: 4 }),
+  },
+  plain,
+)
+
+function bytesOf(value: ResolvedInputs): Uint8Array {
+  const writer = openWriter(1)
+  writeInputs(writer, value)
+  return written(writer).slice()
+}
+
+test('inputs: parse(format(i)) = i', () => {
+  fc.assert(
+    fc.property(inputs, (value) => {
+      assert.deepEqual(readInputs(openReader(bytesOf(value))), value)
+    }),
+  )
+})
+
+test('inputs: a flag that is none, a secret too many, and bytes behind the end are refused', () => {
+  const none = bytesOf({ stdin: null, secrets: {} })
+  assert.deepEqual([...none], [0, 0, 0])
+  const bad = [none.with(1, 5), Uint8Array.of(...none, 0), none.subarray(0, 2)]
+  const stdin = bytesOf({ stdin: { sha256: 'a'.repeat(64), size: 1 }, secrets: {} })
+  for (const bytes of [...bad, stdin.with(0, 2)]) {
+    assert.throws(() => readInputs(openReader(bytes)), invalid)
+  }
+})
+
+test('read: run, input and offset, little-endian', () => {
+  const body = formatRead(258, 3, 131_072).slice(8)
+  assert.deepEqual([...body], [2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 2, 0])
+})
+
+/** A frame that says that the input has `size` bytes, with `count` of them from `offset` on. */
+function bytesFrame(offset: number, size: number, count: number): Uint8Array {
+  const body = new Uint8Array(24 + count).fill(7, 24)
+  const view = new DataView(body.buffer)
+  view.setUint32(0, 9, true)
+  view.setUint32(8, 3, true)
+  view.setUint32(12, offset, true)
+  view.setUint32(16, size, true)
+  return body
+}
+
+test('bytes: all that was asked for, or up to the end, and neither fewer nor more', () => {
+  const frame = parseInputBytes(bytesFrame(2, 5, 3))
+  assert.deepEqual(
+    { ...frame, bytes: [...frame.bytes] },
+    { run: 9, input: 3, offset: 2, size: 5, bytes: [7, 7, 7] },
+  )
+  for (const good of [
+    bytesFrame(0, 0, 0),
+    bytesFrame(0, maxReadBytes + 1, maxReadBytes),
+    bytesFrame(9, 3, 0),
+  ]) {
+    assert.doesNotThrow(() => parseInputBytes(good))
+  }
+  for (const bad of [
+    bytesFrame(0, 5, 4),
+    bytesFrame(0, 5, 6),
+    bytesFrame(5, 5, 1),
+    bytesFrame(0, 0, 0).subarray(1),
+  ]) {
+    assert.throws(() => parseInputBytes(bad), invalid)
+  }
+})
