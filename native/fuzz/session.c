@@ -71,6 +71,20 @@ static void check_submit(const uint8_t *body, size_t size) {
   CLAIM(found);
 }
 
+/* BYTES is for the executor alone: takes such frames out of what it heard. */
+static void take_out_bytes(struct stream *stream) {
+  struct wire_head head;
+  size_t left = 0;
+  for (size_t at = 0; stream->heard - at >= sizeof head; at += sizeof head + head.size) {
+    memcpy(&head, stream->in + at, sizeof head);
+    CLAIM(head.size <= stream->heard - at - sizeof head);
+    if (head.kind == WIRE_BYTES) continue;
+    memmove(stream->in + left, stream->in + at, sizeof head + head.size);
+    left += sizeof head + head.size;
+  }
+  stream->heard = left;
+}
+
 /* Frames are whole, of the kinds that there are, and the same for both. */
 static void check_streams(void) {
   struct wire_head head;
@@ -78,6 +92,7 @@ static void check_streams(void) {
     ssize_t n = (recv)(streams[i].fd, streams[i].in, MAX_SENT, MSG_DONTWAIT);
     streams[i].heard = n < 0 ? 0 : (size_t)n;
   }
+  take_out_bytes(&streams[EXECUTOR]);
   CLAIM(streams[0].heard == streams[1].heard && memcmp(streams[0].in, streams[1].in, streams[0].heard) == 0);
   for (size_t at = 0; at < streams[0].heard; at += sizeof head + head.size) {
     CLAIM(streams[0].heard - at >= sizeof head);
@@ -269,7 +284,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   (void)argc, (void)argv;
   int null = (open)("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0 || (dup2)(null, 0) != 0) return 1; /* what clients pass */
-  for (size_t i = 0; i < MAX_SLOTS; i++) slots[i].process = no_process;
+  for (size_t i = 0; i < MAX_SLOTS; i++) slots[i].process = slots[i].relay = no_process;
+  max_per_uid = 32;
   for (int i = 0; i < MAX_PEERS; i++) clients[i] = gates[i] = -1;
   kernel.accepted = kernel.peer_of_gate = -1;
   host.privileged = true;
