@@ -101,7 +101,7 @@ test('PREPARE, OPEN and REFUSE have their numbers first, then what is passed on 
     Buffer.from(bodyOf(frame, kind)).toString('hex')
   assert.equal(
     text(formatPrepare(1, bytes(2, 0xaa), bytes(1, 0xbb), 3), wireKind.prepare),
-    `0100000000000000${'02000000'}${'01000000'}${'03000000'}${'00000000'}aaaabb`,
+    ['0100000000000000', '02000000', '01000000', '03000000', '00000000', 'aaaabb'].join(''),
   )
   assert.equal(
     text(formatPrepare(1, bytes(0, 0), bytes(0, 0)), wireKind.prepare),
