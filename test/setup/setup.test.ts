@@ -83,7 +83,12 @@ test('setup: test adds the linter and the instrumented programs, start leaves th
   checkout.setUp('start')
   checkout.takeCalls()
   checkout.setUp('test')
-  assert.deepEqual(names(checkout.takeCalls()), ['npm lint', 'build asan', 'build test', 'build fuzz'])
+  assert.deepEqual(names(checkout.takeCalls()), [
+    'npm lint',
+    'build asan',
+    'build test',
+    'build fuzz',
+  ])
   checkout.setUp('start')
   assert.deepEqual(checkout.takeCalls(), [])
 })

@@ -6,36 +6,23 @@ import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts
 import type { Sign } from '../../core/audit/ed25519.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
-import { decide } from '../../core/policy/decide.ts'
-import { boundInputs, commitmentOf, isInputProblem } from '../../core/policy/inputs.ts'
-import type { BoundInput } from '../../core/policy/inputs.ts'
 import type { Permit } from '../../core/policy/decide.ts'
 import type { GrantedPath } from '../../core/policy/granted-path.ts'
 import type { UnusablePolicy, UsablePolicy } from '../../core/policy/reload.ts'
-import { isPinned, resolveAction } from '../../core/policy/resolve.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { openHold } from '../../core/protocol/hold.ts'
-import { noInputs, parseInputBytes } from '../../core/protocol/input-frames.ts'
-import type { ResolvedInputs } from '../../core/protocol/input-frames.ts'
+import { parseInputBytes } from '../../core/protocol/input-frames.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
-import {
-  formatOpen,
-  formatPrepare,
-  parseRunEnd,
-  parseSubmission,
-} from '../../core/protocol/launcher-frames.ts'
+import { formatOpen, parseRunEnd, parseSubmission } from '../../core/protocol/launcher-frames.ts'
 import type { Submission } from '../../core/protocol/launcher-frames.ts'
 import {
   formatDeclined,
   formatReceiptFrame,
-  formatResolved,
   parseDropped,
   parseIntent,
   parseRecorded,
 } from '../../core/protocol/peer-frames.ts'
 import { formatLoaded, parseAdopt } from '../../core/protocol/reload-frames.ts'
-import { parseRequest } from '../../core/protocol/request.ts'
-import type { RefusalCode } from '../../core/refusal.ts'
 import type { Bind } from '../../core/sandbox/command.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
 import { openReadings, wipe } from './readings.ts'
@@ -43,6 +30,8 @@ import type { ReadAnswer, ReadInputs, Reading } from './readings.ts'
 import { mayPrepare, maxRuns } from './runs.ts'
 import type { Run } from './runs.ts'
 import type { UsedGrants } from './used-grants.ts'
+import { declined, judge, nothingRead, orDeclined, resolve } from './answer.ts'
+import type { Declined } from './answer.ts'
 
 /** Everything the executor may do to the world. Tests pass plain functions. */
 export type ExecutorHost = Readonly<{
@@ -83,8 +72,6 @@ export type Executor = Readonly<{
 }>
 
 const encoder = new TextEncoder()
-const nothing = new Uint8Array(0)
-const noInterpreter = new Uint8Array(32)
 
 /**
  * Re-decides each request by itself, writes the receipt, and opens the gate once receipt and entry are durable.
@@ -251,110 +238,6 @@ export function createExecutor(
     },
     receiptHead: () => head,
   }
-}
-
-type Declined = Readonly<{ kind: 'declined'; code: RefusalCode; detail: string }>
-type Judged = Readonly<{ kind: 'permit'; permit: Permit; inputs: readonly BoundInput[] }>
-type Answer = Readonly<{ kind: 'resolved'; resolved: Uint8Array; run: Run }>
-
-const nothingRead: ReadInputs = { stdin: null, secrets: [] }
-
-function judge(
-  host: ExecutorHost,
-  policy: UsablePolicy,
-  submission: Submission,
-  lastReceiptMs: number,
-): Declined | Judged {
-  // Time never runs below the last receipt's (DESIGN.md section 5).
-  const nowMs = Math.max(host.nowMs(), lastReceiptMs)
-  if (host.isShort()) return declined('log_full')
-  return orDeclined(() => {
-    const request = parseRequest(submission.request)
-    // Rates are judged by the broker alone.
-    const facts = { nowMs, uses: host.usedGrants.counts, rates: null }
-    const decision = decide(policy.index, submission.subject, request, facts)
-    if (decision.kind === 'deny') return declined(decision.code)
-    if (decision.kind === 'ask') return declined('approval_required')
-    const inputs = boundInputs(decision, request, submission)
-    if (isInputProblem(inputs)) return declined(inputs.code)
-    return { kind: 'permit', permit: decision, inputs }
-  })
-}
-
-/** What a request can be the cause of is a refusal; anything else is ours, and ends us. */
-function orDeclined<T>(answer: () => T): T | Declined {
-  try {
-    return answer()
-  } catch (error) {
-    if (!(error instanceof BelladonnaError)) throw error
-    if (error.code === 'frame_invalid') return declined('request_malformed')
-    if (error.code === 'path_unsafe') return declined('executable_unsafe', error.message)
-    if (error.code === 'path_refused') return declined('path_refused', error.message)
-    throw error
-  }
-}
-
-function declined(code: RefusalCode, detail = ''): Declined {
-  return { kind: 'declined', code, detail }
-}
-
-type Resolvable = Readonly<{ permit: Permit; timeMs: number; read: ReadInputs }>
-
-function resolve(
-  host: ExecutorHost,
-  policyDigest: string,
-  { run, subject, inputs: inputCount }: Submission,
-  { permit, timeMs, read }: Resolvable,
-): Declined | Answer {
-  const binds = host.openPaths(permit.paths)
-  const measured = host.measure(permit.action)
-  const executableSha256 = formatHex(measured.sha256)
-  if (!isPinned(permit.action, executableSha256)) {
-    measured.release()
-    return declined('executable_unsafe', `sha256 ${executableSha256} is not pinned`)
-  }
-  const nonceBytes = host.randomBytes(16)
-  const nonce = formatHex(nonceBytes)
-  const notAfterMs = timeMs + host.settings.recordWithinMs
-  const bound = bindRead(host, nonce, read)
-  const { interpreter } = measured
-  const interpreterSha256 = interpreter === null ? null : formatHex(interpreter.sha256)
-  const facts = {
-    ...{ policyDigest, hostId: host.hostId, nonce, notAfterMs, bound },
-    ...{ executableSha256, interpreterSha256 },
-  }
-  const { digest } = resolveAction(permit, subject, facts)
-  const resolved = formatResolved({
-    ...{ run, timeMs, notAfterMs, nonce: nonceBytes, bound },
-    executableSha256: measured.sha256,
-    actionDigest: parseHex(digest),
-    interpreterSha256: interpreter?.sha256 ?? noInterpreter,
-  })
-  const command = host.commandOf(permit, measured, binds)
-  const prepare = formatPrepare(run, host.planOf(permit.profile), command, inputCount)
-  return {
-    kind: 'resolved',
-    resolved,
-    run: {
-      ...{ run, subject, actionDigest: digest, nonce, timeMs, notAfterMs, prepare },
-      ...{ prepared: false, stage: 'resolved', entry: null, receipt: null },
-      ...{ receiptRecord: nothing, ahead: null, release: measured.release },
-      use: permit.changes.uses?.grant ?? null,
-    },
-  }
-}
-
-/** Of secrets only the commitments go on from here. */
-function bindRead(
-  host: ExecutorHost,
-  nonce: string,
-  { stdin, secrets }: ReadInputs,
-): ResolvedInputs {
-  if (stdin === null && secrets.length === 0) return noInputs
-  const commitments = secrets.map(({ name, value }) => {
-    return [name, commitmentOf(host.commitmentKey, { nonce, name, value })] as const
-  })
-  return { stdin, secrets: Object.fromEntries(commitments) }
 }
 
 /**
