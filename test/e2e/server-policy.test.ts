@@ -1,0 +1,159 @@
+/** Each action of packaging/policy/server.toml, run once by somebody of the group sudo, and seen to have done it. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { checkout, startBridge } from '../support/bridge.ts'
+import type { BellResult, TestBridge } from '../support/bridge.ts'
+
+const skip = process.geteuid?.() !== 0
+const shipped = readFileSync(join(checkout, 'packaging/policy/server.toml'), 'utf8')
+const swappiness = '/proc/sys/vm/swappiness'
+let directory: string
+let bridge: TestBridge
+
+/** As shipped, but that it works below a directory of the test's own instead of in the host's. */
+function policyBelow(place: string): string {
+  const moved = [
+    '/srv',
+    '/var/log',
+    '/var/lib/logrotate',
+    '/etc/logrotate.d',
+    '/var/tmp',
+    '/etc/ssl/private',
+  ]
+  return moved.reduce((text, path) => {
+    const below = `${place}${path}`
+    mkdirSync(below, { recursive: true })
+    assert.ok(text.includes(`"${path}`) || text.includes(`=${path}/`), path)
+    return text.replaceAll(`"${path}"`, `"${below}"`).replaceAll(`=${path}/`, `=${below}/`)
+  }, shipped)
+}
+
+function inNetwork(...words: readonly string[]): string {
+  const [pid] = [bridge.pids().launcher]
+  return execFileSync('nsenter', [`--net=/proc/${pid}/ns/net`, ...words], { encoding: 'utf8' })
+}
+
+before(async () => {
+  if (skip) return
+  directory = mkdtempSync('/var/lib/belladonna-test.')
+  // In a network of its own: the firewall that is changed is nobody's.
+  const start = (program: string, boot: string): readonly string[] => [
+    ...['/usr/bin/unshare', '--net', program, boot],
+  ]
+  bridge = await startBridge({ policy: policyBelow(directory), start })
+})
+after(async () => {
+  if (skip) return
+  assert.deepEqual((await bridge.verify()).problems, [])
+  assert.equal(await bridge.stop(), 0)
+  rmSync(directory, { recursive: true })
+})
+
+const place = (path: string): string => `${directory}${path}`
+
+async function permitted(action: string, ...words: readonly string[]): Promise<BellResult> {
+  const answer = await bridge.bell(['-r', 'a test', action, ...words])
+  assert.equal(answer.status, 0, `${action}: ${answer.stderr}`)
+  return answer
+}
+
+/** What is done by each action, and seen of it. */
+const attempts: Readonly<Record<string, () => Promise<void>>> = {
+  'kernel.log': async () => {
+    await permitted('kernel.log', 'level=info')
+  },
+  'kernel.swappiness': async () => {
+    const old = readFileSync(swappiness, 'utf8')
+    const value = old.trim() === '10' ? '11' : '10'
+    try {
+      await permitted('kernel.swappiness', `value=${value}`)
+      assert.equal(readFileSync(swappiness, 'utf8').trim(), value)
+    } finally {
+      writeFileSync(swappiness, old)
+    }
+  },
+  'caches.drop': async () => {
+    const { stdout } = await permitted('caches.drop', 'what=1')
+    assert.equal(stdout, 'vm.drop_caches = 1\n')
+  },
+  'disk.usage': async () => {
+    mkdirSync(place('/srv/data'))
+    const { stdout } = await permitted('disk.usage', 'directory=data')
+    assert.match(stdout, /^\s*1M-blocks +Avail +Use%\n +\d+M +\d+M +\d+%\n$/)
+  },
+  'log.tail': async () => {
+    writeFileSync(place('/var/log/app.log'), 'one\ntwo\nthree\n', { mode: 0o600 })
+    assert.equal((await permitted('log.tail', 'lines=2', 'log=app.log')).stdout, 'two\nthree\n')
+  },
+  'log.rotate': async () => {
+    writeFileSync(place('/var/log/old.log'), 'what was\n')
+    const rule = `${place('/var/log/old.log')} {\n  rotate 3\n  create 0600 root root\n}\n`
+    writeFileSync(place('/etc/logrotate.d/old'), rule, { mode: 0o644 })
+    await permitted('log.rotate', 'config=old')
+    assert.equal(readFileSync(place('/var/log/old.log.1'), 'utf8'), 'what was\n')
+    assert.equal(readFileSync(place('/var/log/old.log'), 'utf8'), '')
+  },
+  'temporary.clean': async () => {
+    for (const name of ['old', 'new']) writeFileSync(place(`/var/tmp/${name}`), '')
+    const days = Date.now() / 1000 - 9 * 86_400
+    utimesSync(place('/var/tmp/old'), days, days)
+    const { stdout } = await permitted('temporary.clean', 'days=7')
+    assert.equal(stdout, `${place('/var/tmp/old')}\n`)
+    assert.deepEqual(
+      ['old', 'new'].map((name) => existsSync(place(`/var/tmp/${name}`))),
+      [false, true],
+    )
+  },
+  'firewall.block': async () => {
+    inNetwork('nft', 'add', 'table', 'inet', 'filter')
+    inNetwork('nft', 'add', 'set', 'inet', 'filter', 'blocked', '{ type ipv4_addr; }')
+    await permitted('firewall.block', 'address=192.0.2.77')
+    assert.match(inNetwork('nft', 'list', 'set', 'inet', 'filter', 'blocked'), /192\.0\.2\.77/)
+    const wrong = await bridge.bell(['-r', 'a test', 'firewall.block', 'address=192.0.2.256'])
+    assert.equal(wrong.status, 125)
+  },
+  'sockets.list': async () => {
+    assert.match((await permitted('sockets.list')).stdout, /^State +Recv-Q +Send-Q/)
+  },
+  'certificate.expiry': async () => {
+    const [key, certificate] = [place('/etc/ssl/private/key'), place('/etc/ssl/private/web.pem')]
+    const made = [
+      'req',
+      '-x509',
+      '-newkey',
+      'ed25519',
+      '-nodes',
+      '-subj',
+      '/CN=web.example',
+      '-days',
+      '30',
+    ]
+    execFileSync('openssl', [...made, '-keyout', key, '-out', certificate], { stdio: 'ignore' })
+    const { stdout } = await permitted('certificate.expiry', 'certificate=web.pem')
+    assert.match(stdout, /^subject=CN ?= ?web\.example\nnotAfter=/)
+  },
+  'account.status': async () => {
+    assert.match((await permitted('account.status', 'user=daemon')).stdout, /^daemon L /)
+  },
+}
+
+test('the policy for servers: there is an attempt for each of its actions', () => {
+  const named = [...shipped.matchAll(/^\[action\."([^"]+)"\]$/gm)].map(([, name]) => name)
+  assert.deepEqual(named.toSorted(), Object.keys(attempts).toSorted())
+  assert.ok(named.length >= 8)
+})
+
+for (const [action, attempt] of Object.entries(attempts)) {
+  test(`the policy for servers: ${action} is run, and does what it says`, { skip }, attempt)
+}
