@@ -51,7 +51,7 @@ may = ["touch"]
       const begun = Date.now()
       let turn = turnOf()
       // A launcher waits longer before each restart, so after some attacks another one takes over.
-      while (!said().includes('done') && Date.now() - begun < 1_500) {
+      while (!said().includes('done') && Date.now() - begun < 4_000) {
         const isReload = said().includes(`turn ${turnOf()}: reload`)
         const receipts = bridge.receiptCount()
         const asked = bridge.bell(['touch'])

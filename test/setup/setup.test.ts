@@ -56,7 +56,11 @@ const changes: readonly { name: string; path: string; want: readonly string[] }[
   { name: 'the pinned Node', path: 'tools/node/package-lock.json', want: ['npm node', 'strip'] },
   { name: 'the linter', path: 'tools/lint/package-lock.json', want: ['npm lint'] },
   { name: 'a source', path: 'src/b.ts', want: ['strip'] },
-  { name: 'a C source', path: 'native/b.c', want: ['build ', 'build asan', 'build test'] },
+  {
+    name: 'a C source',
+    path: 'native/b.c',
+    want: ['build ', 'build asan', 'build test', 'build fuzz'],
+  },
 ]
 for (const { name, path, want } of changes) {
   test(`setup: a change of ${name} redoes that part alone`, () => {
