@@ -94,7 +94,9 @@ export async function measureSocket(options: Options, bridge: Bridge): Promise<R
   options.onProgress(`${eachSecond} denials a second`)
   const program = join(options.directory, 'load')
   const checkout = join(import.meta.dirname, '..')
-  const sources = ['bench/load.c', 'native/bell/request.c'].map((path) => join(checkout, path))
+  const sources = ['bench/load.c', 'native/bell/request.c', 'native/bell/sealed.c'].map((path) =>
+    join(checkout, path),
+  )
   execFileSync('gcc', ['-O2', '-std=c11', '-D_GNU_SOURCE', ...sources, '-o', program])
   const { uid, abort } = options.caller
   const seconds = options.quick ? 2 : 20

@@ -102,7 +102,7 @@ int main(int argc, char **argv) {
   long long each_ns = 1000000000LL / atol(argv[5]), count = atol(argv[5]) * atol(argv[6]);
   snprintf(address.sun_path, sizeof address.sun_path, "%s", argv[3]);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (format_request(&request, argv[4], "", nothing) != REQUEST_OK) return 2;
+  if (format_request(&request, argv[4], "", nothing, false) != REQUEST_OK) return 2;
   if (setgroups(0, NULL) != 0 || setgid(gid) != 0 || setuid(uid) != 0) fail("drop root");
   long long start_ns = now_ns() + 10000000;
   for (long long i = 0; i < count; i++) {
