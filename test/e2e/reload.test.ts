@@ -10,6 +10,7 @@ import {
   symlinkSync,
   truncateSync,
   writeFileSync,
+  readFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -48,9 +49,17 @@ command = ["/usr/bin/sleep", "10"]
 run_as = "root"
 profile = "p"
 risk = "read-only"
+[profile.bound]
+stdin = "bound"
+[action.count]
+about = "${word}"
+command = ["/usr/bin/wc", "--bytes"]
+run_as = "root"
+profile = "bound"
+risk = "read-only"
 [[grant]]
 who = ["group:sudo"]
-may = ["hello", "capabilities", "wait"]
+may = ["hello", "capabilities", "wait", "count"]
 `
 }
 const one = policyOf('one')
@@ -147,6 +156,40 @@ test(
     for (let run = 0; run < 6; run += 1) {
       assert.equal(await capabilities(), 'CapPrm:\t0000000000000000\n')
     }
+  },
+)
+
+test(
+  'promise 6: a request whose input is still being read when RELOAD comes is answered under the policy before it',
+  { skip, timeout: 60_000 },
+  async () => {
+    await using bridge = await startBridge({ policy: one })
+    const before = install(bridge, one)
+    install(bridge, two)
+    const { launcher } = bridge.pids()
+    const output = join(bridge.root, 'reads')
+    // Each part of the input takes the launcher 0.2 s: so there is a time in which it is being read.
+    const slow = ['-e', 'trace=pread64', '-e', 'inject=pread64:delay_enter=200000']
+    const tracer = spawn('strace', ['-q', '-o', output, '-p', `${launcher}`, ...slow], {
+      stdio: 'ignore',
+    })
+    await until(() => /^TracerPid:\t[1-9]/m.test(readProc(`${launcher}/status`)), 5_000)
+    const reads = (): number => readFileSync(output, 'utf8').split('pread64(').length - 1
+    const asked = bridge.bell(['-b', 'count'], { stdin: 'x'.repeat(1_000_000) })
+    await until(() => reads() > 0, 5_000)
+    process.kill(launcher, 'SIGHUP')
+    const { status, stdout } = await asked
+    const readInAll = reads()
+    await detach(tracer)
+    assert.deepEqual([status, stdout], [0, '1000000\n'])
+    assert.ok(readInAll > 4, `${readInAll} parts, so most of them came after RELOAD`)
+    await until(() => policyEntries(bridge).length === 1, 5_000)
+    const kinds = bridge.entries().map(({ kind }) => kind)
+    assert.ok(kinds.indexOf('intent') < kinds.indexOf('policy'), kinds.join())
+    const [intent] = bridge.entries().flatMap((entry) => (entry.kind === 'intent' ? [entry] : []))
+    assert.ok(intent?.action.includes(`"policy":"${before}"`), 'the policy before')
+    assert.equal((await bridge.bell(['hello'])).stdout, 'two\n')
+    assert.deepEqual((await bridge.verify()).problems, [])
   },
 )
 
