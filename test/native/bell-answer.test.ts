@@ -19,7 +19,7 @@ const directory = makeTemporaryDirectory()
 after(() => {
   removeDirectory(directory)
 })
-const programs = bellPrograms(directory)
+const programs = bellPrograms
 
 const problem = { type: 'about:blank', title: 'not permitted', code: 'not_granted', entry: 12 }
 const badParameter = {

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -55,10 +55,6 @@ export function runTool(program: string, args: readonly string[]): string {
 const warnings = ['-std=c11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror']
 const sanitizers = ['-g', '-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=all']
 const bell = join(root, 'native/bell')
-const bellSources: readonly string[] = ['answer.c', 'bell.c', 'request.c', 'text.c'].map((name) =>
-  join(bell, name),
-)
-
 /** Compiles a program of native/bell/test into `directory`, with sources of bell beside it. */
 export function compileTestProgram(
   directory: string,
@@ -71,22 +67,10 @@ export function compileTestProgram(
   return out
 }
 
-/** bell as it is shipped and bell with sanitizers: from native/out, or compiled into `directory`. */
-export function bellPrograms(directory: string): Readonly<{ release: string; asan: string }> {
-  const built = { release: join(root, 'native/out/bell'), asan: join(root, 'native/out/asan/bell') }
-  if (existsSync(built.release) && existsSync(built.asan)) return built
-  const made = { release: join(directory, 'bell'), asan: join(directory, 'bell-asan') }
-  runTool('musl-gcc', [
-    '-static',
-    '-O2',
-    '-Wconversion',
-    ...warnings,
-    ...bellSources,
-    '-o',
-    made.release,
-  ])
-  runTool('gcc', [...warnings, ...sanitizers, ...bellSources, '-o', made.asan])
-  return made
+/** bell as it is shipped, and bell with sanitizers: both are built by set-up. */
+export const bellPrograms: Readonly<{ release: string; asan: string }> = {
+  release: join(root, 'native/out/bell'),
+  asan: join(root, 'native/out/asan/bell'),
 }
 
 /** Runs bell once against a bridge that takes one request and then does as `behave` says. */

@@ -26,7 +26,7 @@ const directory = makeTemporaryDirectory()
 after(() => {
   removeDirectory(directory)
 })
-const programs = bellPrograms(directory)
+const programs = bellPrograms
 
 type Vector = Readonly<{ name: string; arguments?: readonly string[]; frame: string }>
 type Vectors = Readonly<{ valid: readonly Vector[]; invalid: readonly Vector[] }>
