@@ -76,13 +76,21 @@ function checkErrorTable(tree: Tree): readonly string[] {
     ...unions.flatMap(({ file, name }) =>
       membersOf(tree.get(file) ?? '', name).length === 0 ? [`${file}: no union ${name} found`] : [],
     ),
-    ...codes
-      .filter((code) => !rows.includes(code))
+    ...[...new Set(codes)]
+      .filter((code) => times(rows, code) < times(codes, code))
       .map((code) => `${errorTable}: no row for ${code}`),
     ...rows
       .filter((row) => !codes.includes(row))
       .map((row) => `${errorTable}: no such code ${row}`),
+    ...[...new Set(rows)]
+      .filter((row) => codes.includes(row) && times(rows, row) > times(codes, row))
+      .map((row) => `${errorTable}: ${row} has a row too many`),
   ]
+}
+
+/** How often: a name that is in both unions has two rows. */
+function times(list: readonly string[], name: string): number {
+  return list.filter((one) => one === name).length
 }
 
 /** Members of `export type NAME = | 'a' | 'b'`, each on its own line. */

@@ -174,6 +174,17 @@ runCases('docs', checkDocs, [
     want: [/no row for log_failed/, /no such code old/],
   },
   {
+    name: 'a code has one row, and one that is in both unions two',
+    files: {
+      ...documented,
+      'src/core/refusal.ts':
+        "export type RefusalCode =\n  | 'busy'\n  | 'usage'\n  | 'log_failed'\n",
+      'docs/reference/errors.md':
+        '| `usage` |\n| `log_failed` |\n\n| `busy` |\n| `usage` |\n| `busy` |\n',
+    },
+    want: [/no row for log_failed/, /busy has a row too many/],
+  },
+  {
     name: 'a union that is not found is not an empty one',
     files: { ...documented, 'src/core/refusal.ts': '' },
     want: [/no union RefusalCode/, /no such code busy/],
