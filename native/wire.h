@@ -40,7 +40,7 @@ enum wire_kind {
   /* launcher to broker and executor */
   WIRE_HELLO = 0x0201,  /* struct wire_hello */
   WIRE_SUBMIT = 0x0202, /* struct wire_submit, u32 groups[], its cgroups as text, then the request's body as received */
-  WIRE_EXITED = 0x0203, /* struct wire_exited */
+  WIRE_EXITED = 0x0203, /* struct wire_exited, then struct wire_output if it has a relay */
   WIRE_RELOAD = 0x0204, /* empty: read the policy again */
   WIRE_BYTES = 0x0205,  /* to the executor alone: struct wire_bytes, then the bytes */
   /* executor to launcher */
@@ -54,7 +54,7 @@ enum wire_kind {
   WIRE_REFUSE = 0x0402,       /* u64 run, then the body of WIRE_REFUSED */
   /* executor to broker */
   WIRE_IDENTITY = 0x0501, /* struct wire_identity, once */
-  WIRE_RESOLVED = 0x0502, /* struct wire_resolved */
+  WIRE_RESOLVED = 0x0502, /* struct wire_resolved, then what of the inputs it binds */
   WIRE_DECLINED = 0x0503, /* u64 run, str16 code, str16 detail */
   WIRE_RECEIPT = 0x0504,  /* u64 run, then the signed receipt */
   WIRE_SIGNED = 0x0505,   /* a checkpoint: the text of a signed note */

@@ -1,8 +1,8 @@
 /*
  * bell: asks the bridge to run one action and stands in for it: same stdio, signals passed on, same exit status.
  *
- * It holds no privilege and decides nothing. It trusts the socket's owner with the caller's three descriptors, and
- * nothing else: what comes back can at most choose an exit status and put escaped text on stderr.
+ * It holds no privilege and decides nothing. It trusts the socket's owner with the caller's three descriptors and
+ * inputs, and nothing else: what comes back can at most choose an exit status and put escaped text on stderr.
  *
  * The order matters: 1. 0, 1, 2 are open, so that no descriptor of ours takes their place and is passed on as stdio;
  * 2. connect, still interruptible; 3. block the signals, so that none falls between the request and the loop;

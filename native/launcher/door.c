@@ -2,8 +2,9 @@
  * door.c: run.sock, and who is at it.
  *
  * Not trusted: everything a client sends, and every descriptor it passes. Who can connect can at most make us read one
- * frame of 64 KiB and hold three descriptors for two seconds. Identity is fixed here, at accept, from the socket that
- * the kernel connected to ours; nothing in a message and no descriptor that somebody passes changes it (C27, C29, C35).
+ * frame of 64 KiB and hold up to seven descriptors for two seconds. Identity is fixed here, at accept, from the socket
+ * that the kernel connected to ours; nothing in a message and no descriptor that somebody passes changes it (C27, C29,
+ * C35).
  */
 #include <errno.h>
 #include <fcntl.h>
