@@ -14,6 +14,7 @@ import { nativeBugs, plantScriptBug, scriptBugs } from './planted.ts'
 import { fuzzScriptIn } from './script.ts'
 import { checkout } from './seeds.ts'
 import type { NativeTarget } from './seeds.ts'
+import { scriptTargets } from './target.ts'
 import type { ScriptTarget } from './target.ts'
 
 const seed = Number(process.env['BELLADONNA_SEED'] ?? 20_261_123)
@@ -40,6 +41,8 @@ const scriptClaims: Readonly<Record<ScriptTarget, string>> = {
     'promise 6: whatever the TOML is, problems have a place in it, and what compiles can be loaded',
   compiled: 'promise 6: a changed installed policy is refused, or read letter for letter',
   request: 'promise 1, C107: a request is refused, or is what is written again, here and by bell',
+  unit: 'C35: a unit is what a second reader of the rules finds, whatever the cgroups are called',
+  shebang: 'promise 1: what is read as a script Linux starts with the same words',
 }
 
 // A target has one core; the machine has two at least.
@@ -53,7 +56,7 @@ suite('fuzz', { concurrency: 2 }, () => {
     })
   }
 
-  for (const target of ['match', 'policy', 'compiled', 'request'] as const) {
+  for (const target of scriptTargets) {
     test(`${target}: ${scriptClaims[target]}`, async (t) => {
       const outcome = await fuzzScriptIn({ root: checkout, target, seconds: 1, seed })
       t.diagnostic(`${outcome.executions} executions, ${outcome.newEdges} new branches`)

@@ -75,6 +75,34 @@ export const scriptBugs: readonly ScriptBug[] = [
     find: 'writeText16(writer, value)',
     replace: "writeText16(writer, value.replace(/=.*/s, ''))",
   },
+  {
+    target: 'unit',
+    about: 'a slice may be in any other one',
+    file: 'src/core/protocol/unit.ts',
+    find: "stem !== (parent === '' ? last : `${parent}-${last}`)",
+    replace: "(parent === '' && stem !== last)",
+  },
+  {
+    target: 'unit',
+    about: 'more than one "_" is taken off a name',
+    file: 'src/core/protocol/unit.ts',
+    find: "name.startsWith('_') ? name.slice(1) : name",
+    replace: "name.replace(/^_+/, '')",
+  },
+  {
+    target: 'shebang',
+    about: '"env" is known by one path alone',
+    file: 'src/core/policy/shebang.ts',
+    find: "path.endsWith('/env')",
+    replace: "path === '/usr/bin/env'",
+  },
+  {
+    target: 'shebang',
+    about: 'a line may end behind what the kernel reads',
+    file: 'src/core/policy/shebang.ts',
+    find: 'head.subarray(0, shebangBytes).indexOf(lineEnd)',
+    replace: 'head.indexOf(lineEnd)',
+  },
 ]
 
 /** A copy of what a target needs, with one bug in it. */

@@ -62,7 +62,7 @@ function show(cells: readonly (string | number)[]): void {
 
 if (targets.length === 0 || !(seconds > 0) || !Number.isInteger(seed)) {
   console.error(
-    'usage: npm run fuzz [-- --seconds N] [--seed N] [session|child|boot|answer|match|policy|compiled|request …]',
+    `usage: npm run fuzz [-- --seconds N] [--seed N] [${[...nativeTargets, ...scriptTargets].join('|')} …]`,
   )
   process.exit(2)
 }

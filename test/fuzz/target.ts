@@ -4,6 +4,8 @@ import { matchTarget } from './match-target.ts'
 import type { Draw } from './mutate.ts'
 import { policyTarget } from './policy-target.ts'
 import { requestTarget } from './request-target.ts'
+import { shebangTarget } from './shebang-target.ts'
+import { unitTarget } from './unit-target.ts'
 
 export type Target = Readonly<{
   seeds: readonly string[]
@@ -14,7 +16,7 @@ export type Target = Readonly<{
   endRound?: (isLast: boolean) => void
 }>
 
-export const scriptTargets = ['match', 'policy', 'compiled', 'request'] as const
+export const scriptTargets = ['match', 'policy', 'compiled', 'request', 'unit', 'shebang'] as const
 export type ScriptTarget = (typeof scriptTargets)[number]
 
 export function openTarget(name: ScriptTarget): Target {
@@ -27,5 +29,9 @@ export function openTarget(name: ScriptTarget): Target {
       return compiledTarget()
     case 'request':
       return requestTarget()
+    case 'unit':
+      return unitTarget()
+    case 'shebang':
+      return shebangTarget()
   }
 }
