@@ -1,7 +1,8 @@
 /**
  * The executor. Root's side of the conversation: decides again, writes receipts, opens gates, signs checkpoints.
  *
- * It reads flat frames, the installed policy, and its own state; it parses no JSON that others wrote.
+ * It reads flat frames, the text of cgroups, first lines of scripts, the installed policy, and its own state; it parses no
+ * JSON that others wrote.
  */
 import { originOf } from '../../core/audit/checkpoint.ts'
 import { noReceipts, followReceipt } from '../../core/audit/receipt.ts'
