@@ -27,7 +27,7 @@ export const policyProblemCodes = [
   'path_invalid', // not an absolute path without empty, "." or ".." parts
   'path_missing',
   'path_unsafe', // others may write it or a part of the way to it
-  'command_invalid', // a script, not executable, or of another machine
+  'command_invalid', // not executable, of another machine, or a script that cannot be run
   'command_outside_profile', // the sandbox would not hold the command
   'directory_outside_profile', // the sandbox would not hold the working directory
   'socket_reachable', // a directory of the profile holds, or may hold, sockets besides the named ones
