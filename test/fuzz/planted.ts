@@ -84,10 +84,10 @@ export const scriptBugs: readonly ScriptBug[] = [
   },
   {
     target: 'unit',
-    about: 'more than one "_" is taken off a name',
+    about: 'one user has a manager',
     file: 'src/core/protocol/unit.ts',
-    find: "name.startsWith('_') ? name.slice(1) : name",
-    replace: "name.replace(/^_+/, '')",
+    find: '/^user@[^/]*\\.service$/',
+    replace: '/^user@1000\\.service$/',
   },
   {
     target: 'shebang',
