@@ -9,7 +9,6 @@ import { formatDaemonSettings } from '../core/configuration/daemon-settings.ts'
 import { formatBoot } from '../core/protocol/boot.ts'
 import type { BootService } from '../core/protocol/boot.ts'
 import { formatCommand } from '../core/sandbox/command.ts'
-import type { FileStamp } from '../core/sandbox/command.ts'
 import { planForBroker, planForExecutor, planForRelay } from '../core/sandbox/plan-for-service.ts'
 import type { ServiceMount } from '../core/sandbox/plan-for-service.ts'
 import { formatPlan } from '../core/sandbox/plan.ts'
@@ -21,6 +20,7 @@ import type { Checkout } from './checkout.ts'
 import { holdDirectory } from './directory.ts'
 import type { Owner } from './directory.ts'
 import { replaceFile } from './durable-file.ts'
+import { stampOf } from './file-stamp.ts'
 import { bridgePaths } from './layout.ts'
 import { systemPlaces } from './reserved-id.ts'
 import type { BridgePaths } from './layout.ts'
@@ -201,7 +201,7 @@ function service(
 ): BootService {
   const { uid, gid } = owner
   if (!isUid(uid) || !isGid(gid)) throw new BelladonnaError('start_failed', 'ids of a service')
-  const stamp = stampOf(realExecutable)
+  const stamp = stampOf(statSync(realExecutable, { bigint: true }))
   const command = formatCommand({
     uid,
     gid,
@@ -214,17 +214,6 @@ function service(
     env,
   })
   return { plan: formatPlan(plan), command }
-}
-
-function stampOf(path: string): FileStamp {
-  const stat = statSync(path, { bigint: true })
-  return {
-    device: stat.dev,
-    inode: stat.ino,
-    size: stat.size,
-    mtimeNs: stat.mtimeNs,
-    ctimeNs: stat.ctimeNs,
-  }
 }
 
 /** What both services get as their last words. */
