@@ -21,7 +21,7 @@ import { describeAnswer } from './check-text.ts'
 import { aboutGrant } from './grant-story.ts'
 import type { GrantStory } from './grant-story.ts'
 import { reporting, showProblems } from './policy.ts'
-import type { PolicyOutput } from './policy.ts'
+import type { Output } from './output.ts'
 import { readSubject } from './subject.ts'
 
 /** Whose policy, and for whom. */
@@ -65,7 +65,7 @@ const pending = 3
 export function check(
   options: QuestionOptions &
     Readonly<{ action: string; values: readonly string[]; reason: string }>,
-  output: PolicyOutput,
+  output: Output,
 ): number {
   return reporting(output, () => {
     const question = readQuestion(options.action, options.values, options.reason)

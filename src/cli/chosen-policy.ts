@@ -7,9 +7,10 @@ import { indexPolicy } from '../core/policy/policy-index.ts'
 import type { PolicyIndex } from '../core/policy/policy-index.ts'
 import type { Place, PolicyProblem } from '../core/policy/problem.ts'
 import { bridgePaths } from '../host/layout.ts'
+import { ownUid } from '../host/own-uid.ts'
 import { loadInstalledPolicy } from '../host/policy-store.ts'
 import { readUsedGrants } from '../host/used-grants-file.ts'
-import { compileSource, ownUid } from './policy.ts'
+import { compileSource } from './policy.ts'
 
 /** The policy that a question is about. */
 export type ChosenPolicy = Readonly<{

@@ -6,7 +6,7 @@ import { isCode } from '../host/directory.ts'
 import { findLauncher } from '../host/launcher-process.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { exitStatuses } from './exit.ts'
-import type { PolicyOutput } from './policy.ts'
+import type { Output } from './output.ts'
 
 /** Longer than the launcher waits for a service that hangs. */
 const patienceMs = 45_000
@@ -27,7 +27,7 @@ type State = Readonly<{
  */
 export async function policyReload(
   { root, json }: Readonly<{ root: string; json: boolean }>,
-  output: PolicyOutput,
+  output: Output,
 ): Promise<number> {
   const { bridgeSocket, bootFile } = bridgePaths(root)
   const before = stateOf(await askBridge(bridgeSocket, '/v1/status'))

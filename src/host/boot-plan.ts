@@ -22,6 +22,7 @@ import type { Owner } from './directory.ts'
 import { replaceFile } from './durable-file.ts'
 import { stampOf } from './file-stamp.ts'
 import { bridgePaths } from './layout.ts'
+import { ownUid } from './own-uid.ts'
 import { systemPlaces } from './reserved-id.ts'
 import type { BridgePaths } from './layout.ts'
 
@@ -50,7 +51,7 @@ const codeRoot = '/belladonna'
  * @throws {BelladonnaError} `path_unsafe` when somebody else could write in the way, `start_failed`
  */
 export function prepareBridge(options: BridgeOptions): PreparedBridge {
-  const uid = process.geteuid?.() ?? 0
+  const uid = ownUid()
   const own = { uid, gid: process.getegid?.() ?? 0 }
   const configuration = options.configuration ?? defaultConfiguration
   const { brokerUser, cgroupParent, perUser } = configuration

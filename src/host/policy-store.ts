@@ -6,6 +6,7 @@ import { indexPolicy } from '../core/policy/policy-index.ts'
 import type { UnusablePolicy, UsablePolicy } from '../core/policy/reload.ts'
 import { isCode, walkDirectory } from './directory.ts'
 import { replaceFile } from './durable-file.ts'
+import { ownUid } from './own-uid.ts'
 import { readTrustedFile } from './trusted-file.ts'
 
 /** The installed policy's name in its directory. */
@@ -87,8 +88,4 @@ function whyOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown'
   const text = error.cause === undefined ? error.message : `${error.message}: ${whyOf(error.cause)}`
   return text.replace(/[\p{Cc}\p{Cs}]/gu, ' ') || error.name
-}
-
-function ownUid(): number {
-  return process.geteuid?.() ?? 0
 }

@@ -26,6 +26,7 @@ import { openGrantedPaths } from '../../host/granted-path.ts'
 import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
 import { bridgePaths } from '../../host/layout.ts'
 import { randomBytes } from '../../host/random.ts'
+import { ownUid } from '../../host/own-uid.ts'
 import { openInstalledPolicy, tryInstalledPolicy } from '../../host/policy-store.ts'
 import { settleHeap } from '../../host/settled-heap.ts'
 import { endService, inherited } from '../../host/inherited.ts'
@@ -40,7 +41,7 @@ const end = (why: unknown): never => endService('belladonna-executor', why)
 
 function main(root: string, settings: DaemonSettings): void {
   const paths = bridgePaths(root)
-  const uid = process.geteuid?.() ?? 0
+  const uid = ownUid()
   const key = loadHostKey(paths.state, uid)
   const verifierKey = makeVerifierKey(originOf(key.hostId), key.publicKey)
   keepPublicKey(paths.state, uid, formatVerifierKey(verifierKey))
