@@ -7,6 +7,7 @@ import { findLauncher } from '../host/launcher-process.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { exitStatuses } from './exit.ts'
 import type { Output } from './output.ts'
+import { memberOf, textOf } from './status-answer.ts'
 
 /** Longer than the launcher waits for a service that hangs. */
 const patienceMs = 45_000
@@ -87,17 +88,8 @@ function stateOf(status: JsonValue): State {
   const last = memberOf(reloads, 'last')
   return {
     startedMs: memberOf(status, 'started_ms'),
-    digest: textOf(memberOf(policy, 'digest')),
+    digest: textOf(policy, 'digest'),
     count: Number(memberOf(reloads, 'count')),
-    last: { state: textOf(memberOf(last, 'state')), reason: textOf(memberOf(last, 'reason')) },
+    last: { state: textOf(last, 'state'), reason: textOf(last, 'reason') },
   }
-}
-
-function memberOf(value: JsonValue, key: string): JsonValue {
-  if (typeof value !== 'object' || value === null) return null
-  return new Map(Object.entries(value)).get(key) ?? null
-}
-
-function textOf(value: JsonValue): string {
-  return typeof value === 'string' ? value : ''
 }
