@@ -7,7 +7,6 @@ import { originOf } from '../../core/audit/checkpoint.ts'
 import { noReceipts, followReceipt } from '../../core/audit/receipt.ts'
 import { formatVerifierKey, makeVerifierKey } from '../../core/audit/signed-note.ts'
 import { parseDaemonSettings } from '../../core/configuration/daemon-settings.ts'
-import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import { BelladonnaError } from '../../core/error.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledPolicy } from '../../core/policy/compiled.ts'
@@ -39,7 +38,9 @@ import { openUsedGrants } from './used-grants.ts'
 
 const end = (why: unknown): never => endService('belladonna-executor', why)
 
-function main(root: string, settings: DaemonSettings): void {
+/** The word between root and settings is the mode: it is for the broker, which tells it in its status. */
+function main([root = '', , words = '']: readonly string[]): void {
+  const settings = parseDaemonSettings(words)
   const paths = bridgePaths(root)
   const uid = ownUid()
   const key = loadHostKey(paths.state, uid)
@@ -144,7 +145,7 @@ function greetFirst(greet: () => void, executor: Executor): (frame: Frame) => vo
 
 process.on('SIGTERM', () => process.exit(0))
 try {
-  main(process.argv[2] ?? '', parseDaemonSettings(process.argv[4] ?? ''))
+  main(process.argv.slice(2))
 } catch (error) {
   end(error)
 }
