@@ -13,7 +13,7 @@ import type { Architecture } from '../core/sandbox/syscalls.ts'
 import { isCode } from './directory.ts'
 
 /** Most links on the way to one path, as the kernel's own limit. */
-export const maxLinks: number = 40
+const maxLinks = 40
 
 /** Who resolves: `uid` is the caller's own, 0 for a real bridge. */
 export type PathHost = Readonly<{ uid: number; architecture: Architecture }>
