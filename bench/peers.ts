@@ -7,7 +7,7 @@ import { isSuccess } from './measure.ts'
 import type { Command } from './measure.ts'
 
 /** The account that calls; its name exists in the private copy of /etc only. */
-export const callerName = 'belladonna-bench'
+const callerName = 'belladonna-bench'
 
 const target = '/usr/bin/true'
 const forbidden = '/usr/bin/false'

@@ -21,6 +21,9 @@
 /* Descriptors that a client passes behind 0, 1 and 2: for the command they are WIRE_FIRST_INPUT and those after it. */
 #define WIRE_MAX_INPUTS 4u
 #define WIRE_FIRST_INPUT 5u
+/* The longest secret and the longest bound stdin that the executor takes. */
+#define WIRE_MAX_SECRET 65536u
+#define WIRE_MAX_STDIN 1048576u
 /* Bytes of an input in one WIRE_BYTES. */
 #define WIRE_MAX_READ 131072u
 

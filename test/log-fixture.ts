@@ -25,6 +25,9 @@ import { nextReceipt, noReceipts } from '../src/core/audit/receipt.ts'
 import type { ReceiptHead } from '../src/core/audit/receipt.ts'
 import { makeVerifierKey } from '../src/core/audit/signed-note.ts'
 import type { VerifierKey } from '../src/core/audit/signed-note.ts'
+import { verifyLog } from '../src/core/audit/verify.ts'
+import type { VerifyInput } from '../src/core/audit/verify.ts'
+import type { VerifyReport } from '../src/core/audit/verify-report.ts'
 
 /** Reads a JSON file of a known shape. Numbers that only a uint64 holds are read as 2^53, which is no size either. */
 export function readJson<T>(path: string, shape: Shape<T>): T {
@@ -236,4 +239,32 @@ export function makeSmallLog(): TestLog {
   log.intent(3)
   log.receipt(3)
   return log
+}
+
+export function verify(log: TestLog, change: Partial<VerifyInput> = {}): VerifyReport {
+  return verifyLog({
+    entries: log.entries,
+    receipts: log.receipts,
+    checkpoints: [log.checkpoint()],
+    key: log.key,
+    ...change,
+  })
+}
+
+/** Codes and indexes of the problems, as `code@index`. */
+export function problemsOf({ problems }: VerifyReport): readonly string[] {
+  return problems.map(({ code, index }) => (index === null ? code : `${code}@${index}`))
+}
+
+/** Something that a log can be wrong in: `make` appends it behind a start, and `want` is what is to be found. */
+export type VerifyCase = Readonly<{
+  name: string
+  make: (log: TestLog) => Partial<VerifyInput>
+  want: readonly string[]
+}>
+
+export function foundIn({ make }: VerifyCase): readonly string[] {
+  const log = makeTestLog()
+  log.start()
+  return problemsOf(verify(log, make(log)))
 }

@@ -23,7 +23,7 @@ const page = 'docs/reference/abuse.md'
 const idPattern = /\bC[0-9]{2,3}\b/g
 
 /** The ids in one text, in their order. */
-export function idsIn(text: string): readonly string[] {
+function idsIn(text: string): readonly string[] {
   return [...text.matchAll(idPattern)].map(([id]) => id)
 }
 

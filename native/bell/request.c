@@ -69,7 +69,7 @@ enum request_fault format_request(struct request *request, const char *action, c
     if (fault != REQUEST_OK) return fault;
   }
   request->at_fault = "stdin";
-  if (bind_stdin && (request->fds[0] = seal_input(STDIN_FILENO, BOUND_STDIN_MAX)) < 0) return REQUEST_UNREADABLE;
+  if (bind_stdin && (request->fds[0] = seal_input(STDIN_FILENO, WIRE_MAX_STDIN)) < 0) return REQUEST_UNREADABLE;
   request->at_fault = NULL;
   set_little(request->frame, (uint32_t)(request->size - sizeof(struct wire_head)), 4);
   set_little(request->frame + 4, WIRE_REQUEST, 2);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../wire.h"
 #include "sealed.h"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -52,12 +53,12 @@ int seal_file(const char *path) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return -1;
   (void)mlock(chunk, sizeof chunk);
-  int memory = seal_input(fd, SECRET_MAX);
+  int memory = seal_input(fd, WIRE_MAX_SECRET);
   int error = errno;
   close(fd);
   errno = error;
   /* For as long as we live, which is until the command has ended. Its pages stay in memory with the mapping. */
-  void *pages = memory < 0 ? MAP_FAILED : mmap(NULL, SECRET_MAX, PROT_READ, MAP_PRIVATE, memory, 0);
+  void *pages = memory < 0 ? MAP_FAILED : mmap(NULL, WIRE_MAX_SECRET, PROT_READ, MAP_PRIVATE, memory, 0);
   if (pages != MAP_FAILED) (void)mlock(pages, (size_t)lseek(memory, 0, SEEK_CUR));
   return memory;
 }

@@ -9,11 +9,11 @@ import { choosePolicy } from './chosen-policy.ts'
 import type { ChosenPolicy } from './chosen-policy.ts'
 import { aboutGrant } from './grant-story.ts'
 import { reporting, showProblems } from './policy.ts'
-import type { PolicyOutput } from './policy.ts'
+import type { Output } from './output.ts'
 import { readSubject } from './subject.ts'
 
 /** `belladonna actions`: the actions that the subject has a live grant of. Returns the exit status. */
-export function actions(options: QuestionOptions, output: PolicyOutput): number {
+export function actions(options: QuestionOptions, output: Output): number {
   return reporting(output, () => {
     const subject = readSubject(options.as)
     const chosen = choosePolicy(options.root, options.source)

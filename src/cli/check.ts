@@ -18,10 +18,11 @@ import { openMeasure } from '../host/executable.ts'
 import { choosePolicy } from './chosen-policy.ts'
 import type { ChosenPolicy } from './chosen-policy.ts'
 import { describeAnswer } from './check-text.ts'
+import { decisionStatuses } from './exit.ts'
 import { aboutGrant } from './grant-story.ts'
 import type { GrantStory } from './grant-story.ts'
 import { reporting, showProblems } from './policy.ts'
-import type { PolicyOutput } from './policy.ts'
+import type { Output } from './output.ts'
 import { readSubject } from './subject.ts'
 
 /** Whose policy, and for whom. */
@@ -58,14 +59,11 @@ export type CheckAnswer = Readonly<{
 /** As `bell --bind-stdin` would send it, where the action binds it: `check` is not asked what a run is to read. */
 const stdio = [wireStdio.sealed, wireStdio.null, wireStdio.null] as const
 
-const denied = 4
-const pending = 3
-
 /** `belladonna check`: says what a request would come to, and why. Returns the exit status. */
 export function check(
   options: QuestionOptions &
     Readonly<{ action: string; values: readonly string[]; reason: string }>,
-  output: PolicyOutput,
+  output: Output,
 ): number {
   return reporting(output, () => {
     const question = readQuestion(options.action, options.values, options.reason)
@@ -75,7 +73,7 @@ export function check(
     const answer = answerFor(chosen, subject, question, Date.now())
     if (options.json) output.print(JSON.stringify(formatAnswer(answer)))
     else for (const line of describeAnswer(answer)) output.print(formatPrintable(line))
-    return { permit: 0, ask: pending, deny: denied }[answer.decision.kind]
+    return decisionStatuses[answer.decision.kind]
   })
 }
 
@@ -88,7 +86,8 @@ function readQuestion(action: string, values: readonly string[], reason: string)
   const parameters = values.map((word) => {
     const at = word.search(/[=@]/)
     if (at <= 0) {
-      throw new BelladonnaError('usage', `expected name=value, not ${JSON.stringify(word)}`)
+      const what = `expected name=value or name@FILE, not ${JSON.stringify(word)}`
+      throw new BelladonnaError('usage', what)
     }
     const name = word.slice(0, at)
     if (word[at] === '=') return { name, value: word.slice(at + 1) }

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { BelladonnaError } from '../core/error.ts'
 import { parseCompiledPolicy } from '../core/policy/compiled-parse.ts'
 import { policyDigest } from '../core/policy/compiled.ts'
@@ -7,9 +7,10 @@ import { indexPolicy } from '../core/policy/policy-index.ts'
 import type { PolicyIndex } from '../core/policy/policy-index.ts'
 import type { Place, PolicyProblem } from '../core/policy/problem.ts'
 import { bridgePaths } from '../host/layout.ts'
-import { loadInstalledPolicy, policyFileName } from '../host/policy-store.ts'
+import { ownUid } from '../host/own-uid.ts'
+import { loadInstalledPolicy } from '../host/policy-store.ts'
 import { readUsedGrants } from '../host/used-grants-file.ts'
-import { compileSource, ownUid } from './policy.ts'
+import { compileSource } from './policy.ts'
 
 /** The policy that a question is about. */
 export type ChosenPolicy = Readonly<{
@@ -45,10 +46,6 @@ export function choosePolicy(
 
 function loadInstalled(root: string): ChosenPolicy {
   const { policy: directory } = bridgePaths(root)
-  if (!existsSync(`${directory}/${policyFileName}`)) {
-    const what = 'no policy is installed: `belladonna policy install`, or --policy'
-    throw new BelladonnaError('policy_unreadable', what)
-  }
   const { text } = loadInstalledPolicy(directory, ownUid())
   try {
     const grantPlaces = new Map<string, Place>()

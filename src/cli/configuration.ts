@@ -1,13 +1,14 @@
 import { readConfiguration, defaultConfiguration } from '../core/configuration/configuration.ts'
 import type { Configuration, ConfigurationResult } from '../core/configuration/configuration.ts'
 import { BelladonnaError } from '../core/error.ts'
-import { formatPolicyProblem } from '../core/policy/problem.ts'
 import type { PolicyProblem } from '../core/policy/problem.ts'
 import { readConfigurationFacts, readConfigurationText } from '../host/configuration-file.ts'
 import { bridgePaths } from '../host/layout.ts'
+import { ownUid } from '../host/own-uid.ts'
 import { parseTomlTree, readTomlTree } from '../host/toml-tree.ts'
 import { exitStatuses } from './exit.ts'
-import type { PolicyOutput } from './policy.ts'
+import { printProblems } from './output.ts'
+import type { Output } from './output.ts'
 
 /** Options of `config check`. Without `file` it is `etc/belladonna/belladonna.toml` below `root`. */
 export type ConfigCheckOptions = Readonly<{
@@ -30,11 +31,11 @@ export function checkConfiguration(file: string, text: string): ConfigurationRes
  */
 export function loadConfiguration(root: string, complain: (line: string) => void): Configuration {
   const file = bridgePaths(root).configuration
-  const text = readConfigurationText(file, process.geteuid?.() ?? 0)
+  const text = readConfigurationText(file, ownUid())
   if (text === undefined) return defaultConfiguration
   const result = checkConfiguration(file, text)
   if (result.kind === 'valid') return result.configuration
-  showProblems(result.problems, complain)
+  printProblems(result.problems, complain)
   throw new BelladonnaError('configuration_invalid', countOf(result.problems))
 }
 
@@ -46,10 +47,10 @@ export function loadConfiguration(root: string, complain: (line: string) => void
  */
 export function configCheck(
   { root, file, json }: ConfigCheckOptions,
-  { print, complain }: PolicyOutput,
+  { print, complain }: Output,
 ): number {
   const path = file ?? bridgePaths(root).configuration
-  const uid = file === undefined ? (process.geteuid?.() ?? 0) : null
+  const uid = file === undefined ? ownUid() : null
   const text = readConfigurationText(path, uid)
   if (text === undefined && file !== undefined) {
     throw new BelladonnaError('configuration_invalid', `no file ${JSON.stringify(file)}`)
@@ -60,7 +61,7 @@ export function configCheck(
       : checkConfiguration(path, text)
   if (json) print(JSON.stringify(jsonOf(result, text === undefined ? null : path)))
   else if (result.kind === 'invalid') {
-    showProblems(result.problems, complain)
+    printProblems(result.problems, complain)
     complain(`belladonna: ${countOf(result.problems)}`)
   } else {
     print(text === undefined ? `no file ${path}, so all is as without one` : `valid: ${path}`)
@@ -78,13 +79,6 @@ function jsonOf(result: ConfigurationResult, file: string | null): object {
     default: isDefault,
   }))
   return { kind: 'valid', file, settings }
-}
-
-export function showProblems(
-  problems: readonly PolicyProblem[],
-  complain: (line: string) => void,
-): void {
-  for (const problem of problems) complain(formatPolicyProblem(problem))
 }
 
 function countOf(problems: readonly PolicyProblem[]): string {

@@ -20,6 +20,9 @@ export const exitStatuses: Readonly<Record<ErrorCode, number>> = {
   output_failed: 1,
 }
 
+/** Exit status of `check` for each decision. */
+export const decisionStatuses = { permit: 0, ask: 3, deny: 4 } as const
+
 /** Prints what went wrong, with the chain of causes, and returns the exit status. An error that is not ours is a bug. */
 export function reportError(error: unknown, print: (line: string) => void): number {
   if (!(error instanceof BelladonnaError)) throw error

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { parseVerifierKey } from '../core/audit/signed-note.ts'
 import { BelladonnaError } from '../core/error.ts'
+import { version } from '../core/version.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { auditShow, auditVerify } from './audit.ts'
 import type { AuditOptions } from './audit.ts'
@@ -19,7 +20,6 @@ import { endWithReader } from './reader-gone.ts'
 import { run } from './run.ts'
 import { status } from './status.ts'
 import { up } from './up.ts'
-import { version } from './version.ts'
 
 const print = (line: string): void => {
   process.stdout.write(`${line}\n`)

@@ -3,12 +3,14 @@ import { applyEdits, formatDifference } from '../core/configuration/edits.ts'
 import { planMigration } from '../core/configuration/migration.ts'
 import { BelladonnaError } from '../core/error.ts'
 import { readConfigurationText } from '../host/configuration-file.ts'
+import { ownUid } from '../host/own-uid.ts'
 import { rewriteFile } from '../host/rewrite-file.ts'
 import { findTomlSpans } from '../host/toml-spans.ts'
 import { readTomlTree } from '../host/toml-tree.ts'
-import { checkConfiguration, showProblems } from './configuration.ts'
+import { checkConfiguration } from './configuration.ts'
 import { exitStatuses } from './exit.ts'
-import type { PolicyOutput } from './policy.ts'
+import { printProblems } from './output.ts'
+import type { Output } from './output.ts'
 
 /**
  * `belladonna dev migrate-config`: shows how an old configuration becomes one of this version, as a unified difference, and with
@@ -18,9 +20,9 @@ import type { PolicyOutput } from './policy.ts'
  */
 export function migrateConfig(
   { file, write }: Readonly<{ file: string; write: boolean }>,
-  { print, complain }: PolicyOutput,
+  { print, complain }: Output,
 ): number {
-  const uid = process.geteuid?.() ?? 0
+  const uid = ownUid()
   const whole = readConfigurationText(file, write ? uid : null)
   if (whole === undefined) {
     throw new BelladonnaError('configuration_invalid', `no file ${JSON.stringify(file)}`)
@@ -29,7 +31,7 @@ export function migrateConfig(
   const text = whole.slice(mark.length)
   const reading = readTomlTree(file, text)
   if (reading.kind === 'invalid') {
-    showProblems([reading.problem], complain)
+    printProblems([reading.problem], complain)
     return exitStatuses.configuration_invalid
   }
   const { edits, reasons } = planMigration(text, findTomlSpans(text))
@@ -43,7 +45,7 @@ export function migrateConfig(
   const migrated = applyEdits(text, edits)
   const result = checkConfiguration(`${file} (migrated)`, migrated)
   if (result.kind === 'invalid') {
-    showProblems(result.problems, complain)
+    printProblems(result.problems, complain)
     complain(
       `belladonna: ${result.problems.length} problem(s) are left for you; nothing was written`,
     )

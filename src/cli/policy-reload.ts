@@ -6,7 +6,8 @@ import { isCode } from '../host/directory.ts'
 import { findLauncher } from '../host/launcher-process.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { exitStatuses } from './exit.ts'
-import type { PolicyOutput } from './policy.ts'
+import type { Output } from './output.ts'
+import { memberOf, textOf } from './status-answer.ts'
 
 /** Longer than the launcher waits for a service that hangs. */
 const patienceMs = 45_000
@@ -27,7 +28,7 @@ type State = Readonly<{
  */
 export async function policyReload(
   { root, json }: Readonly<{ root: string; json: boolean }>,
-  output: PolicyOutput,
+  output: Output,
 ): Promise<number> {
   const { bridgeSocket, bootFile } = bridgePaths(root)
   const before = stateOf(await askBridge(bridgeSocket, '/v1/status'))
@@ -87,17 +88,8 @@ function stateOf(status: JsonValue): State {
   const last = memberOf(reloads, 'last')
   return {
     startedMs: memberOf(status, 'started_ms'),
-    digest: textOf(memberOf(policy, 'digest')),
+    digest: textOf(policy, 'digest'),
     count: Number(memberOf(reloads, 'count')),
-    last: { state: textOf(memberOf(last, 'state')), reason: textOf(memberOf(last, 'reason')) },
+    last: { state: textOf(last, 'state'), reason: textOf(last, 'reason') },
   }
-}
-
-function memberOf(value: JsonValue, key: string): JsonValue {
-  if (typeof value !== 'object' || value === null) return null
-  return new Map(Object.entries(value)).get(key) ?? null
-}
-
-function textOf(value: JsonValue): string {
-  return typeof value === 'string' ? value : ''
 }

@@ -1,19 +1,22 @@
 import { compilePolicy } from '../core/policy/compile.ts'
 import type { CompileResult } from '../core/policy/compile.ts'
 import { formatCompiledPolicy, policyDigest } from '../core/policy/compiled.ts'
-import { formatPolicyProblem, formatPolicyWarning } from '../core/policy/problem.ts'
+import { formatPolicyWarning } from '../core/policy/problem.ts'
 import type { PolicyProblem } from '../core/policy/problem.ts'
 import { segmentDigests } from '../core/policy/segments.ts'
 import { architecture } from '../host/boot-plan.ts'
 import { holdDirectory } from '../host/directory.ts'
 import { findLauncher } from '../host/launcher-process.ts'
 import { bridgePaths } from '../host/layout.ts'
+import { ownUid } from '../host/own-uid.ts'
 import { readPolicyFacts } from '../host/policy-facts.ts'
 import { readPolicySource } from '../host/policy-source.ts'
 import { installPolicy } from '../host/policy-store.ts'
 import { readTomlTree } from '../host/toml-tree.ts'
 import { loadConfiguration } from './configuration.ts'
 import { exitStatuses, reportError } from './exit.ts'
+import { printProblems } from './output.ts'
+import type { Output } from './output.ts'
 
 /** Options of both commands. `source` is a file or directory; by default what the configuration names. */
 export type PolicyOptions = Readonly<{
@@ -23,17 +26,11 @@ export type PolicyOptions = Readonly<{
   json: boolean
 }>
 
-/** Where a command prints; each text is a line without its end. */
-export type PolicyOutput = Readonly<{
-  print: (line: string) => void
-  complain: (line: string) => void
-}>
-
 /**
  * `belladonna policy check`: compiles and installs nothing, as an ordinary user too. Whose files they are does not
  * count here, unlike for `install`. Returns the exit status.
  */
-export function policyCheck(options: PolicyOptions, output: PolicyOutput): number {
+export function policyCheck(options: PolicyOptions, output: Output): number {
   return reporting(output, () => {
     const outcome = compileSource(sourceOf(options, output), null)
     return outcome.kind === 'invalid'
@@ -46,7 +43,7 @@ export function policyCheck(options: PolicyOptions, output: PolicyOutput): numbe
  * `belladonna policy install`: compiles and puts the result in place for the next start or reload. A policy with any problem
  * leaves the old one as it is. Returns the exit status.
  */
-export function policyInstall(options: PolicyOptions, output: PolicyOutput): number {
+export function policyInstall(options: PolicyOptions, output: Output): number {
   return reporting(output, () => {
     const uid = ownUid()
     const outcome = compileSource(sourceOf(options, output), uid)
@@ -83,12 +80,12 @@ function holdPolicyDirectory(root: string, uid: number): string {
 
 export function showProblems(
   options: Pick<PolicyOptions, 'json'>,
-  output: PolicyOutput,
+  output: Output,
   problems: readonly PolicyProblem[],
 ): number {
   if (options.json) output.print(JSON.stringify({ kind: 'invalid', problems }))
   else {
-    for (const problem of problems) output.complain(formatPolicyProblem(problem))
+    printProblems(problems, output.complain)
     output.complain(`belladonna: ${problems.length} problem(s), so nothing of this policy is used`)
   }
   return exitStatuses.policy_invalid
@@ -96,7 +93,7 @@ export function showProblems(
 
 function showPolicy(
   options: PolicyOptions,
-  output: PolicyOutput,
+  output: Output,
   { policy, warnings }: Extract<CompileResult, { kind: 'compiled' }>,
   kind: 'valid' | 'installed',
 ): number {
@@ -119,7 +116,7 @@ function showPolicy(
   return 0
 }
 
-export function reporting(output: PolicyOutput, run: () => number): number {
+export function reporting(output: Output, run: () => number): number {
   try {
     return run()
   } catch (error) {
@@ -127,11 +124,7 @@ export function reporting(output: PolicyOutput, run: () => number): number {
   }
 }
 
-function sourceOf({ root, source }: PolicyOptions, { complain }: PolicyOutput): string {
+function sourceOf({ root, source }: PolicyOptions, { complain }: Output): string {
   if (source !== undefined) return source
   return loadConfiguration(root, complain).policySource ?? `${bridgePaths(root).etc}/policy.d`
-}
-
-export function ownUid(): number {
-  return process.geteuid?.() ?? 0
 }

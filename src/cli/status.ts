@@ -6,6 +6,7 @@ import { segmentDigests, segmentNames } from '../core/policy/segments.ts'
 import { askBridge } from '../host/bridge-request.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { loadInstalledPolicy } from '../host/policy-store.ts'
+import { listOf, memberOf, membersOf, textOf } from './status-answer.ts'
 
 /**
  * `belladonna status`: what is up, which policy is in force, and what this kernel enforces.
@@ -70,24 +71,4 @@ function describeProfile(profile: JsonValue): string {
     ...(memberOf(profile, 'escapable') === true ? ['escapable'] : []),
   ]
   return `profile ${textOf(profile, 'name')}: ${words.join('; ')}`
-}
-
-function membersOf(value: JsonValue): Readonly<Record<string, JsonValue>> {
-  return typeof value === 'object' && value !== null
-    ? Object.fromEntries(Object.entries(value))
-    : {}
-}
-
-function memberOf(value: JsonValue, key: string): JsonValue {
-  return new Map(Object.entries(membersOf(value))).get(key) ?? null
-}
-
-function textOf(value: JsonValue, key: string): string {
-  const member = memberOf(value, key)
-  return typeof member === 'string' ? member : ''
-}
-
-function listOf(value: JsonValue, key: string): readonly JsonValue[] {
-  const member = memberOf(value, key)
-  return typeof member === 'object' && member !== null ? Object.values(member) : []
 }

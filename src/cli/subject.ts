@@ -7,6 +7,7 @@ import { overflowId, parseAccountNumber } from '../core/policy/quantity.ts'
 import { suggestionFor } from '../core/policy/suggestion.ts'
 import { readAccounts } from '../host/accounts.ts'
 import type { HostAccounts } from '../host/accounts.ts'
+import { ownUid } from '../host/own-uid.ts'
 
 /**
  * Who asks: the caller, or whoever logged in as `user:NAME` or `uid:N`, with the groups of the local files. Nobody is
@@ -15,7 +16,7 @@ import type { HostAccounts } from '../host/accounts.ts'
  * @throws {BelladonnaError} `usage`
  */
 export function readSubject(as: string | undefined): Subject {
-  return as === undefined ? ownSubject() : subjectOf(readAccounts(process.geteuid?.() ?? 0), as)
+  return as === undefined ? ownSubject() : subjectOf(readAccounts(ownUid()), as)
 }
 
 function ownSubject(): Subject {

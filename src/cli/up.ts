@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs'
 import { execve } from 'node:process'
 import { BelladonnaError } from '../core/error.ts'
 import { prepareBridge } from '../host/boot-plan.ts'
 import { bridgePaths } from '../host/layout.ts'
-import { loadInstalledPolicy, policyFileName } from '../host/policy-store.ts'
+import { loadInstalledPolicy } from '../host/policy-store.ts'
 import { loadConfiguration } from './configuration.ts'
 
 /**
@@ -29,14 +28,7 @@ export function up(
     )
   }
   const configuration = loadConfiguration(options.root, complain)
-  const { policy } = bridgePaths(options.root)
-  if (!existsSync(`${policy}/${policyFileName}`)) {
-    throw new BelladonnaError(
-      'policy_unreadable',
-      'no policy is installed: `belladonna policy install`',
-    )
-  }
-  loadInstalledPolicy(policy)
+  loadInstalledPolicy(bridgePaths(options.root).policy)
   const { launcher, bootFile } = prepareBridge({ ...options, configuration })
   if (execve === undefined) throw new BelladonnaError('start_failed', 'this Node has no execve')
   execve(launcher, [launcher, bootFile], {})

@@ -7,7 +7,7 @@ import { parseAccountNumber } from '../core/policy/quantity.ts'
 import { readTrustedFile } from './trusted-file.ts'
 
 /** Largest account file that is read. */
-export const maxAccountBytes: number = 16 * 1024 * 1024
+const maxAccountBytes = 16 * 1024 * 1024
 
 /** Where local accounts are; other paths are for tests. */
 export type AccountFiles = Readonly<{ passwd: string; group: string }>

@@ -9,7 +9,6 @@ import { formatDaemonSettings } from '../core/configuration/daemon-settings.ts'
 import { formatBoot } from '../core/protocol/boot.ts'
 import type { BootService } from '../core/protocol/boot.ts'
 import { formatCommand } from '../core/sandbox/command.ts'
-import type { FileStamp } from '../core/sandbox/command.ts'
 import { planForBroker, planForExecutor, planForRelay } from '../core/sandbox/plan-for-service.ts'
 import type { ServiceMount } from '../core/sandbox/plan-for-service.ts'
 import { formatPlan } from '../core/sandbox/plan.ts'
@@ -21,7 +20,9 @@ import type { Checkout } from './checkout.ts'
 import { holdDirectory } from './directory.ts'
 import type { Owner } from './directory.ts'
 import { replaceFile } from './durable-file.ts'
+import { stampOf } from './file-stamp.ts'
 import { bridgePaths } from './layout.ts'
+import { ownUid } from './own-uid.ts'
 import { systemPlaces } from './reserved-id.ts'
 import type { BridgePaths } from './layout.ts'
 
@@ -50,7 +51,7 @@ const codeRoot = '/belladonna'
  * @throws {BelladonnaError} `path_unsafe` when somebody else could write in the way, `start_failed`
  */
 export function prepareBridge(options: BridgeOptions): PreparedBridge {
-  const uid = process.geteuid?.() ?? 0
+  const uid = ownUid()
   const own = { uid, gid: process.getegid?.() ?? 0 }
   const configuration = options.configuration ?? defaultConfiguration
   const { brokerUser, cgroupParent, perUser } = configuration
@@ -201,7 +202,7 @@ function service(
 ): BootService {
   const { uid, gid } = owner
   if (!isUid(uid) || !isGid(gid)) throw new BelladonnaError('start_failed', 'ids of a service')
-  const stamp = stampOf(realExecutable)
+  const stamp = stampOf(statSync(realExecutable, { bigint: true }))
   const command = formatCommand({
     uid,
     gid,
@@ -214,17 +215,6 @@ function service(
     env,
   })
   return { plan: formatPlan(plan), command }
-}
-
-function stampOf(path: string): FileStamp {
-  const stat = statSync(path, { bigint: true })
-  return {
-    device: stat.dev,
-    inode: stat.ino,
-    size: stat.size,
-    mtimeNs: stat.mtimeNs,
-    ctimeNs: stat.ctimeNs,
-  }
 }
 
 /** What both services get as their last words. */

@@ -7,10 +7,10 @@ import type { IdPlaces } from './reserved-id.ts'
  * Used where no user `belladonna` exists: set-up adds none. Above Debian's static ids. It lies among systemd's dynamic
  * ones (61184 to 65519), where it is one of four thousand; a host that runs a bridge for good has the user.
  */
-export const reservedBrokerId = 61_200
+const reservedBrokerId = 61_200
 
 /** Of relays, likewise: the user `belladonna-relay` or this. */
-export const reservedRelayId = 61_201
+const reservedRelayId = 61_201
 
 /**
  * Which ids the broker runs with: those of the user `belladonna`, else the reserved ones, which nobody else may have. A user

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import {
   closeSync,
   constants,
@@ -6,17 +5,17 @@ import {
   fstatSync,
   openSync,
   readdirSync,
-  readSync,
   rmSync,
   unlinkSync,
   writeSync,
 } from 'node:fs'
-import type { BigIntStats } from 'node:fs'
 import { BelladonnaError } from '../core/error.ts'
 import { formatHex } from '../core/audit/merkle.ts'
 import { isCleanPath } from '../core/identity.ts'
 import type { CleanPath } from '../core/identity.ts'
 import type { FileStamp } from '../core/sandbox/command.ts'
+import { stampOf } from './file-stamp.ts'
+import { hashDescriptor } from './hash-file.ts'
 
 /** A copy that nobody but root can reach. It stays until `release`, once for each `copy` that returned it. */
 export type ExecutableCopy = Readonly<{
@@ -32,7 +31,6 @@ export type CopyExecutable = (descriptor: number, shownAs: string) => Executable
 /** Largest executable that is copied, and most different copies at once. */
 export const maxCopyBytes: number = 64 * 1024 * 1024
 export const maxCopies = 16
-const blockBytes = 1 << 20
 
 /**
  * Holds copies of executables that others can change: what is hashed is the copy, and the copy is what runs (ADR 0018).
@@ -103,28 +101,19 @@ function writeCopy(
 }
 
 function pump(from: number, to: number | null, shownAs: string): Uint8Array {
-  const hash = createHash('sha256')
-  const block = new Uint8Array(blockBytes)
-  for (let at = 0; ;) {
-    const size = readSync(from, block, 0, blockBytes, at)
-    if (size === 0) return new Uint8Array(hash.digest())
+  return hashDescriptor(from, (block, at) => {
     if (at === 0 && block[0] === 0x23 && block[1] === 0x21) {
       throw refused(shownAs, 'a script that others can change')
     }
-    hash.update(block.subarray(0, size))
-    if (to !== null) writeAll(to, block.subarray(0, size))
-    at += size
-    if (at > maxCopyBytes) throw refused(shownAs, `larger than ${String(maxCopyBytes)} bytes`)
-  }
+    if (to !== null) writeAll(to, block)
+    if (at + block.length > maxCopyBytes) {
+      throw refused(shownAs, `larger than ${String(maxCopyBytes)} bytes`)
+    }
+  })
 }
 
 function writeAll(to: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) done += writeSync(to, bytes, done, bytes.length - done)
-}
-
-/** What stat(2) says of a file, as far as it tells one file from another. */
-export function stampOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): FileStamp {
-  return { device: dev, inode: ino, size, mtimeNs, ctimeNs }
 }
 
 function onlyOnce(act: () => void): () => void {

@@ -1,13 +1,13 @@
-import { createHash } from 'node:crypto'
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, lstatSync, openSync } from 'node:fs'
 import type { BigIntStats, Stats } from 'node:fs'
 import { BelladonnaError } from '../core/error.ts'
 import type { CleanPath } from '../core/identity.ts'
 import type { CompiledAction, CompiledInterpreter } from '../core/policy/compiled.ts'
 import { readShebang, shebangBytes } from '../core/policy/shebang.ts'
 import type { FileStamp } from '../core/sandbox/command.ts'
-import { stampOf } from './executable-copy.ts'
 import type { CopyExecutable } from './executable-copy.ts'
+import { isSameFile, stampOf } from './file-stamp.ts'
+import { hashDescriptor } from './hash-file.ts'
 import { partsOf, walkBeneath } from './walk-beneath.ts'
 
 /** A file that was hashed (`sha256`, 32 bytes), and what tells that it is still the same file. */
@@ -30,7 +30,6 @@ export type ExecutableOf = Pick<CompiledAction, 'executable' | 'interpreter' | '
 export type Measure = (action: ExecutableOf) => Measured
 
 const maxCached = 1024
-const blockBytes = 1 << 20
 
 type Known = MeasuredFile & Readonly<{ head: Uint8Array; whole: Measured }>
 
@@ -54,7 +53,7 @@ export function openMeasure(uid: number, copy: CopyExecutable): Measure {
       if (why !== undefined) throw unsafe(path, why)
       checkExecutable(path, stat)
       const known = cache.get(path)
-      if (known !== undefined && isSame(known.stamp, stat)) return known
+      if (known !== undefined && isSameFile(known.stamp, stampOf(stat))) return known
       const measured = hashFile(path, descriptor, stat)
       if (cache.size >= maxCached) cache.clear()
       cache.set(path, measured)
@@ -114,16 +113,6 @@ function checkFirstLine(
   throw unsafe(path, 'its first line is another than when the policy was installed')
 }
 
-function isSame(stamp: FileStamp, stat: BigIntStats): boolean {
-  return (
-    stamp.device === stat.dev &&
-    stamp.inode === stat.ino &&
-    stamp.size === stat.size &&
-    stamp.mtimeNs === stat.mtimeNs &&
-    stamp.ctimeNs === stat.ctimeNs
-  )
-}
-
 /** Why somebody else could put another file at this path, or undefined. */
 function changeableParent(path: string, uid: number): string | undefined {
   for (let slash = path.lastIndexOf('/'); slash >= 0; slash = path.lastIndexOf('/', slash - 1)) {
@@ -170,20 +159,14 @@ function checkExecutable(path: string, stat: BigIntStats): void {
 }
 
 function hashFile(path: string, descriptor: number, before: BigIntStats): Known {
-  const hash = createHash('sha256')
-  const block = new Uint8Array(blockBytes)
   let head = new Uint8Array(0)
-  for (let at = 0; ;) {
-    const size = readSync(descriptor, block, 0, blockBytes, at)
-    if (size === 0) break
-    if (at === 0) head = block.slice(0, Math.min(size, shebangBytes))
-    hash.update(block.subarray(0, size))
-    at += size
-  }
-  const after = fstatSync(descriptor, { bigint: true })
+  const sha256 = hashDescriptor(descriptor, (block, at) => {
+    if (at === 0) head = block.slice(0, shebangBytes)
+  })
   const stamp = stampOf(before)
-  if (!isSame(stamp, after)) throw unsafe(path, 'changed while it was read')
-  const file = { sha256: new Uint8Array(hash.digest()), stamp }
+  const after = stampOf(fstatSync(descriptor, { bigint: true }))
+  if (!isSameFile(stamp, after)) throw unsafe(path, 'changed while it was read')
+  const file = { sha256, stamp }
   const whole = { ...file, interpreter: null, copy: null, release: (): void => undefined }
   return { ...file, head, whole }
 }

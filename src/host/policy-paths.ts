@@ -13,7 +13,7 @@ import type { Architecture } from '../core/sandbox/syscalls.ts'
 import { isCode } from './directory.ts'
 
 /** Most links on the way to one path, as the kernel's own limit. */
-export const maxLinks: number = 40
+const maxLinks = 40
 
 /** Who resolves: `uid` is the caller's own, 0 for a real bridge. */
 export type PathHost = Readonly<{ uid: number; architecture: Architecture }>
@@ -37,7 +37,7 @@ type Reached = Readonly<{ path: string; stat: Stats; belowSticky: boolean }>
 export function resolvePolicyPath(path: CleanPath, use: PathUse, host: PathHost): PathFact {
   const links: PathLink[] = []
   let at: Reached = { path: '/', stat: lstatSync('/'), belowSticky: false }
-  let rest = partsOf(path)
+  let rest = partsOfLink(path)
   let changeable: string | undefined
   for (;;) {
     const fault = checkReached(at, rest.length === 0 ? use : 'directory', host.uid)
@@ -60,7 +60,7 @@ export function resolvePolicyPath(path: CleanPath, use: PathUse, host: PathHost)
     const link = readLink(next, links.length, host.uid)
     if (link.kind === 'refused') return link
     links.push(link)
-    rest = [...partsOf(link.text), ...more]
+    rest = [...partsOfLink(link.text), ...more]
     if (link.text.startsWith('/')) at = { path: '/', stat: lstatSync('/'), belowSticky: false }
   }
 }
@@ -199,7 +199,8 @@ function isOpenToAll(stat: Stats): boolean {
   return (stat.mode & 0o022) !== 0
 }
 
-function partsOf(path: string): readonly string[] {
+/** Unlike those of a clean path, which `walkBeneath` takes: the text of a link may have a `.` in it. */
+function partsOfLink(path: string): readonly string[] {
   return path.split('/').filter((part) => part !== '' && part !== '.')
 }
 

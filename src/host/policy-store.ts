@@ -1,14 +1,16 @@
 import { closeSync } from 'node:fs'
+import { BelladonnaError } from '../core/error.ts'
 import { maxCompiledBytes, parseCompiledPolicy } from '../core/policy/compiled-parse.ts'
 import { policyDigest } from '../core/policy/compiled.ts'
 import { indexPolicy } from '../core/policy/policy-index.ts'
 import type { UnusablePolicy, UsablePolicy } from '../core/policy/reload.ts'
-import { walkDirectory } from './directory.ts'
+import { isCode, walkDirectory } from './directory.ts'
 import { replaceFile } from './durable-file.ts'
+import { ownUid } from './own-uid.ts'
 import { readTrustedFile } from './trusted-file.ts'
 
 /** The installed policy's name in its directory. */
-export const policyFileName: string = 'policy.json'
+const policyFileName = 'policy.json'
 
 /** An installed policy: canonical JSON for `parseCompiledPolicy`, which is to be called before anything is believed. */
 export type InstalledPolicy = Readonly<{ text: string }>
@@ -41,11 +43,21 @@ export function installPolicy(directory: string, text: string, uid: number = own
  * @throws {BelladonnaError} `policy_unreadable`, also when there is none; `path_unsafe`
  */
 export function loadInstalledPolicy(directory: string, uid: number = ownUid()): InstalledPolicy {
+  try {
+    return { text: readInstalledText(directory, uid) }
+  } catch (error) {
+    if (!(error instanceof BelladonnaError && isCode(error.cause, 'ENOENT'))) throw error
+    const what = 'no policy is installed: `belladonna policy install`'
+    throw new BelladonnaError('policy_unreadable', what)
+  }
+}
+
+function readInstalledText(directory: string, uid: number): string {
   const descriptor = walkDirectory(directory, uid)
   try {
     const through = `/proc/self/fd/${descriptor}/${policyFileName}`
     const shownAs = `${directory}/${policyFileName}`
-    return { text: readTrustedFile(through, uid, maxCompiledBytes, shownAs) }
+    return readTrustedFile(through, uid, maxCompiledBytes, shownAs)
   } finally {
     closeSync(descriptor)
   }
@@ -76,8 +88,4 @@ function whyOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown'
   const text = error.cause === undefined ? error.message : `${error.message}: ${whyOf(error.cause)}`
   return text.replace(/[\p{Cc}\p{Cs}]/gu, ' ') || error.name
-}
-
-function ownUid(): number {
-  return process.geteuid?.() ?? 0
 }

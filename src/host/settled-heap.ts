@@ -6,6 +6,10 @@ type Collect = (how: Readonly<{ type: string; execution: string; flavor: string 
 /**
  * Collects once what reading a policy and a log has left, and gives the memory back: 10,000 rules leave 160 MB, which V8
  * keeps as long as nothing presses it. Takes some milliseconds for each 100 MB; call it when nobody waits.
+ *
+ * An option that an engine does not know counts as one that was not given: it still collects, but gives less back.
+ *
+ * @see V8, src/extensions/gc-extension.cc
  */
 export function settleHeap(): void {
   setFlagsFromString('--expose-gc')

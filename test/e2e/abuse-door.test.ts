@@ -4,11 +4,13 @@ import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { formatFrame } from '../../src/core/protocol/frame.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
 import { skipWithoutData } from '../data.ts'
 import { compile, openScratch } from '../native/compile.ts'
+import { actionText } from '../support/action-text.ts'
 import { childrenOf, exitOf, readProc, run, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -18,18 +20,8 @@ const stranger = 61_292
 const policy = `
 schema = 1
 [profile.p]
-[action.id]
-about = "x"
-command = ["/usr/bin/id", "-u"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
-[action.env]
-about = "x"
-command = ["/usr/bin/env", "-0"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('id', 'p', ['/usr/bin/id', '-u'])}
+${actionText('env', 'p', ['/usr/bin/env', '-0'])}
 env = { LANG = "C.UTF-8", ONLY = "this" }
 [[grant]]
 who = ["uid:${granted}"]
@@ -233,7 +225,7 @@ test(
     for (let second = 0; second < 4; second++) {
       assert.equal((await bridge.bell(['id'], asGranted)).status, 0)
       assert.ok(descriptors() <= first + 32 + 8, `${descriptors()}`)
-      await new Promise((resolve) => setTimeout(resolve, 900))
+      await sleep(900)
     }
     // Of 500 connections 32 are let in; after two seconds none is left.
     const [atOnce = 0, , , later] = (await slow).split('\n').map(Number)

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { bridgePaths } from '../../src/host/layout.ts'
+import { actionText } from '../support/action-text.ts'
 import { startBridge } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -10,12 +11,7 @@ const skip = process.geteuid?.() !== 0
 const policy = `
 schema = 1
 [profile.p]
-[action.id]
-about = "x"
-command = ["/usr/bin/id"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('id', 'p', ['/usr/bin/id'])}
 `
 let bridge: TestBridge
 let broker = 0

@@ -18,12 +18,14 @@ import {
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { configurationKeys } from '../../src/core/configuration/keys.ts'
 import { BelladonnaError } from '../../src/core/error.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { askBridge } from '../../src/host/bridge-request.ts'
 import { cgroupsBelow } from '../../src/host/cgroup.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
+import { actionText } from '../support/action-text.ts'
 import { checkout, exitOf, readProc, run, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -32,25 +34,12 @@ const belladonna = join(checkout, 'bin/belladonna')
 const policy = `
 schema = 1
 [profile.p]
-[action.hello]
-about = "x"
-command = ["/usr/bin/echo", "hello"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
-[action.wait]
-about = "x"
-command = ["/usr/bin/sleep", "4"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('hello', 'p', ['/usr/bin/echo', 'hello'])}
+${actionText('wait', 'p', ['/usr/bin/sleep', '4'])}
 [[grant]]
 who = ["group:sudo"]
 may = ["hello", "wait"]
 `
-const sleep = async (ms: number): Promise<void> => {
-  await new Promise((resolve) => setTimeout(resolve, ms))
-}
 
 /** Whether a line of strace shows a frame of this kind that leaves by one of a service's channels. */
 function isSent(line: string, kind: number): boolean {

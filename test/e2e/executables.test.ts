@@ -18,6 +18,8 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { compileText } from '../native/compile.ts'
+import { actionText } from '../support/action-text.ts'
 import { caller, readProc, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 import { buildSwapper, whileSwapping } from '../support/swapping.ts'
@@ -38,12 +40,7 @@ const good = join(directory, 'good')
 const evil = join(directory, 'evil')
 
 function action(name: string, command: readonly string[], more = ''): string {
-  return `[action.${name}]
-about = "x"
-command = ${JSON.stringify(command)}
-run_as = "root"
-profile = "place"
-risk = "read-only"
+  return `${actionText(name, 'place', command)}
 ${more}`
 }
 
@@ -57,8 +54,7 @@ before(async () => {
     [good, 'good'],
     [evil, 'evil'],
   ] as const) {
-    writeFileSync(`${path}.c`, program(word))
-    execFileSync('gcc', ['-O1', '-o', path, `${path}.c`])
+    compileText(path, program(word))
   }
   buildSwapper(directory)
   for (const place of [theirs, `${theirs}.evil`]) {

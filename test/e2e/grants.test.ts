@@ -1,6 +1,7 @@
 /** What bounds a grant, with a real bridge: how often it may be used, for good and in a time (DESIGN.md section 6). */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { actionText } from '../support/action-text.ts'
 import { caller, startBridge } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -10,13 +11,13 @@ const actions = ['twice', 'burst', 'marked']
 const policy = `schema = 1
 [profile.plain]
 ${actions
-  .map(
-    (name) => `[action.${name}]
-about = "x"
-command = ["/usr/bin/printf", "%s.", "a"${name === 'marked' ? ', "{loud}", "{words}"' : ''}]
-run_as = "root"
-profile = "plain"
-risk = "read-only"`,
+  .map((name) =>
+    actionText(name, 'plain', [
+      '/usr/bin/printf',
+      '%s.',
+      'a',
+      ...(name === 'marked' ? ['{loud}', '{words}'] : []),
+    ]),
   )
   .join('\n')}
 [action.marked.params.loud]

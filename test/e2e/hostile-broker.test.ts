@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { policyInstall } from '../../src/cli/policy.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { wireKind } from '../../src/core/protocol/layout.ts'
+import { actionText } from '../support/action-text.ts'
 import { startBridge, until } from '../support/bridge.ts'
+import { installPolicyText } from '../support/install-policy.ts'
 
 const skip = process.geteuid?.() !== 0
 
@@ -20,12 +22,7 @@ test(
 schema = 1
 [profile.p]
 write = ["${evidence}"]
-[action.touch]
-about = "x"
-command = ["/usr/bin/touch", "${evidence}/ran"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('touch', 'p', ['/usr/bin/touch', `${evidence}/ran`])}
 [[grant]]
 who = ["group:sudo"]
 may = ["touch"]
@@ -38,11 +35,9 @@ may = ["touch"]
     let installs = 0
     /** Another policy, once the run that was asked for is resolved under the one before. */
     const reloadSoon = async (): Promise<void> => {
-      const source = join(bridge.root, 'policy.toml')
-      writeFileSync(source, policy.replace('about = "x"', `about = "${(installs += 1)}"`))
-      const output = { print: () => undefined, complain: () => undefined }
-      assert.equal(policyInstall({ root: bridge.root, source, json: false }, output), 0)
-      await new Promise((resolve) => setTimeout(resolve, 300))
+      const another = policy.replace('about = "x"', `about = "${(installs += 1)}"`)
+      installPolicyText(bridge.root, another)
+      await sleep(300)
       bridge.launcher().kill('SIGHUP')
     }
     const turnOf = (): number => Number([...said().matchAll(/^turn (\d+): /gm)].at(-1)?.[1] ?? -1)
@@ -63,7 +58,7 @@ may = ["touch"]
         const name = new RegExp(`turn ${turnOf()}: (.*)`).exec(said())?.[1] ?? ''
         if (turn === turnOf() && harmless.has(name)) break
         turn = turnOf()
-        await new Promise((resolve) => setTimeout(resolve, 50))
+        await sleep(50)
       }
       await bridge.stop()
       if (!said().includes('done')) await bridge.startAgain()

@@ -5,6 +5,7 @@ import { connect, createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { actionText } from '../support/action-text.ts'
 import { caller, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -14,12 +15,7 @@ const policy = `
 schema = 1
 [profile.p]
 stdin = "stream"
-[action.id]
-about = "x"
-command = ["/usr/bin/id", "-u"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('id', 'p', ['/usr/bin/id', '-u'])}
 [[grant]]
 who = ["uid:0"]
 may = ["id"]

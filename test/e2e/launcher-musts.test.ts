@@ -19,9 +19,11 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { actionText } from '../support/action-text.ts'
 import { checkout, childrenOf, exitOf, readProc, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
-import { openScratch } from '../native/compile.ts'
+import { compileText, openScratch } from '../native/compile.ts'
 import { attacks } from './hostile-executor.ts'
 
 const skip = process.geteuid?.() !== 0
@@ -52,12 +54,7 @@ schema = 1
 [profile.p]
 read = ["/usr", "${directory}"]
 write = ["${directory}"]
-[action.touch]
-about = "x"
-command = ["${command}", "${argument}"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('touch', 'p', [command, argument])}
 [action.touch.params.id]
 match = '.+'
 max_length = 64
@@ -191,12 +188,9 @@ test(
 
 /** A small program that prints its letter and its argument. `filler` makes the two of them differ in size. */
 function compileLetter(directory: string, letter: string, filler: number): string {
-  using scratch = openScratch()
-  const source = join(scratch.path, 'letter.c')
   const program = join(directory, `program-${letter}`)
   const code = `#include <stdio.h>\nconst char filler[${filler}] = {1};\nint main(int c, char **v) { return printf("${letter} %s\\n", c > 1 ? v[1] : "") < 0; }\n`
-  writeFileSync(source, code)
-  execFileSync('gcc', ['-O1', '-o', program, source])
+  compileText(program, code)
   return program
 }
 
@@ -235,7 +229,7 @@ test(
     // In bursts: a request that meets one is refused, and between two some get through.
     for (; counts.replaced < 10_000; counts.replaced += 1) {
       replace(counts.replaced)
-      if (counts.replaced % 100 === 99) await new Promise((resolve) => setTimeout(resolve, 40))
+      if (counts.replaced % 100 === 99) await sleep(40)
     }
     done = true
     await Promise.all(clients)

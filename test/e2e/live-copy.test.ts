@@ -3,9 +3,11 @@ import assert from 'node:assert/strict'
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { VerifyReport } from '../../src/core/audit/verify-report.ts'
 import { BelladonnaError } from '../../src/core/error.ts'
 import { verifyDirectory } from '../../src/host/read-log.ts'
+import { actionText } from '../support/action-text.ts'
 import { startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -14,12 +16,7 @@ const copies = 24
 const policy = `
 schema = 1
 [profile.p]
-[action.true]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('true', 'p', ['/usr/bin/true'])}
 [[grant]]
 who = ["group:sudo"]
 may = ["true"]
@@ -37,7 +34,7 @@ async function copyLog(
   }
   for (const name of ['state/host.pub', 'log/checkpoint', ...order]) {
     copyFileSync(join(from, name), join(target, name))
-    await new Promise((resolve) => setTimeout(resolve, 15)) // a slow copy: runs begin and end between two files
+    await sleep(15) // a slow copy: runs begin and end between two files
   }
 }
 

@@ -17,6 +17,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { actionText } from '../support/action-text.ts'
 import { caller, startBridge } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
 import { buildSwapper, whileSwapping } from '../support/swapping.ts'
@@ -72,12 +73,7 @@ ${action('linked', 'cat "$1"', { more: ', hard_links = true' })}
 ${action('make', 'echo new > "$1" && mkdir "$1.d" || ln -s /x "$1.l"', { root: made, more: ', kind = "new"', user: 'daemon' })}
 ${action('look', 'ls "$1"', { more: ', kind = "directory"' })}
 ${action('fill', 'mkdir "$1/new" && echo x > "$1/new/x" && mv "$1/new/x" "$1/y"', { more: ', kind = "directory", access = "write"' })}
-[action.copy]
-about = "x"
-command = ["/usr/bin/cp", "{from}", "{to}"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
+${actionText('copy', 'plain', ['/usr/bin/cp', '{from}', '{to}'])}
 [action.copy.params]
 from = { path = { root = "${logs}" }, repeat = { max = 2 } }
 to = { path = { root = "${made}", kind = "directory", access = "write" } }

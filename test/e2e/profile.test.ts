@@ -10,6 +10,7 @@ import { parseStrictJson } from '../../src/core/json/strict.ts'
 import { askBridge } from '../../src/host/bridge-request.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { compile } from '../native/compile.ts'
+import { actionText } from '../support/action-text.ts'
 import { startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -43,32 +44,17 @@ ${Object.entries(profiles)
   .map(
     ([name, lines]) => `[profile.${name}]
 ${lines.join('\n')}
-[action.${name}]
-about = "x"
-command = ["${programs}/socket-probe", "connect", "{path}"]
-run_as = "root"
-profile = "${name}"
-risk = "read-only"
+${actionText(name, name, [`${programs}/socket-probe`, 'connect', '{path}'])}
 [action.${name}.params.path]
 one_of = ["${bound}", "${later}"]`,
   )
   .join('\n')}
 [profile.basic]
 syscalls = "basic"
-[action.basic]
-about = "x"
-command = ["/usr/bin/dash", "-c", "id -u | tr 0 x; chown 1:1 /tmp"]
-run_as = "root"
-profile = "basic"
-risk = "read-only"
+${actionText('basic', 'basic', ['/usr/bin/dash', '-c', 'id -u | tr 0 x; chown 1:1 /tmp'])}
 [profile.listed]
 syscalls = ["@process", "openat", "newfstatat", "fstat", "access", "statx", "getdents64"]
-[action.listed]
-about = "x"
-command = ["/usr/bin/ls", "/usr"]
-run_as = "root"
-profile = "listed"
-risk = "read-only"
+${actionText('listed', 'listed', ['/usr/bin/ls', '/usr'])}
 [[grant]]
 who = ["group:sudo"]
 may = ${JSON.stringify([...Object.keys(profiles), 'basic', 'listed'])}

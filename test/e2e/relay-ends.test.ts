@@ -4,6 +4,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { chownSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { caller, exitOf, readProc, run, until } from '../support/bridge.ts'
 import { capped, startRelayBridge, stream, written } from '../support/relay-bridge.ts'
 import type { RelayBridge } from '../support/relay-bridge.ts'
@@ -54,7 +55,7 @@ test('relay: a client that reads a byte now and then, and goes away', { skip }, 
   const bell = at.startBell(['yes'], { take: false })
   const outcome = await at.outcomeOf(async () => {
     for (let i = 0; i < 3; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 300))
+      await sleep(300)
       bell.child.stdout?.read(1)
     }
     bell.child.stdout?.destroy()
@@ -129,7 +130,7 @@ test('relay: without privilege, and only where the profile asks for it', { skip 
   await bell.end
   await until(() => at.relays().length === 0, 5_000)
   const plain = at.startBell(['pass.sleep'])
-  await new Promise((resolve) => setTimeout(resolve, 300))
+  await sleep(300)
   assert.deepEqual(at.relays(), [])
   plain.child.kill('SIGTERM')
   await plain.end

@@ -14,11 +14,13 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { policyInstall } from '../../src/cli/policy.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
+import { actionText } from '../support/action-text.ts'
 import { checkout, childrenOf, readProc, run, startBridge, until } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
+import { installPolicyText } from '../support/install-policy.ts'
 import { attach, detach, isHit } from '../support/strike.ts'
 import type { Cell } from './fault/cells.ts'
 
@@ -31,24 +33,9 @@ function policyOf(word: string, caps = ''): string {
 schema = 1
 [profile.p]
 caps = [${caps}]
-[action.hello]
-about = "x"
-command = ["/usr/bin/echo", "${word}"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
-[action.capabilities]
-about = "x"
-command = ["/usr/bin/grep", "CapPrm", "/proc/self/status"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
-[action.wait]
-about = "x"
-command = ["/usr/bin/sleep", "10"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('hello', 'p', ['/usr/bin/echo', word])}
+${actionText('capabilities', 'p', ['/usr/bin/grep', 'CapPrm', '/proc/self/status'])}
+${actionText('wait', 'p', ['/usr/bin/sleep', '10'])}
 [profile.bound]
 stdin = "bound"
 [action.count]
@@ -65,21 +52,6 @@ may = ["hello", "capabilities", "wait", "count"]
 const one = policyOf('one')
 const two = policyOf('two', '"CAP_CHOWN"')
 
-/** Installs, and returns the digest. */
-function install(bridge: TestBridge, policy: string): string {
-  const source = join(bridge.root, 'next.toml')
-  writeFileSync(source, policy, { mode: 0o644 })
-  const said: string[] = []
-  const say = (line: string): void => {
-    said.push(line)
-  }
-  assert.equal(
-    policyInstall({ root: bridge.root, source, json: true }, { print: say, complain: say }),
-    0,
-  )
-  return /"digest":"([0-9a-f]{64})"/.exec(said.join())?.[1] ?? ''
-}
-
 async function reload(bridge: TestBridge, ...words: readonly string[]): Promise<BellResult> {
   return await run([belladonna, 'policy', 'reload', '--root', bridge.root, ...words])
 }
@@ -93,8 +65,8 @@ test(
   async () => {
     await using bridge = await startBridge({ policy: one })
     const words = new Map([
-      [install(bridge, two), 'two'],
-      [install(bridge, one), 'one'],
+      [installPolicyText(bridge.root, two), 'two'],
+      [installPolicyText(bridge.root, one), 'one'],
     ])
     let isOver = false
     const answers: BellResult[] = []
@@ -104,7 +76,7 @@ test(
     })
     const swaps = 8
     for (let swap = 0; swap < swaps; swap += 1) {
-      const digest = install(bridge, swap % 2 === 0 ? two : one)
+      const digest = installPolicyText(bridge.root, swap % 2 === 0 ? two : one)
       const { stdout } = await reload(bridge, '--json')
       assert.deepEqual(JSON.parse(stdout), { kind: 'adopted', digest, reason: null })
     }
@@ -144,14 +116,14 @@ test(
     assert.equal(await capabilities(), 'CapPrm:\t0000000000000000\n')
     const waiting = bridge.bell(['wait'])
     await until(() => bridge.entries().at(-1)?.kind === 'intent', 5_000)
-    install(bridge, two)
+    installPolicyText(bridge.root, two)
     assert.equal((await reload(bridge)).status, 0)
     assert.equal(bridge.entries().at(-1)?.kind, 'policy', 'it runs still: there is no outcome')
     for (let run = 0; run < 6; run += 1) {
       assert.equal(await capabilities(), 'CapPrm:\t0000000000000001\n')
     }
     assert.equal((await waiting).status, 0)
-    install(bridge, one)
+    installPolicyText(bridge.root, one)
     assert.equal((await reload(bridge)).status, 0)
     for (let run = 0; run < 6; run += 1) {
       assert.equal(await capabilities(), 'CapPrm:\t0000000000000000\n')
@@ -164,8 +136,8 @@ test(
   { skip, timeout: 60_000 },
   async () => {
     await using bridge = await startBridge({ policy: one })
-    const before = install(bridge, one)
-    install(bridge, two)
+    const before = installPolicyText(bridge.root, one)
+    installPolicyText(bridge.root, two)
     const { launcher } = bridge.pids()
     const output = join(bridge.root, 'reads')
     // Each part of the input takes the launcher 0.2 s: so there is a time in which it is being read.
@@ -199,7 +171,7 @@ const damages: readonly Damage[] = [
   { name: 'empty', make: (file) => truncateSync(file, 0), why: /./ },
   { name: 'not JSON', make: (file) => writeFileSync(file, 'schema = 1\n'), why: /./ },
   { name: 'JSON of something else', make: (file) => writeFileSync(file, '{}'), why: /type/ },
-  { name: 'gone', make: (file) => rmSync(file), why: /open ".*policy\.json".*ENOENT/ },
+  { name: 'gone', make: (file) => rmSync(file), why: /no policy is installed/ },
   { name: 'of another user', make: (file) => chownSync(file, 61_290, 0), why: /uid 61290/ },
   { name: 'writable by others', make: (file) => chmodSync(file, 0o666), why: /writable/ },
   {
@@ -217,10 +189,10 @@ test(
   { skip, timeout: 120_000 },
   async () => {
     await using bridge = await startBridge({ policy: one })
-    const inForce = install(bridge, one)
+    const inForce = installPolicyText(bridge.root, one)
     const file = join(bridgePaths(bridge.root).policy, 'policy.json')
     for (const [at, { name, make, why }] of damages.entries()) {
-      install(bridge, two)
+      installPolicyText(bridge.root, two)
       make(file)
       const { status, stdout, stderr } = await reload(bridge)
       assert.deepEqual([status, stdout], [78, ''], name)
@@ -235,7 +207,7 @@ test(
       assert.deepEqual([entry.policyDigest, why.test(entry.reason ?? '')], [inForce, true])
       rmSync(file, { force: true })
     }
-    install(bridge, two)
+    installPolicyText(bridge.root, two)
     assert.equal((await reload(bridge)).status, 0)
     assert.equal((await bridge.bell(['hello'])).stdout, 'two\n')
     assert.deepEqual((await bridge.verify()).problems, [])
@@ -265,8 +237,8 @@ test(
     for (const [at, [struck, call, nth, step, seen]] of cells.entries()) {
       const cell: Cell = { struck, call, nth, fault: 'SIGKILL', step, seen }
       const [policy, word] = at % 2 === 0 ? [two, 'two'] : [one, 'one']
-      const digest = install(bridge, policy)
-      await new Promise((resolve) => setTimeout(resolve, 400)) // the checkpoint has its own writes
+      const digest = installPolicyText(bridge.root, policy)
+      await sleep(400) // the checkpoint has its own writes
       const pids = bridge.pids()
       const output = join(bridge.root, `strace${at}`)
       const pid = struck === 'launcher' || struck === 'broker' ? pids[struck] : pids.executor
@@ -334,7 +306,7 @@ test(
     const asNobody = await run(['/usr/bin/setpriv', ...nobody, belladonna, ...words])
     assert.equal(asNobody.status, 77, asNobody.stderr)
     assert.match(asNobody.stderr, /signal the launcher, process [0-9]+: .*EPERM/)
-    install(bridge, two)
+    installPolicyText(bridge.root, two)
     assert.equal((await reload(bridge)).status, 0)
     await bridge.stop()
     const { status, stderr } = await reload(bridge)

@@ -1,6 +1,7 @@
 /** Processes that wait for a run, and those that clone them on hosts with v1 controllers (ADR 0013): what if they end. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { actionText } from '../support/action-text.ts'
 import { caller, childrenOf, readProc, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -11,16 +12,7 @@ const policy = `schema = 1
 limits = { memory = "1M", processes = 1 }
 [profile.large]
 limits = { memory = "64M", processes = 8 }
-${['plain', 'small', 'large']
-  .map(
-    (name) => `[action.${name}]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "${name}"
-risk = "read-only"`,
-  )
-  .join('\n')}
+${['plain', 'small', 'large'].map((name) => actionText(name, name, ['/usr/bin/true'])).join('\n')}
 [[grant]]
 who = ["uid:${caller.uid}"]
 may = ["plain", "small", "large"]

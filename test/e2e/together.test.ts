@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test'
 import { check } from '../../src/cli/check.ts'
 import { commitmentOf } from '../../src/core/policy/inputs.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
+import { actionText } from '../support/action-text.ts'
 import { caller, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -33,12 +34,7 @@ read = ["/usr", "${program}"]
 stdin = "bound"
 output = "capped"
 limits = { output = "100" }
-[action.all]
-about = "x"
-command = ["${script}", "{token}", "{file}"]
-run_as = "root"
-profile = "all"
-risk = "read-only"
+${actionText('all', 'all', [script, '{token}', '{file}'])}
 [action.all.params]
 token = { secret = true }
 file = { path = { root = "${logs}" } }

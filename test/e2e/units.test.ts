@@ -7,6 +7,7 @@ import { formatFrame } from '../../src/core/protocol/frame.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
 import { compile, openScratch } from '../native/compile.ts'
+import { actionText } from '../support/action-text.ts'
 import { compileStatic } from './sandbox/programs.ts'
 import { caller, run, startBridge, until } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
@@ -19,18 +20,8 @@ let bridge: TestBridge
 const policy = `
 schema = 1
 [profile.p]
-[action.id]
-about = "x"
-command = ["/usr/bin/id", "-u"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
-[action.look]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('id', 'p', ['/usr/bin/id', '-u'])}
+${actionText('look', 'p', ['/usr/bin/true'])}
 [[grant]]
 who = ["unit:deploy.service"]
 may = ["id"]

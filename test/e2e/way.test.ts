@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { compileText } from '../native/compile.ts'
+import { actionText } from '../support/action-text.ts'
 import { readProc, run, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -46,42 +48,12 @@ read = ["/usr", "${directory}"]
 caps = ["CAP_SYSLOG"]
 
 ${['cat', 'sleep', 'id', 'ls', 'dmesg'].map(plain).join('\n')}
-[action."exit.seven"]
-about = "x"
-command = ["/usr/bin/dash", "-c", "exit 7"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
-[action."die"]
-about = "x"
-command = ["/usr/bin/dash", "-c", "kill -TERM $$"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
-[action."status"]
-about = "x"
-command = ["/usr/bin/cat", "/proc/self/status", "/proc/self/cgroup"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
-[action."write"]
-about = "x"
-command = ["/usr/bin/touch", "/x", "/usr/x", "/proc/sys/kernel/panic", "/tmp/ok"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
-[action."orphan"]
-about = "x"
-command = ["/usr/bin/dash", "-c", "setsid sleep 4711 & exit 0"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
-[action."probe"]
-about = "x"
-command = ["${directory}/probe", "{a}", "two words", "{b}"]
-run_as = "root"
-profile = "place"
-risk = "read-only"
+${actionText('exit.seven', 'plain', ['/usr/bin/dash', '-c', 'exit 7'])}
+${actionText('die', 'plain', ['/usr/bin/dash', '-c', 'kill -TERM $$'])}
+${actionText('status', 'plain', ['/usr/bin/cat', '/proc/self/status', '/proc/self/cgroup'])}
+${actionText('write', 'plain', ['/usr/bin/touch', '/x', '/usr/x', '/proc/sys/kernel/panic', '/tmp/ok'])}
+${actionText('orphan', 'plain', ['/usr/bin/dash', '-c', 'setsid sleep 4711 & exit 0'])}
+${actionText('probe', 'place', [`${directory}/probe`, '{a}', 'two words', '{b}'])}
 env = { LANG = "C.UTF-8", ONLY = "this" }
 [action."probe".params.a]
 match = '.*'
@@ -93,12 +65,7 @@ match = '.*'
 max_length = 200
 slash = true
 space = true
-[action."syslog"]
-about = "x"
-command = ["/usr/bin/dmesg", "--level=emerg"]
-run_as = "root"
-profile = "log"
-risk = "read-only"
+${actionText('syslog', 'log', ['/usr/bin/dmesg', '--level=emerg'])}
 [action."asked"]
 about = "x"
 command = ["/usr/bin/true"]
@@ -106,19 +73,9 @@ run_as = "root"
 profile = "plain"
 risk = "reversible"
 approval = { need = 1, from = "oncall", within = "10m" }
-[action."reasoned"]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
+${actionText('reasoned', 'plain', ['/usr/bin/true'])}
 reason = "required"
-[action."ungranted"]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
+${actionText('ungranted', 'plain', ['/usr/bin/true'])}
 [approvers.oncall]
 members = []
 [[grant]]
@@ -130,21 +87,15 @@ may = ["ungranted"]
 `
 
 function plain(name: string): string {
-  const words = name === 'sleep' ? ', "30"' : name === 'ls' ? ', "/", "/dev"' : ''
+  const words = name === 'sleep' ? ['30'] : name === 'ls' ? ['/', '/dev'] : []
   const profile = name === 'cat' ? 'input' : name === 'sleep' ? 'quick' : 'plain'
-  return `[action."${name}"]
-about = "x"
-command = ["/usr/bin/${name}"${words}]
-run_as = "root"
-profile = "${profile}"
-risk = "read-only"`
+  return actionText(name, profile, [`/usr/bin/${name}`, ...words])
 }
 
 before(async () => {
   if (!isRoot) return
   chmodSync(directory, 0o755)
-  writeFileSync(join(directory, 'probe.c'), `#include <fcntl.h>\n${probe}`)
-  execFileSync('gcc', ['-O1', '-o', join(directory, 'probe'), join(directory, 'probe.c')])
+  compileText(join(directory, 'probe'), `#include <fcntl.h>\n${probe}`)
   bridge = await startBridge({ policy })
 })
 after(async () => {

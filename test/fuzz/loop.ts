@@ -50,12 +50,7 @@ function newOnes(target: Target, inputs: readonly string[], coverage: BranchCove
   return kept.length > 0 ? kept : inputs.slice(0, 1)
 }
 
-export function fuzzScript(
-  target: Target,
-  seconds: number,
-  seed: number,
-  kept: string[],
-): ScriptOutcome {
+function fuzzScript(target: Target, seconds: number, seed: number, kept: string[]): ScriptOutcome {
   using coverage = watchBranches(new URL('../../src/', import.meta.url).href)
   const draw = openDraw(seed)
   const corpus = [...target.seeds, ...kept]

@@ -24,7 +24,7 @@ export function seedsOf(target: NativeTarget): readonly Uint8Array[] {
 }
 
 /** A line of hex digits each. */
-export function keptInputs(target: string): readonly Uint8Array[] {
+function keptInputs(target: string): readonly Uint8Array[] {
   const path = join(checkout, 'native/fuzz/corpus', `${target}.txt`)
   if (!existsSync(path)) return []
   const lines = readFileSync(path, 'utf8').split('\n')

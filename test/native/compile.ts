@@ -11,6 +11,12 @@ export function openScratch(): Disposable & Readonly<{ path: string }> {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
 }
 
+/** Compiles this text to `program`, whose directory is the caller's. */
+export function compileText(program: string, text: string): void {
+  writeFileSync(`${program}.c`, text)
+  execFileSync('gcc', ['-O1', '-o', program, `${program}.c`])
+}
+
 /**
  * Compiles `source`, a file beside this one, and returns the program's path.
  *

@@ -155,6 +155,7 @@ import { spawnSync } from 'node:child_process'
 import { createHash, generateKeyPairSync, randomBytes, sign, verify, scrypt } from 'node:crypto'
 import * as fs from 'node:fs'
 import net from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { gzipSync } from 'node:zlib'
@@ -189,7 +190,7 @@ const worker = new Worker('postMessage', { eval: true })
 worker.terminate()
 const echo = new Worker("const { parentPort } = require('node:worker_threads'); parentPort.postMessage(7)", { eval: true })
 assert.equal(await new Promise((resolve) => echo.once('message', resolve)), 7)
-await new Promise((resolve) => setTimeout(resolve, 5))
+await sleep(5)
 for (let i = 0; i < 200000; i++) Math.sqrt(i) // long enough for V8's compiler threads
 process.on('SIGTERM', () => {})
 process.memoryUsage(); process.cpuUsage(); process.resourceUsage(); process.report?.getReport?.()

@@ -6,15 +6,15 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
 import { readShebang, shebangBytes } from '../../src/core/policy/shebang.ts'
+import { compileText } from './compile.ts'
 
 const directory = mkdtempSync('/tmp/belladonna-shebang.')
 const program = join(directory, 'words')
 const script = join(directory, 'script')
-writeFileSync(
-  `${program}.c`,
+compileText(
+  program,
   '#include <stdio.h>\nint main(int n, char **words) { for (int i = 0; i < n; i++) { fputs(words[i], stdout); putchar(0); } }',
 )
-execFileSync('gcc', ['-O1', '-o', program, `${program}.c`])
 after(() => rmSync(directory, { recursive: true, force: true }))
 
 /** The words that the kernel starts the interpreter with, or undefined if it does not. */

@@ -133,6 +133,8 @@ test('wire layout: bounds are those of native/wire.h', () => {
     maxCgroups: layout.maxCgroups,
     maxInputs: layout.maxInputs,
     firstInput: layout.firstInput,
+    maxSecret: layout.maxSecretBytes,
+    maxStdin: layout.maxStdinBytes,
     maxRead: layout.maxReadBytes,
   })
 })

@@ -12,8 +12,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { loadConfiguration } from '../../src/cli/configuration.ts'
-import { policyInstall } from '../../src/cli/policy.ts'
 import { parseEntry } from '../../src/core/audit/entry-parse.ts'
 import type { Entry } from '../../src/core/audit/entry.ts'
 import { parseReceipt } from '../../src/core/audit/receipt.ts'
@@ -25,6 +25,7 @@ import type { CleanPath } from '../../src/core/identity.ts'
 import { prepareBridge } from '../../src/host/boot-plan.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { openLogSource, verifyDirectory } from '../../src/host/read-log.ts'
+import { installPolicyText } from './install-policy.ts'
 import { sweepCgroup } from './swept-cgroup.ts'
 
 export const checkout: string = join(import.meta.dirname, '../..')
@@ -79,13 +80,7 @@ export type BridgeSetup = Readonly<{
 export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
   const root = setup.root ?? mkdtempSync('/tmp/belladonna.')
   chmodSync(root, 0o755)
-  writeFileSync(join(root, 'policy.toml'), setup.policy, { mode: 0o644 })
-  const complaints: string[] = []
-  const status = policyInstall(
-    { root, source: join(root, 'policy.toml'), json: false },
-    { print: () => undefined, complain: (line) => complaints.push(line) },
-  )
-  if (status !== 0) throw new Error(complaints.join('\n'))
+  installPolicyText(root, setup.policy)
   const coverage = join(root, 'coverage')
   mkdirSync(coverage)
   chmodSync(coverage, 0o777)
@@ -248,7 +243,7 @@ export async function until(
   const end = Date.now() + limitMs
   while (!(await holds())) {
     if (Date.now() > end) throw new Error(`not so within ${limitMs} ms: ${holds.toString()}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await sleep(50)
   }
 }
 

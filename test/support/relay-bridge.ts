@@ -1,11 +1,13 @@
 /** For tests of relays: a bridge whose actions write, with the caller's pipes as bytes. */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { OutcomeEntry, OutcomeOutput } from '../../src/core/audit/entry.ts'
+import { compileText } from '../native/compile.ts'
+import { actionText } from './action-text.ts'
 import { caller, childrenOf, readProc, startBridge, until } from './bridge.ts'
 import type { TestBridge } from './bridge.ts'
 
@@ -28,8 +30,7 @@ export type RelayBridge = AsyncDisposable &
 export async function startRelayBridge(): Promise<RelayBridge> {
   const directory = mkdtempSync('/var/lib/belladonna-test.')
   chmodSync(directory, 0o755)
-  writeFileSync(join(directory, 'writer.c'), writer)
-  execFileSync('gcc', ['-O1', '-o', join(directory, 'writer'), join(directory, 'writer.c')])
+  compileText(join(directory, 'writer'), writer)
   const bridge = await startBridge({ policy: policyFor(directory) })
   const outcomes = (): readonly OutcomeEntry[] =>
     bridge.entries().filter((entry) => entry.kind === 'outcome')
@@ -79,12 +80,7 @@ export function written(size: number): Buffer {
 }
 
 function action(name: string, profile: string, command: readonly string[], rest = ''): string {
-  return `[action."${name}"]
-about = "x"
-command = ${JSON.stringify(command)}
-run_as = "root"
-profile = "${profile}"
-risk = "read-only"
+  return `${actionText(name, profile, command)}
 ${rest}
 [[grant]]
 who = ["group:sudo"]

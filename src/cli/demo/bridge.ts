@@ -5,7 +5,7 @@ import { BelladonnaError } from '../../core/error.ts'
 import { findCheckout } from '../../host/checkout.ts'
 import { bridgePaths } from '../../host/layout.ts'
 import { policyInstall } from '../policy.ts'
-import type { PolicyOutput } from '../policy.ts'
+import type { Output } from '../output.ts'
 import type { Caller } from './caller.ts'
 
 /** A bridge of the demo's own, below a fresh directory in /tmp. Disposing of it ends it and removes the directory. */
@@ -37,7 +37,7 @@ export function makeRoot(): string {
 export async function startDemoBridge(
   root: string,
   caller: Caller,
-  output: PolicyOutput,
+  output: Output,
   signal: AbortSignal,
 ): Promise<DemoBridge> {
   let launcher: ChildProcess | undefined
@@ -57,7 +57,7 @@ export async function startDemoBridge(
   }
 }
 
-function installExample(root: string, caller: Caller, output: PolicyOutput): void {
+function installExample(root: string, caller: Caller, output: Output): void {
   const source = `${root}/etc/belladonna/policy.d`
   mkdirSync(source, { recursive: true, mode: 0o755 })
   const example = `${findCheckout().directory}/packaging/policy/example.toml`

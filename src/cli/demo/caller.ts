@@ -1,4 +1,5 @@
 import { BelladonnaError } from '../../core/error.ts'
+import { ownUid } from '../../host/own-uid.ts'
 import { ownerOfId, readTable, systemPlaces } from '../../host/reserved-id.ts'
 import type { IdPlaces } from '../../host/reserved-id.ts'
 
@@ -13,10 +14,7 @@ export type Caller =
 const reservedCallerId = 61_210
 
 /** @throws {BelladonnaError} `start_failed` when the reserved id is somebody's, or there is no group `sudo` */
-export function chooseCaller(
-  uid: number = process.geteuid?.() ?? 0,
-  places: IdPlaces = systemPlaces,
-): Caller {
+export function chooseCaller(uid: number = ownUid(), places: IdPlaces = systemPlaces): Caller {
   if (uid !== 0) return { kind: 'self', uid }
   const taken = ownerOfId(reservedCallerId, places)
   if (taken !== undefined) {

@@ -41,7 +41,7 @@ export type ReceiptHead = Readonly<{ count: number; hash: string; timeMs: number
 export type MadeReceipt = Readonly<{ receipt: Receipt; record: Uint8Array; head: ReceiptHead }>
 
 /** Payload type in the bytes that get signed. */
-export const receiptPayloadType: string = 'application/vnd.belladonna.receipt.v1+json'
+const receiptPayloadType = 'application/vnd.belladonna.receipt.v1+json'
 
 /** The head of no receipts. */
 export const noReceipts: ReceiptHead = { count: 0, hash: '0'.repeat(64), timeMs: 0 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { makeTestLog, testKey } from '../../../test/log-fixture.ts'
-import { noReceipts, parseReceipt, receiptHash } from './receipt.ts'
+import { formatReceipt, noReceipts, parseReceipt, receiptHash } from './receipt.ts'
 import { indexReceipts } from './verify-receipts.ts'
 import type { ReceiptIndex } from './verify-receipts.ts'
 
@@ -15,6 +15,11 @@ function indexed(
     problems.push(`${code}: ${text}`),
   )
   return { index, problems }
+}
+
+/** Which problems there are with some records, each once, in the order of their finding. */
+function codesOf(records: readonly Uint8Array[], key = makeTestLog().key): readonly string[] {
+  return [...new Set(indexed(records, key).problems.map((line) => line.replace(/:.*/, '')))]
 }
 
 function threeReceipts(): readonly Uint8Array[] {
@@ -51,16 +56,36 @@ test('receipts: promise 5: one that is missing, doubled, moved, unreadable or of
   const [first, second, third] = threeReceipts()
   assert.ok(first !== undefined && second !== undefined && third !== undefined)
   const rubbish = new TextEncoder().encode('{}')
-  const codesOf = (...records: readonly Uint8Array[]): readonly string[] => [
-    ...new Set(indexed(records).problems.map((line) => line.replace(/:.*/, ''))),
-  ]
-  assert.deepEqual(codesOf(first, third), ['receipt_chain'])
-  assert.deepEqual(codesOf(second, first, third), ['receipt_chain'])
-  assert.deepEqual(codesOf(first, first).toSorted(), ['receipt_chain', 'receipt_duplicate'])
+  assert.deepEqual(codesOf([first, third]), ['receipt_chain'])
+  assert.deepEqual(codesOf([second, first, third]), ['receipt_chain'])
+  assert.deepEqual(codesOf([first, first]).toSorted(), ['receipt_chain', 'receipt_duplicate'])
   const { index, problems } = indexed([first, rubbish, third])
   assert.match(problems[0] ?? '', /^receipt_malformed: receipt 2: /)
   assert.equal(index.timeOf(2), index.timeOf(1))
   assert.equal(index.count, 3)
-  const other = indexed([first], testKey(2).key).problems.map((line) => line.replace(/:.*/, ''))
-  assert.deepEqual(other, ['host_mismatch', 'receipt_signature'])
+  assert.deepEqual(codesOf([first], testKey(2).key), ['host_mismatch', 'receipt_signature'])
+})
+
+test('receipts: two for one resolved action are a problem, though the chain is whole', () => {
+  const log = makeTestLog()
+  log.receipt(1)
+  log.receipt(1)
+  assert.deepEqual(codesOf(log.receipts), ['receipt_duplicate'])
+})
+
+test('receipts: promise 5: one with another number, link, time, host or signature is a problem', () => {
+  const [first, second] = threeReceipts()
+  assert.ok(first !== undefined && second !== undefined)
+  const good = parseReceipt(second)
+  const changes = [
+    { change: { number: 3 }, want: ['receipt_chain', 'receipt_signature'] },
+    { change: { previous: '0'.repeat(64) }, want: ['receipt_chain', 'receipt_signature'] },
+    { change: { timeMs: 1 }, want: ['receipt_chain', 'receipt_signature'] },
+    { change: { host: testKey(8).host }, want: ['host_mismatch', 'receipt_signature'] },
+    { change: { run: 9 }, want: ['receipt_signature'] },
+  ]
+  for (const { change, want } of changes) {
+    const changed = new TextEncoder().encode(formatReceipt({ ...good, ...change }))
+    assert.deepEqual(codesOf([first, changed]), want, JSON.stringify(change))
+  }
 })

@@ -1,4 +1,3 @@
-import { applyEdits } from './edits.ts'
 import type { TextEdit } from './edits.ts'
 import { configurationKeys } from './keys.ts'
 import { removedKeys } from './removed-keys.ts'
@@ -50,11 +49,6 @@ export function planMigration(text: string, spans: TomlSpans): Migration {
     edits: edits.toSorted((a, b) => a.start - b.start),
     reasons: [...removedKeys].flatMap(([name, why]) => (names.has(name) ? `${name}: ${why}` : [])),
   }
-}
-
-/** The migrated text. */
-export function migrate(text: string, spans: TomlSpans): string {
-  return applyEdits(text, planMigration(text, spans).edits)
 }
 
 type Gone = Readonly<{ pairs: ReadonlySet<number>; headers: ReadonlySet<number> }>

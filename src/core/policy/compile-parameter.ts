@@ -10,10 +10,10 @@ import { openFields, readInteger, readNames, readText, readTruth } from './reade
 import type { Fields, Read, Report } from './reader.ts'
 
 /** Longest value of a `match` parameter unless it says otherwise, and at most: characters. */
-export const defaultMaxLength: number = 128
-export const maxMaxLength: number = 4096
+const defaultMaxLength = 128
+const maxMaxLength = 4096
 /** Most words of `one_of`. */
-export const maxChoices: number = 1024
+const maxChoices = 1024
 
 const kinds = ['one_of', 'integer', 'match', 'path', 'flag', 'secret'] as const
 type Kind = (typeof kinds)[number]

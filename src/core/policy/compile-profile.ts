@@ -31,7 +31,7 @@ import type { TomlNode } from './tree.ts'
 export type ProfileDraft = Readonly<{ place: Place; source: ProfileSource }>
 
 /** What profiles have unless they say otherwise. */
-export const profileDefaults: Readonly<{
+const profileDefaults: Readonly<{
   read: readonly string[]
   limits: ProfileSource['limits']
 }> = { read: ['/usr'], limits: defaultLimits }

@@ -1,15 +1,17 @@
 import { createHmac } from 'node:crypto'
 import { parseHex } from '../json/hex.ts'
-import { firstInput, maxInputs, wireStdio } from '../protocol/layout.ts'
+import {
+  firstInput,
+  maxInputs,
+  maxSecretBytes,
+  maxStdinBytes,
+  wireStdio,
+} from '../protocol/layout.ts'
 import type { ResolvedInputs } from '../protocol/input-frames.ts'
 import type { Submission } from '../protocol/launcher-frames.ts'
 import type { ActionRequest } from '../protocol/request.ts'
 import type { RefusalCode } from '../refusal.ts'
 import type { Permit } from './decide.ts'
-
-/** The longest secret, and the longest bound stdin, in bytes. */
-export const maxSecretBytes = 65_536
-export const maxStdinBytes = 1_048_576
 
 /** The value of a `secret` parameter in a request: which of the descriptors that came with it, from `@1` on. */
 export function isInputName(value: string): boolean {

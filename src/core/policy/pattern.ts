@@ -14,11 +14,11 @@ export type PatternAtom =
   | Readonly<{ kind: 'choice'; options: readonly PatternNode[] }>
 
 /** Longest pattern, in characters. */
-export const maxPatternLength: number = 512
+const maxPatternLength = 512
 /** Most groups within each other. */
-export const maxPatternDepth: number = 16
+const maxPatternDepth = 16
 /** Highest count in `{m,n}`. */
-export const maxRepeat: number = 255
+const maxRepeat = 255
 
 /** Where the parser is: `at` only grows. */
 type Cursor = {

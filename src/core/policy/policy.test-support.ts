@@ -72,7 +72,7 @@ const testInterpreter: CompiledInterpreter = {
  * Merged /usr with the links /bin and /lib, a few files, one of them a script and one that uid 1000 may change, and one
  * path that others may write.
  */
-export function resolveTestPath(path: CleanPath, use: PathUse): PathFact {
+function resolveTestPath(path: CleanPath, use: PathUse): PathFact {
   if (path.startsWith('/unsafe')) {
     return { kind: 'refused', code: 'path_unsafe', message: '"/unsafe" is writable by others' }
   }

@@ -19,6 +19,9 @@ export const maxCgroups = 4096
 export const maxInputs = 4
 /** The number that the first of them has for the command; the others follow. */
 export const firstInput = 5
+/** The longest secret, and the longest bound stdin, in bytes. */
+export const maxSecretBytes = 65_536
+export const maxStdinBytes = 1_048_576
 /** The most bytes of an input in one `bytes` frame. */
 export const maxReadBytes = 131_072
 

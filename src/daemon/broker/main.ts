@@ -23,6 +23,7 @@ import { wireKind } from '../../core/protocol/layout.ts'
 import { enforcementOf } from '../../core/sandbox/enforcement.ts'
 import { formatFeatures } from '../../core/sandbox/features.ts'
 import { parsePlan } from '../../core/sandbox/plan.ts'
+import { version } from '../../core/version.ts'
 import { openChannel } from '../../host/channel.ts'
 import type { Channel } from '../../host/channel.ts'
 import { replaceFileOnceItFits } from '../../host/durable-file.ts'
@@ -37,7 +38,6 @@ import type { LogWriter } from './log-writer.ts'
 import { openLog } from './open-log.ts'
 import { serveStatus } from './status-server.ts'
 
-const version = '0.1.0'
 const end = (why: unknown): never => endService('belladonnad', why)
 
 type Directories = Readonly<{ log: string; policy: string; receipts: string }>

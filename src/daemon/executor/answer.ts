@@ -17,7 +17,7 @@ import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
 import type { ReadInputs } from './readings.ts'
 import type { Run } from './runs.ts'
-import type { ExecutorHost } from './executor.ts'
+import type { ExecutorHost } from './executor-host.ts'
 
 const noInterpreter = new Uint8Array(32)
 const nothing = new Uint8Array(0)

@@ -2,13 +2,9 @@ import { BelladonnaError } from '../../core/error.ts'
 import { formatHex } from '../../core/audit/merkle.ts'
 import { nextReceipt } from '../../core/audit/receipt.ts'
 import type { MadeReceipt, ReceiptHead } from '../../core/audit/receipt.ts'
-import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
-import type { Sign } from '../../core/audit/ed25519.ts'
 import { parseHex } from '../../core/json/hex.ts'
-import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import type { Permit } from '../../core/policy/decide.ts'
-import type { GrantedPath } from '../../core/policy/granted-path.ts'
-import type { UnusablePolicy, UsablePolicy } from '../../core/policy/reload.ts'
+import type { UsablePolicy } from '../../core/policy/reload.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { openHold } from '../../core/protocol/hold.ts'
 import { parseInputBytes } from '../../core/protocol/input-frames.ts'
@@ -23,44 +19,13 @@ import {
   parseRecorded,
 } from '../../core/protocol/peer-frames.ts'
 import { formatLoaded, parseAdopt } from '../../core/protocol/reload-frames.ts'
-import type { Bind } from '../../core/sandbox/command.ts'
-import type { Measure, Measured } from '../../host/executable.ts'
+import type { ExecutorHost } from './executor-host.ts'
 import { openReadings, wipe } from './readings.ts'
 import type { ReadAnswer, ReadInputs, Reading } from './readings.ts'
 import { mayPrepare, maxRuns } from './runs.ts'
 import type { Run } from './runs.ts'
-import type { UsedGrants } from './used-grants.ts'
 import { declined, judge, nothingRead, orDeclined, resolve } from './answer.ts'
 import type { Declined } from './answer.ts'
-
-/** Everything the executor may do to the world. Tests pass plain functions. */
-export type ExecutorHost = Readonly<{
-  hostId: string
-  toLauncher: (frame: Uint8Array) => void
-  toBroker: (frame: Uint8Array) => void
-  nowMs: () => number
-  randomBytes: (size: number) => Uint8Array
-  measure: Measure
-  /** PLAN bytes of a profile of the policy in force. */
-  planOf: (profile: CompiledProfile) => Uint8Array
-  /** Looks at what parameters name; throws `path_refused`. */
-  openPaths: (paths: readonly GrantedPath[]) => readonly Bind[]
-  /** COMMAND bytes of a permit. */
-  commandOf: (permit: Permit, measured: Measured, binds: readonly Bind[]) => Uint8Array
-  /** Returns once the records are on disk; throws `log_failed`, and then nothing is ever opened again. */
-  appendReceipts: (records: readonly Uint8Array[]) => void
-  /** Whether the disk is so full that nothing new may begin. */
-  isShort: () => boolean
-  /** Reads the installed policy again. */
-  loadPolicy: () => UsablePolicy | UnusablePolicy
-  /** Another policy is in force, before any request is decided under it. */
-  adopted: (policy: UsablePolicy) => void
-  sign: Sign
-  /** Makes the salts of commitments to secrets. */
-  commitmentKey: Uint8Array
-  usedGrants: UsedGrants
-  settings: Pick<DaemonSettings, 'prepared' | 'recordWithinMs'>
-}>
 
 /** The executor's side of both channels. A throw of any of them ends the process, and with it the broker and all runs. */
 export type Executor = Readonly<{

@@ -8,7 +8,6 @@ import { originOf } from '../../core/audit/checkpoint.ts'
 import { noReceipts, followReceipt } from '../../core/audit/receipt.ts'
 import { formatVerifierKey, makeVerifierKey } from '../../core/audit/signed-note.ts'
 import { parseDaemonSettings } from '../../core/configuration/daemon-settings.ts'
-import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import { BelladonnaError } from '../../core/error.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { CompiledPolicy } from '../../core/policy/compiled.ts'
@@ -27,6 +26,7 @@ import { openGrantedPaths } from '../../host/granted-path.ts'
 import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
 import { bridgePaths } from '../../host/layout.ts'
 import { randomBytes } from '../../host/random.ts'
+import { ownUid } from '../../host/own-uid.ts'
 import { openInstalledPolicy, tryInstalledPolicy } from '../../host/policy-store.ts'
 import { settleHeap } from '../../host/settled-heap.ts'
 import { endService, inherited } from '../../host/inherited.ts'
@@ -39,9 +39,11 @@ import { openUsedGrants } from './used-grants.ts'
 
 const end = (why: unknown): never => endService('belladonna-executor', why)
 
-function main(root: string, settings: DaemonSettings): void {
+/** The word between root and settings is the mode: it is for the broker, which tells it in its status. */
+function main([root = '', , words = '']: readonly string[]): void {
+  const settings = parseDaemonSettings(words)
   const paths = bridgePaths(root)
-  const uid = process.geteuid?.() ?? 0
+  const uid = ownUid()
   const key = loadHostKey(paths.state, uid)
   const verifierKey = makeVerifierKey(originOf(key.hostId), key.publicKey)
   keepPublicKey(paths.state, uid, formatVerifierKey(verifierKey))
@@ -144,7 +146,7 @@ function greetFirst(greet: () => void, executor: Executor): (frame: Frame) => vo
 
 process.on('SIGTERM', () => process.exit(0))
 try {
-  main(process.argv[2] ?? '', parseDaemonSettings(process.argv[4] ?? ''))
+  main(process.argv.slice(2))
 } catch (error) {
   end(error)
 }

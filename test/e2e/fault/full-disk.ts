@@ -7,6 +7,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { actionText } from '../../support/action-text.ts'
 import { caller, exitOf, startBridge, until } from '../../support/bridge.ts'
 
 const root = mkdtempSync('/tmp/belladonna.')
@@ -27,12 +28,7 @@ command = ["/usr/bin/cat"]
 run_as = "root"
 profile = "held"
 risk = "read-only"
-[action.touch]
-about = "x"
-command = ["/usr/bin/touch", "${evidence}/{id}"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('touch', 'p', ['/usr/bin/touch', `${evidence}/{id}`])}
 [action.touch.params.id]
 match = '[a-z0-9]+'
 max_length = 32

@@ -6,6 +6,8 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { actionText } from '../../support/action-text.ts'
 import { caller, childrenOf, readProc, startBridge, until } from '../../support/bridge.ts'
 import type { BellResult, TestBridge } from '../../support/bridge.ts'
 import { assertRecorded } from '../../support/recorded.ts'
@@ -30,12 +32,7 @@ const policy = `
 schema = 1
 [profile.p]
 write = ["${evidence}"]
-[action.touch]
-about = "x"
-command = ["/usr/bin/touch", "${evidence}/{id}"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('touch', 'p', ['/usr/bin/touch', `${evidence}/{id}`])}
 [action.touch.params.id]
 match = '[a-z0-9]+'
 max_length = 32
@@ -96,7 +93,7 @@ const tracedPid = ({ struck }: Cell): number => {
 async function strike(cell: Cell): Promise<BellResult> {
   const id = `id${(number += 1)}`
   assert.equal((await touch(`warm${number}`)).status, 0)
-  await new Promise((resolve) => setTimeout(resolve, 400)) // the checkpoint after it has its own writes
+  await sleep(400) // the checkpoint after it has its own writes
   const output = outputOf(number)
   counts.cells += 1
   let answer: BellResult
@@ -174,7 +171,7 @@ test(
       const clients = Array.from({ length: 8 }, async (_, client) => {
         for (let i = 0; i < 12; i++) await touch(`r${round}c${client}n${i}`)
       })
-      await new Promise((resolve) => setTimeout(resolve, 20 + random() * 150))
+      await sleep(20 + random() * 150)
       await until(() => {
         const pid = somePid(kind)
         return pid !== undefined && process.kill(pid, 'SIGKILL')

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { wireKind } from '../../../src/core/protocol/layout.ts'
+import { actionText } from '../../support/action-text.ts'
 import { exitOf, readProc, startBridge, until } from '../../support/bridge.ts'
 
 const skip = process.geteuid?.() !== 0
@@ -11,12 +12,7 @@ const requests = 30
 const policy = `
 schema = 1
 [profile.p]
-[action.true]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('true', 'p', ['/usr/bin/true'])}
 [[grant]]
 who = ["group:sudo"]
 may = ["true"]

@@ -4,7 +4,9 @@ import { spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ownCgroups } from '../../../src/host/cgroup.ts'
+import { actionText } from '../../support/action-text.ts'
 import {
   caller,
   childrenOf,
@@ -47,13 +49,8 @@ limits = { processes = 32, memory = "64M", time = "20s" }
 read = ["${directory}"]
 limits = { processes = 32, memory = "64M", time = "500ms" }
 ${Object.entries({ ...actions, expires: ['stubborn', '60000', '94711'] })
-  .map(
-    ([name, words]) => `[action.${name}]
-about = "x"
-command = ["${probe}", ${words.map((word) => JSON.stringify(word)).join(', ')}]
-run_as = "root"
-profile = "${name === 'expires' ? 'quick' : 'small'}"
-risk = "read-only"`,
+  .map(([name, words]) =>
+    actionText(name, name === 'expires' ? 'quick' : 'small', [probe, ...words]),
   )
   .join('\n')}
 [[grant]]
@@ -107,7 +104,7 @@ async function lookSettled(): Promise<Left> {
     const left = look()
     if (JSON.stringify(left) === last) return left
     last = JSON.stringify(left)
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    await sleep(500)
   }
 }
 

@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { actionText } from '../../support/action-text.ts'
 import { caller, exitOf } from '../../support/bridge.ts'
 import { startBare } from './bare-bridge.ts'
 import type { BareBridge } from './bare-bridge.ts'
@@ -32,14 +33,7 @@ network = "loopback"
 who = ["group:sudo"]
 may = ["none"]
 ${['none', 'loopback']
-  .map(
-    (profile) => `[action.${profile}]
-about = "x"
-command = ["${programs}/object"]
-run_as = "root"
-profile = "${profile}"
-risk = "read-only"`,
-  )
+  .map((profile) => actionText(profile, profile, [`${programs}/object`]))
   .join('\n')}
 `
 

@@ -4,14 +4,14 @@
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { prepareBridge } from '../../../src/host/boot-plan.ts'
-import { policyInstall } from '../../../src/cli/policy.ts'
+import { actionText } from '../../support/action-text.ts'
 import { exitOf, readProc, startBridge, until } from '../../support/bridge.ts'
 import type { BridgeSetup, TestBridge } from '../../support/bridge.ts'
+import { installPolicyText } from '../../support/install-policy.ts'
 import { numberOf } from './plan-changes.ts'
 import { compileStatic, openLauncherBuild } from './programs.ts'
 
@@ -30,24 +30,9 @@ limits = { processes = 32, memory = "64M", time = "1s" }
 read = ["${directory}"]
 network = "host"
 tcp_connect = [1]
-[action.true]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
-[action.stays]
-about = "x"
-command = ["${directory}/probe", "stubborn", "60000", "94712"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
-[action.ports]
-about = "x"
-command = ["${directory}/probe", "sleep", "0"]
-run_as = "root"
-profile = "ports"
-risk = "read-only"
+${actionText('true', 'plain', ['/usr/bin/true'])}
+${actionText('stays', 'plain', [`${directory}/probe`, 'stubborn', '60000', '94712'])}
+${actionText('ports', 'ports', [`${directory}/probe`, 'sleep', '0'])}
 [[grant]]
 who = ["group:sudo"]
 may = ["true", "stays", "ports"]
@@ -217,9 +202,7 @@ async function wordsOf(t: TestContext, call: string): Promise<string> {
   const root = mkdtempSync('/tmp/belladonna.')
   t.after(() => rmSync(root, { recursive: true }))
   chmodSync(root, 0o755)
-  writeFileSync(join(root, 'policy.toml'), policy)
-  const quiet = { print: () => undefined, complain: () => undefined }
-  assert.equal(policyInstall({ root, source: join(root, 'policy.toml'), json: false }, quiet), 0)
+  installPolicyText(root, policy)
   const { launcher, bootFile } = prepareBridge({ root, unprivileged: false })
   const child = spawn(around, ['mask', `${numberOf(call)}`, launcher, bootFile], {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -18,6 +18,7 @@ import { createServer } from 'node:net'
 import type { Server } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { actionText } from '../../support/action-text.ts'
 import type { BellResult } from '../../support/bridge.ts'
 import { exitOf } from '../../support/bridge.ts'
 import { startBare } from './bare-bridge.ts'
@@ -56,14 +57,7 @@ read = ["${read}"]
 network = "host"
 tcp_connect = [1]
 ${['plain', 'quick', 'unix', 'ports']
-  .map(
-    (profile) => `[action.${profile}]
-about = "x"
-command = ["${read}/probe"]
-run_as = "root"
-profile = "${profile}"
-risk = "read-only"`,
-  )
+  .map((profile) => actionText(profile, profile, [`${read}/probe`]))
   .join('\n')}
 [[grant]]
 who = ["group:sudo"]

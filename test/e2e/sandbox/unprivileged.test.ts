@@ -20,6 +20,7 @@ import { after, before, test } from 'node:test'
 import { parseEntry } from '../../../src/core/audit/entry-parse.ts'
 import { bridgePaths } from '../../../src/host/layout.ts'
 import { openLogSource } from '../../../src/host/read-log.ts'
+import { actionText } from '../../support/action-text.ts'
 import { caller, checkout, exitOf, run, until } from '../../support/bridge.ts'
 import type { BellResult } from '../../support/bridge.ts'
 import { numberOf } from './plan-changes.ts'
@@ -69,42 +70,15 @@ read = ["${read}"]
 write = ["${write}"]
 limits = { processes = 32, memory = "64M", time = "1s" }
 ${Object.values(rows)
-  .map(
-    ([words], at) => `[action.row${at}]
-about = "x"
-command = ${JSON.stringify([`${read}/probe`, ...words])}
-run_as = "root"
-profile = "plain"
-risk = "read-only"`,
-  )
+  .map(([words], at) => actionText(`row${at}`, 'plain', [`${read}/probe`, ...words]))
   .join('\n')}
-[action.secret]
-about = "x"
-command = ["${read}/probe", "show", "{token}"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
+${actionText('secret', 'plain', [`${read}/probe`, 'show', '{token}'])}
 params.token = { secret = true }
-[action.stays]
-about = "x"
-command = ["${read}/probe", "stubborn", "60000", "94713"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
-[action.given]
-about = "x"
-command = ["${read}/probe", "show", "{file}"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
+${actionText('stays', 'plain', [`${read}/probe`, 'stubborn', '60000', '94713'])}
+${actionText('given', 'plain', [`${read}/probe`, 'show', '{file}'])}
 [action.given.params.file]
 path = { root = "${logs}" }
-[action.script]
-about = "x"
-command = ["${read}/script"]
-run_as = "root"
-profile = "tools"
-risk = "read-only"
+${actionText('script', 'tools', [`${read}/script`])}
 [profile.tools]
 read = ["/usr", "${read}"]
 [[grant]]
