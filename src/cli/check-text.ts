@@ -1,5 +1,5 @@
 import type { Subject } from '../core/identity.ts'
-import { quote } from '../core/policy/problem.ts'
+import { quote } from '../core/toml/problem.ts'
 import { problemOf } from '../core/problem.ts'
 import type { CheckAnswer } from './check.ts'
 import { aboutGrant, describeGrant } from './grant-story.ts'

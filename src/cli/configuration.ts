@@ -1,7 +1,7 @@
 import { readConfiguration, defaultConfiguration } from '../core/configuration/configuration.ts'
 import type { Configuration, ConfigurationResult } from '../core/configuration/configuration.ts'
 import { BelladonnaError } from '../core/error.ts'
-import type { PolicyProblem } from '../core/policy/problem.ts'
+import type { PolicyProblem } from '../core/toml/problem.ts'
 import { readConfigurationFacts, readConfigurationText } from '../host/configuration-file.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { ownUid } from '../host/own-uid.ts'

@@ -1,5 +1,5 @@
-import { formatPolicyProblem } from '../core/policy/problem.ts'
-import type { PolicyProblem } from '../core/policy/problem.ts'
+import { formatPolicyProblem } from '../core/toml/problem.ts'
+import type { PolicyProblem } from '../core/toml/problem.ts'
 
 /** Where a command prints; each text is a line without its end. */
 export type Output = Readonly<{

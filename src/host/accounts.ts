@@ -2,8 +2,8 @@ import { isGid, isUid } from '../core/identity.ts'
 import type { Gid, Uid } from '../core/identity.ts'
 import { BelladonnaError } from '../core/error.ts'
 import type { Accounts } from '../core/policy/compile-facts.ts'
-import { quote } from '../core/policy/problem.ts'
-import { parseAccountNumber } from '../core/policy/quantity.ts'
+import { quote } from '../core/toml/problem.ts'
+import { parseAccountNumber } from '../core/toml/quantity.ts'
 import { readTrustedFile } from './trusted-file.ts'
 
 /** Largest account file that is read. */

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, readdirSync, statSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { BelladonnaError } from '../core/error.ts'
-import { quote } from '../core/policy/problem.ts'
+import { quote } from '../core/toml/problem.ts'
 import { walkDirectory } from './directory.ts'
 import { maxTomlBytes } from './toml-tree.ts'
 import { readTrustedFile } from './trusted-file.ts'

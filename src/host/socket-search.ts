@@ -1,7 +1,7 @@
 import { opendirSync, readFileSync } from 'node:fs'
 import type { CleanPath } from '../core/identity.ts'
 import type { SocketFinding } from '../core/policy/compile-facts.ts'
-import { compareText } from '../core/policy/reader.ts'
+import { compareText } from '../core/toml/reader.ts'
 import { isCode } from './directory.ts'
 
 /** What a search may cost: entries looked at, and sockets named. */

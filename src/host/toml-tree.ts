@@ -3,15 +3,9 @@ import type { AST } from 'toml-eslint-parser'
 import { parse, TomlDate, TomlError } from 'smol-toml'
 import { BelladonnaError } from '../core/error.ts'
 import { isCalendarDatetime } from '../core/policy/instant.ts'
-import { formatPolicyProblem } from '../core/policy/problem.ts'
-import type { Place, PolicyProblem } from '../core/policy/problem.ts'
-import type {
-  DatetimeFlavour,
-  Located,
-  TomlEntry,
-  TomlNode,
-  TomlTable,
-} from '../core/policy/tree.ts'
+import { formatPolicyProblem } from '../core/toml/problem.ts'
+import type { Place, PolicyProblem } from '../core/toml/problem.ts'
+import type { DatetimeFlavour, Located, TomlEntry, TomlNode, TomlTable } from '../core/toml/tree.ts'
 
 /** Largest file, as UTF-8. */
 export const maxTomlBytes: number = 4 * 1024 * 1024

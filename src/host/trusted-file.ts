@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { BelladonnaError } from '../core/error.ts'
-import { quote } from '../core/policy/problem.ts'
+import { quote } from '../core/toml/problem.ts'
 
 const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
 

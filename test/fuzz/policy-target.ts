@@ -10,7 +10,7 @@ import { formatCompiledPolicy, policyDigest } from '../../src/core/policy/compil
 import { parseCompiledPolicy } from '../../src/core/policy/compiled-parse.ts'
 import { indexPolicy } from '../../src/core/policy/policy-index.ts'
 import { fullPolicy, testFacts } from '../../src/core/policy/policy.test-support.ts'
-import { formatPolicyProblem } from '../../src/core/policy/problem.ts'
+import { formatPolicyProblem } from '../../src/core/toml/problem.ts'
 import { planForProfile } from '../../src/core/sandbox/plan-for-profile.ts'
 import { formatPlan } from '../../src/core/sandbox/plan.ts'
 import { readTomlTree } from '../../src/host/toml-tree.ts'

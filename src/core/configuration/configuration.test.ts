@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseTomlTree } from '../../host/toml-tree.ts'
-import { formatPolicyProblem } from '../policy/problem.ts'
+import { formatPolicyProblem } from '../toml/problem.ts'
 import { defaultConfiguration, readConfiguration } from './configuration.ts'
 import type { Configuration, ConfigurationResult } from './configuration.ts'
 import { configurationKeys } from './keys.ts'

@@ -1,8 +1,8 @@
-import { parseByteSize, parseDurationMs } from '../policy/quantity.ts'
+import { parseByteSize, parseDurationMs } from '../toml/quantity.ts'
 import { isCleanPath } from '../identity.ts'
-import { quote } from '../policy/problem.ts'
-import { readInteger, readParsed, readTextLike, readWithin } from '../policy/reader.ts'
-import type { Read } from '../policy/reader.ts'
+import { quote } from '../toml/problem.ts'
+import { readInteger, readParsed, readTextLike, readWithin } from '../toml/reader.ts'
+import type { Read } from '../toml/reader.ts'
 
 /** A key of the configuration. The table below is the reference page and the man page too. */
 export type ConfigurationKey<T> = Readonly<{

@@ -1,6 +1,6 @@
-import { quote } from '../policy/problem.ts'
-import type { Report } from '../policy/reader.ts'
-import type { TomlEntry, TomlNode, TomlTable } from '../policy/tree.ts'
+import { quote } from '../toml/problem.ts'
+import type { Report } from '../toml/reader.ts'
+import type { TomlEntry, TomlNode, TomlTable } from '../toml/tree.ts'
 
 /** Keys of earlier versions, and why there is nothing in their place. Whoever removes a key adds it here. */
 export const removedKeys: ReadonlyMap<string, string> = new Map([

@@ -17,10 +17,10 @@ import type {
   CompiledParameter,
 } from './compiled.ts'
 import { readReference } from './names.ts'
-import { quote } from './problem.ts'
-import type { Place } from './problem.ts'
+import { quote } from '../toml/problem.ts'
+import type { Place } from '../toml/problem.ts'
 import type { PathLink } from './profile-source.ts'
-import { parseDurationMs } from './quantity.ts'
+import { parseDurationMs } from '../toml/quantity.ts'
 import {
   compareText,
   openFields,
@@ -34,13 +34,13 @@ import {
   readTruth,
   readWithin,
   readWord,
-} from './reader.ts'
-import type { Fields, Read, Report } from './reader.ts'
+} from '../toml/reader.ts'
+import type { Fields, Read, Report } from '../toml/reader.ts'
 import { commandBounds } from '../sandbox/command.ts'
-import { suggestionFor } from './suggestion.ts'
+import { suggestionFor } from '../toml/suggestion.ts'
 import { isParameterName, parseTemplateElement } from './template.ts'
 import type { TemplateElement } from './template.ts'
-import type { TomlNode } from './tree.ts'
+import type { TomlNode } from '../toml/tree.ts'
 
 /** What actions may refer to by name. A broken profile is there too, so that it is reported once. */
 export type ActionScope = Readonly<{

@@ -2,7 +2,7 @@ import type { CleanPath, Gid, Uid } from '../identity.ts'
 import type { Architecture } from '../sandbox/syscalls.ts'
 import type { CompiledInterpreter } from './compiled.ts'
 import type { PathKind, PathLink, ProfileSource } from './profile-source.ts'
-import type { PolicyProblemCode } from './problem.ts'
+import type { PolicyProblemCode } from '../toml/problem.ts'
 
 /** The local accounts when the policy is installed: never NSS, never at run time. */
 export type Accounts = Readonly<{

@@ -19,9 +19,9 @@ import {
   readParsed,
   readTextLike,
   readWord,
-} from './reader.ts'
-import type { Read, Report } from './reader.ts'
-import type { TomlNode } from './tree.ts'
+} from '../toml/reader.ts'
+import type { Read, Report } from '../toml/reader.ts'
+import type { TomlNode } from '../toml/tree.ts'
 
 const maxPrincipals = 1024
 const maxActions = 10_000

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { parseTomlTree } from '../../host/toml-tree.ts'
 import { defaultLimits, readLimits } from './compile-limits.ts'
 import type { ProfileLimits, ProfileSource } from './profile-source.ts'
-import { openFields, openReport } from './reader.ts'
+import { openFields, openReport } from '../toml/reader.ts'
 
 function read(
   text: string,

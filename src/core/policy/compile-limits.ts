@@ -1,7 +1,7 @@
 import type { ProfileSource } from './profile-source.ts'
-import { parseByteSize, parseDurationMs } from './quantity.ts'
-import { openFields, readInteger, readParsed, readWithin } from './reader.ts'
-import type { Fields, Read, Report } from './reader.ts'
+import { parseByteSize, parseDurationMs } from '../toml/quantity.ts'
+import { openFields, readInteger, readParsed, readWithin } from '../toml/reader.ts'
+import type { Fields, Read, Report } from '../toml/reader.ts'
 
 /** The caps of a run whose profile names none; `outputBytes` is for `output = "capped"`. */
 export const defaultLimits: ProfileSource['limits'] = {

@@ -4,10 +4,10 @@ import { isWithin, valueAlphabet } from './code-points.ts'
 import type { CompileFacts } from './compile-facts.ts'
 import { readPathKind } from './compile-path-kind.ts'
 import type { CompiledParameter, CompiledRepeat } from './compiled.ts'
-import { quote } from './problem.ts'
-import type { Place } from './problem.ts'
-import { openFields, readInteger, readNames, readText, readTruth } from './reader.ts'
-import type { Fields, Read, Report } from './reader.ts'
+import { quote } from '../toml/problem.ts'
+import type { Place } from '../toml/problem.ts'
+import { openFields, readInteger, readNames, readText, readTruth } from '../toml/reader.ts'
+import type { Fields, Read, Report } from '../toml/reader.ts'
 
 /** Longest value of a `match` parameter unless it says otherwise, and at most: characters. */
 const defaultMaxLength = 128

@@ -2,10 +2,10 @@ import type { CompileFacts } from './compile-facts.ts'
 import { readCleanPath, resolveAt } from './compile-path.ts'
 import { pathAccesses, pathWhats } from './compiled.ts'
 import type { CompiledPath } from './compiled.ts'
-import { quote } from './problem.ts'
-import type { Place } from './problem.ts'
-import { openFields, readTruth, readWord } from './reader.ts'
-import type { Read, Report } from './reader.ts'
+import { quote } from '../toml/problem.ts'
+import type { Place } from '../toml/problem.ts'
+import { openFields, readTruth, readWord } from '../toml/reader.ts'
+import type { Read, Report } from '../toml/reader.ts'
 
 /** The members of a `path` parameter beside its name and `repeat`. */
 export type PathKindMembers = Pick<CompiledPath, 'root' | 'what' | 'access' | 'hard_links'>

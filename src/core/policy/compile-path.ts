@@ -2,11 +2,11 @@ import { isCleanPath } from '../identity.ts'
 import type { CleanPath } from '../identity.ts'
 import type { CompileFacts, PathFact, PathUse } from './compile-facts.ts'
 import type { CompiledInterpreter } from './compiled.ts'
-import { quote } from './problem.ts'
-import type { Place } from './problem.ts'
+import { quote } from '../toml/problem.ts'
+import type { Place } from '../toml/problem.ts'
 import type { PathLink, ProfilePath } from './profile-source.ts'
-import { readText } from './reader.ts'
-import type { Read, Report } from './reader.ts'
+import { readText } from '../toml/reader.ts'
+import type { Read, Report } from '../toml/reader.ts'
 
 /** A path with the links on the way to it. */
 export type ResolvedPath = Readonly<{

@@ -4,7 +4,7 @@ import { parseTomlTree } from '../../host/toml-tree.ts'
 import type { TcpPorts } from '../sandbox/landlock.ts'
 import { readTcpPorts } from './compile-ports.ts'
 import { policyOf, problemsOf } from './policy.test-support.ts'
-import { openFields, openReport } from './reader.ts'
+import { openFields, openReport } from '../toml/reader.ts'
 
 function read(
   text: string,

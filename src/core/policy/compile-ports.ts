@@ -1,8 +1,8 @@
 /** The keys `tcp_connect` and `tcp_bind` of a profile. */
 import type { TcpPorts } from '../sandbox/landlock.ts'
 import type { ProfileSource } from './profile-source.ts'
-import { readInteger, readList } from './reader.ts'
-import type { Fields, Report } from './reader.ts'
+import { readInteger, readList } from '../toml/reader.ts'
+import type { Fields, Report } from '../toml/reader.ts'
 
 const maxPorts = 64
 const maxPort = 0xffff

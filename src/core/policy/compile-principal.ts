@@ -1,12 +1,12 @@
 import type { Accounts } from './compile-facts.ts'
 import type { CompiledPrincipal, RunAs } from './compiled.ts'
 import { isUnitName } from './names.ts'
-import { quote } from './problem.ts'
-import { overflowId, parseAccountNumber } from './quantity.ts'
-import { readText } from './reader.ts'
-import type { Read, Report } from './reader.ts'
-import { suggestionFor } from './suggestion.ts'
-import type { TomlNode } from './tree.ts'
+import { quote } from '../toml/problem.ts'
+import { overflowId, parseAccountNumber } from '../toml/quantity.ts'
+import { readText } from '../toml/reader.ts'
+import type { Read, Report } from '../toml/reader.ts'
+import { suggestionFor } from '../toml/suggestion.ts'
+import type { TomlNode } from '../toml/tree.ts'
 
 /** Reads `user:NAME`, `group:NAME`, `unit:NAME`, `uid:N` and `gid:N` of a grant. */
 export function readPrincipal(accounts: Accounts): Read<CompiledPrincipal> {

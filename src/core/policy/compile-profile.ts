@@ -12,8 +12,8 @@ import { readTcpPorts } from './compile-ports.ts'
 import { checkSockets, readSocket } from './compile-socket.ts'
 import { sealProfile } from './compiled.ts'
 import type { CompiledProfile } from './compiled.ts'
-import { quote } from './problem.ts'
-import type { Place } from './problem.ts'
+import { quote } from '../toml/problem.ts'
+import type { Place } from '../toml/problem.ts'
 import type {
   PathLink,
   ProfileCapability,
@@ -21,11 +21,11 @@ import type {
   ProfileSocket,
   ProfileSource,
 } from './profile-source.ts'
-import { compareText, openFields, readList, readText, readTruth, readWord } from './reader.ts'
-import type { Fields, Read, Report } from './reader.ts'
-import { suggestionFor } from './suggestion.ts'
+import { compareText, openFields, readList, readText, readTruth, readWord } from '../toml/reader.ts'
+import type { Fields, Read, Report } from '../toml/reader.ts'
+import { suggestionFor } from '../toml/suggestion.ts'
 import { readSyscalls } from './compile-syscalls.ts'
-import type { TomlNode } from './tree.ts'
+import type { TomlNode } from '../toml/tree.ts'
 
 /** A profile as it was read, with the place for problems that show only when its actions are known. */
 export type ProfileDraft = Readonly<{ place: Place; source: ProfileSource }>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { formatPolicyWarning } from './problem.ts'
+import { formatPolicyWarning } from '../toml/problem.ts'
 import { compileText, policyOf, problemsOf } from './policy.test-support.ts'
 
 /** A policy of one profile, with these lines in it. */

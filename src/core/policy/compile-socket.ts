@@ -1,11 +1,11 @@
 import type { CleanPath } from '../identity.ts'
 import { profilePathProblem } from '../sandbox/plan-for-profile.ts'
 import type { CompileFacts } from './compile-facts.ts'
-import { quote } from './problem.ts'
-import type { Place } from './problem.ts'
+import { quote } from '../toml/problem.ts'
+import type { Place } from '../toml/problem.ts'
 import type { PathLink, ProfilePath, ProfileSocket, ProfileSource } from './profile-source.ts'
-import { openFields, readList, readText } from './reader.ts'
-import type { Fields, Read, Report } from './reader.ts'
+import { openFields, readList, readText } from '../toml/reader.ts'
+import type { Fields, Read, Report } from '../toml/reader.ts'
 import { readCleanPath } from './compile-path.ts'
 
 /** A socket as the file names it, with the links on the way to it. */

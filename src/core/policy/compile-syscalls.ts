@@ -1,9 +1,9 @@
 import { callsOfElement, syscallElements, syscallSetNames } from '../sandbox/syscall-sets.ts'
-import { quote } from './problem.ts'
+import { quote } from '../toml/problem.ts'
 import type { ProfileSource } from './profile-source.ts'
-import { compareText, readList, readText, readWord } from './reader.ts'
-import type { Read } from './reader.ts'
-import { suggestionFor } from './suggestion.ts'
+import { compareText, readList, readText, readWord } from '../toml/reader.ts'
+import type { Read } from '../toml/reader.ts'
+import { suggestionFor } from '../toml/suggestion.ts'
 
 const maxElements = 512
 

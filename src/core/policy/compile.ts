@@ -6,11 +6,18 @@ import { finishProfile, readProfile } from './compile-profile.ts'
 import type { ProfileDraft, ProfileUse } from './compile-profile.ts'
 import type { CompiledGrant, CompiledPolicy, CompiledProfile } from './compiled.ts'
 import { isName } from './names.ts'
-import { quote } from './problem.ts'
-import type { Place, PolicyProblem, PolicyWarning } from './problem.ts'
-import { compareText, openFields, openReport, readInteger, readList, readTable } from './reader.ts'
-import type { Read, Report } from './reader.ts'
-import type { TomlEntry, TomlNode } from './tree.ts'
+import { quote } from '../toml/problem.ts'
+import type { Place, PolicyProblem, PolicyWarning } from '../toml/problem.ts'
+import {
+  compareText,
+  openFields,
+  openReport,
+  readInteger,
+  readList,
+  readTable,
+} from '../toml/reader.ts'
+import type { Read, Report } from '../toml/reader.ts'
+import type { TomlEntry, TomlNode } from '../toml/tree.ts'
 
 /** A compiled policy, or everything that is wrong with it. */
 export type CompileResult =

@@ -8,7 +8,7 @@ import { describeParameter } from './decide.ts'
 import type { Ask, Deny, Permit } from './decide.ts'
 import type { IndexedAction, PolicyIndex } from './policy-index.ts'
 import { resolveAction } from './resolve.ts'
-import { suggestionFor } from './suggestion.ts'
+import { suggestionFor } from '../toml/suggestion.ts'
 
 /** What would help whoever was denied. */
 export type Advice = Readonly<{

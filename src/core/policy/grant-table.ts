@@ -1,6 +1,6 @@
 import type { Subject } from '../identity.ts'
 import type { CompiledGrant, CompiledLimit } from './compiled.ts'
-import { overflowId } from './quantity.ts'
+import { overflowId } from '../toml/quantity.ts'
 
 /** Of a grant, what a decision depends on. */
 export type IndexedGrant = Readonly<{

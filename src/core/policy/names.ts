@@ -1,9 +1,9 @@
 import { isIdentifier } from '../protocol/request.ts'
-import { quote } from './problem.ts'
-import { readParsed } from './reader.ts'
-import type { Read, Report } from './reader.ts'
-import { suggestionFor } from './suggestion.ts'
-import type { Located } from './tree.ts'
+import { quote } from '../toml/problem.ts'
+import { readParsed } from '../toml/reader.ts'
+import type { Read, Report } from '../toml/reader.ts'
+import { suggestionFor } from '../toml/suggestion.ts'
+import type { Located } from '../toml/tree.ts'
 
 const idRule =
   'a name of a-z, 0-9, ".", "_" and "-", first a letter or digit, at most 64 characters'

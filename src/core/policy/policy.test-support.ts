@@ -10,7 +10,7 @@ import type { CompileResult } from './compile.ts'
 import type { CompileFacts, PathFact, PathUse, SocketFinding } from './compile-facts.ts'
 import type { CompiledInterpreter, CompiledPolicy } from './compiled.ts'
 import type { DecideFacts } from './decide.ts'
-import { formatPolicyProblem } from './problem.ts'
+import { formatPolicyProblem } from '../toml/problem.ts'
 import type { PathKind } from './profile-source.ts'
 
 export function uidOf(value: number): Uid {

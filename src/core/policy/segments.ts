@@ -2,7 +2,7 @@ import { formatCanonicalJson } from '../json/canonical.ts'
 import type { JsonValue } from '../json/canonical.ts'
 import { digestOfJson, sha256Hex } from '../json/digest.ts'
 import type { CompiledGrant, CompiledPolicy } from './compiled.ts'
-import { compareText } from './reader.ts'
+import { compareText } from '../toml/reader.ts'
 
 /** The parts of a policy that are told apart when it changes. */
 export const segmentNames = ['auth', 'rate', 'sandbox', 'decoy'] as const
