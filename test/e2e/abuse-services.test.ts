@@ -30,9 +30,14 @@ ${action('hello', ['/usr/bin/echo', 'hello'])}
 ${action('many', ['/usr/bin/true', ...names.map((name) => `{${name}}`)])}
 [action.many.params]
 ${names.map((name) => `${JSON.stringify(name)} = { one_of = ["x"] }`).join('\n')}
+${action('words', ['/usr/bin/true', ...Array<string>(20).fill('{x}')])}
+[action.words.params.x]
+match = '[a-z]*'
+max_length = 4096
+repeat = { max = 64 }
 [[grant]]
 who = ["uid:${caller.uid}"]
-may = ["hello", "many"]
+may = ["hello", "many", "words"]
 `,
   })
 })
@@ -61,3 +66,14 @@ test(
     await assertServed(pids)
   },
 )
+
+test('promise 7: arguments that no command can have are a refusal', { skip }, async () => {
+  const pids = bridge.pids()
+  const long = Array<string>(16).fill(`x=${'a'.repeat(4000)}`)
+  for (const values of [long, Array<string>(64).fill('x=a')]) {
+    const { status, stderr } = await bridge.bell(['--json', 'words', ...values])
+    assert.equal(status, 125)
+    assert.match(stderr, /"code":"not_recorded"/)
+    await assertServed(pids)
+  }
+})
