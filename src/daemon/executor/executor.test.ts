@@ -10,7 +10,7 @@ import { writeBytes, writeU32, writeU64, written } from '../../core/protocol/byt
 import { cutFrames } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
-import { parseDeclined } from '../../core/protocol/peer-frames.ts'
+import { formatDropped, parseDeclined } from '../../core/protocol/peer-frames.ts'
 import { formatRequest } from '../../core/protocol/request.ts'
 import { createExecutor } from './executor.ts'
 import type { Executor, ExecutorHost } from './executor.ts'
@@ -125,6 +125,15 @@ function submit(run: number, action: string, values: readonly string[] = []): Fr
   return { kind: wireKind.submit, body: written(writer) }
 }
 
+/** A frame of ours, as who reads it gets it. */
+function frameOf(bytes: Uint8Array): Frame {
+  const frames: Frame[] = []
+  cutFrames(bytes, (frame) => frames.push(frame))
+  const [frame] = frames
+  assert.ok(frame !== undefined)
+  return frame
+}
+
 test('promise 7: executor: arguments that no command can have are a refusal, and nothing of it stays', () => {
   const { executor, frames, sent, held, used } = openBench()
   const long = Array.from({ length: 16 }, () => 'a'.repeat(4000))
@@ -143,4 +152,26 @@ test('promise 7: executor: arguments that no command can have are a refusal, and
   executor.fromLauncher(submit(3, 'words', ['a']))
   assert.deepEqual(sent(), ['resolved 3', 'prepare 3'])
   assert.deepEqual([held(), used()], [1, 1])
+})
+
+test('promise 7: executor: a refusal that overtakes its request leaves nothing behind', () => {
+  const { executor, sent, held, used } = openBench()
+  for (let run = 1; run < 1000; run += 1) {
+    executor.fromBroker(frameOf(formatDropped(run)))
+    executor.fromLauncher(submit(run, run % 2 === 0 ? 'run' : 'read'))
+    executor.batchEnd()
+  }
+  assert.deepEqual(sent(), [])
+  assert.deepEqual([held(), used()], [0, 0])
+  executor.fromLauncher(submit(1000, 'read'))
+  assert.deepEqual(sent(), ['read 1000'])
+  executor.fromBroker(frameOf(formatDropped(1000)))
+  executor.fromBroker(frameOf(formatDropped(1000))) // of a run that is over: nothing
+  assert.deepEqual([held(), used()], [0, 0])
+})
+
+test('promise 7: executor: refusals of requests that never come are bounded', () => {
+  const { executor } = openBench()
+  for (let run = 1; run <= 128; run += 1) executor.fromBroker(frameOf(formatDropped(run)))
+  assert.throws(() => executor.fromBroker(frameOf(formatDropped(129))), { code: 'frame_invalid' })
 })

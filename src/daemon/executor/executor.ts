@@ -95,6 +95,10 @@ export function createExecutor(
   /** Runs whose receipt is to be made; filled by INTEND, emptied by `batchEnd`. */
   let intended: Run[] = []
   let head = firstHead
+  /** Runs rise: a later one is still on its way from the launcher. Owned by `submit`. */
+  let lastSubmitted = 0
+  /** Refused by the broker before the launcher's frame came: two sockets, no common order. */
+  const refusedEarly = new Set<number>()
   const readings = openReadings(host.toLauncher)
 
   const decline = (run: number, { code, detail }: Declined, permit?: Permit): void => {
@@ -104,6 +108,8 @@ export function createExecutor(
   }
 
   const submit = (submission: Submission): void => {
+    lastSubmitted = submission.run
+    if (refusedEarly.delete(submission.run)) return
     const answer = judge(host, policy, submission, head.timeMs)
     if (answer.kind === 'declined') {
       decline(submission.run, answer)
@@ -173,6 +179,11 @@ export function createExecutor(
   }
 
   const drop = (run: number): void => {
+    if (run > lastSubmitted) {
+      if (refusedEarly.size >= maxRuns) throw outOfTurn('refusals without requests')
+      refusedEarly.add(run)
+      return
+    }
     const found = runs.get(run)
     if (found !== undefined && found.stage !== 'replaced') expectRun(runs, run, 'resolved')
     forget(run)
