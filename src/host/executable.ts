@@ -88,8 +88,13 @@ export function openMeasure(uid: number, copy: CopyExecutable): Measure {
 function measureCopy(path: CleanPath, copy: CopyExecutable): Measured {
   const found = walkBeneath(partsOf(path))
   try {
-    checkExecutable(path, fstatSync(found, { bigint: true })) // before it is opened: no device, no pipe
-    const descriptor = openSync(`/proc/self/fd/${found}`, constants.O_RDONLY)
+    // Before it is opened: no device, no pipe. Its owner may hold a lease, or have mounted something there.
+    checkExecutable(
+      path,
+      reaching(path, () => fstatSync(found, { bigint: true })),
+    )
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK
+    const descriptor = reaching(path, () => openSync(`/proc/self/fd/${found}`, flags))
     try {
       const { path: at, sha256, stamp, release } = copy(descriptor, path)
       return { sha256, stamp, release, copy: at, interpreter: null }
@@ -146,7 +151,9 @@ function statOrUndefined(path: string): Stats | undefined {
 }
 
 function changeableAt(path: string, uid: number): string | undefined {
-  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  const look = (): BigIntStats | undefined =>
+    lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  const stat = reaching(path, look)
   return stat?.isFile() === true ? changeableFile(stat, uid) : undefined
 }
 
@@ -157,8 +164,14 @@ function changeableFile(stat: BigIntStats, uid: number): string | undefined {
 }
 
 function openFile(path: string): number {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  return reaching(path, () => openSync(path, flags))
+}
+
+/** What the system refuses here, an owner may be the cause of. */
+function reaching<T>(path: string, call: () => T): T {
   try {
-    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    return call()
   } catch (cause) {
     throw new BelladonnaError('path_unsafe', `open ${JSON.stringify(path)}`, { cause })
   }
@@ -174,7 +187,7 @@ function hashFile(path: string, descriptor: number, before: BigIntStats): Known 
   const block = new Uint8Array(blockBytes)
   let head = new Uint8Array(0)
   for (let at = 0; ;) {
-    const size = readSync(descriptor, block, 0, blockBytes, at)
+    const size = reaching(path, () => readSync(descriptor, block, 0, blockBytes, at))
     if (size === 0) break
     if (at === 0) head = block.slice(0, Math.min(size, shebangBytes))
     hash.update(block.subarray(0, size))
