@@ -3,19 +3,25 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { bridgePaths } from '../../src/host/layout.ts'
-import { startBridge } from '../support/bridge.ts'
+import { caller, startBridge } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
 const skip = process.geteuid?.() !== 0
-const policy = `
-schema = 1
-[profile.p]
-[action.id]
+const actions = 500
+const action = (id: string): string => `
+[action.${id}]
 about = "x"
 command = ["/usr/bin/id"]
 run_as = "root"
 profile = "p"
-risk = "read-only"
+risk = "read-only"`
+const policy = `
+schema = 1
+[profile.p]
+${Array.from({ length: actions }, (_, at) => action(`a${at}`)).join('')}
+[[grant]]
+who = ["uid:${caller.uid}"]
+may = ["a0"]
 `
 let bridge: TestBridge
 let broker = 0
@@ -173,6 +179,24 @@ test(
     console.log(`40 clients that say nothing: the last was ended after ${Math.round(longest)} ms`)
     assert.ok(ended.every(({ closed }) => closed))
     assert.ok(longest < 4_000)
+    await assertAlive()
+  },
+)
+
+test(
+  'promise 7: C88: questions behind each other in one packet cost one answer, and runs go on meanwhile',
+  { skip, timeout: 60_000 },
+  async () => {
+    const flood = Array.from({ length: 32 }, async () => await send(hidden.repeat(1600)))
+    const startMs = performance.now()
+    const { status, stderr } = await bridge.bell(['a0'])
+    assert.equal(status, 0, stderr)
+    assert.ok(performance.now() - startMs < 2_000)
+    for (const { statuses, closed } of await Promise.all(flood)) {
+      assert.ok(closed)
+      // None where the other side had ended the connection before all was written.
+      assert.ok(statuses.filter((each) => each === '200').length <= 1)
+    }
     await assertAlive()
   },
 )
