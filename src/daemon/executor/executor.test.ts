@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { noReceipts } from '../../core/audit/receipt.ts'
+import { parseHex } from '../../core/json/hex.ts'
 import { policyDigest } from '../../core/policy/compiled.ts'
 import { indexPolicy } from '../../core/policy/policy-index.ts'
 import { pathOf, policyOf } from '../../core/policy/policy.test-support.ts'
@@ -11,6 +12,7 @@ import { cutFrames } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
 import { formatDropped, parseDeclined } from '../../core/protocol/peer-frames.ts'
+import { formatAdopt } from '../../core/protocol/reload-frames.ts'
 import { formatRequest } from '../../core/protocol/request.ts'
 import { createExecutor } from './executor.ts'
 import type { Executor, ExecutorHost } from './executor.ts'
@@ -174,4 +176,19 @@ test('promise 7: executor: refusals of requests that never come are bounded', ()
   const { executor } = openBench()
   for (let run = 1; run <= 128; run += 1) executor.fromBroker(frameOf(formatDropped(run)))
   assert.throws(() => executor.fromBroker(frameOf(formatDropped(129))), { code: 'frame_invalid' })
+})
+
+test('promise 4: executor: a policy is adopted only once the installed one was offered', () => {
+  const { executor, sent } = openBench()
+  const reload = { kind: wireKind.reload, body: new Uint8Array(0) }
+  const adopt = frameOf(formatAdopt(parseHex(usable(policyText).digest)))
+  executor.fromLauncher(submit(1, 'read'))
+  executor.fromLauncher(reload) // which waits for what is being read
+  assert.deepEqual(sent(), ['read 1'])
+  assert.throws(() => executor.fromBroker(adopt), { code: 'frame_invalid' })
+  executor.fromBroker(frameOf(formatDropped(1)))
+  assert.deepEqual(sent(), ['loaded'])
+  executor.fromBroker(adopt)
+  executor.fromLauncher(submit(2, 'run'))
+  assert.deepEqual(sent(), ['resolved 2', 'prepare 2'])
 })

@@ -208,7 +208,7 @@ export function createExecutor(
   /** The broker can keep the old policy in force. It cannot bring any in but the installed one, nor start what that ended. */
   const adopt = (body: Uint8Array): void => {
     const digest = formatHex(parseAdopt(body))
-    if (!hold.isHolding()) throw outOfTurn('adopt')
+    if (!hold.isHolding() || isReloadDue) throw outOfTurn('adopt') // or nothing was offered yet
     if (digest !== policy.digest) {
       if (offered?.digest !== digest) throw outOfTurn('a policy that was not loaded')
       policy = offered
