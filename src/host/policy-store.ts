@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs'
+import { checkPlans } from '../core/policy/check-plans.ts'
 import { maxCompiledBytes, parseCompiledPolicy } from '../core/policy/compiled-parse.ts'
 import { policyDigest } from '../core/policy/compiled.ts'
 import { indexPolicy } from '../core/policy/policy-index.ts'
@@ -58,6 +59,7 @@ export function loadInstalledPolicy(directory: string, uid: number = ownUid()): 
  */
 export function openInstalledPolicy(directory: string): UsablePolicy {
   const policy = parseCompiledPolicy(loadInstalledPolicy(directory).text)
+  checkPlans(policy)
   return { kind: 'policy', digest: policyDigest(policy), policy, index: indexPolicy(policy) }
 }
 

@@ -16,6 +16,10 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { policyInstall } from '../../src/cli/policy.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
+import { formatBase64, parseBase64 } from '../../src/core/json/base64.ts'
+import { parseCompiledPolicy } from '../../src/core/policy/compiled-parse.ts'
+import { formatCompiledPolicy, sealProfile } from '../../src/core/policy/compiled.ts'
+import { formatPlan, parsePlan } from '../../src/core/sandbox/plan.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { checkout, childrenOf, readProc, run, startBridge, until } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
@@ -193,12 +197,32 @@ test(
   },
 )
 
+/** Puts another plan into the profile `p`, with all digests as they should be. */
+function changePlan(file: string, change: (plan: Uint8Array) => Uint8Array): void {
+  const policy = parseCompiledPolicy(readFileSync(file, 'utf8'))
+  const profiles = policy.profiles.map(({ digest: _, ...profile }) => {
+    const plan = formatBase64(change(parseBase64(profile.plan)))
+    return sealProfile(profile.name === 'p' ? { ...profile, plan } : profile)
+  })
+  writeFileSync(file, formatCompiledPolicy({ ...policy, profiles }))
+}
+
 type Damage = Readonly<{ name: string; make: (file: string) => void; why: RegExp }>
 const damages: readonly Damage[] = [
   { name: 'cut short', make: (file) => truncateSync(file, 300), why: /./ },
   { name: 'empty', make: (file) => truncateSync(file, 0), why: /./ },
   { name: 'not JSON', make: (file) => writeFileSync(file, 'schema = 1\n'), why: /./ },
   { name: 'JSON of something else', make: (file) => writeFileSync(file, '{}'), why: /type/ },
+  {
+    name: 'with a plan that is none',
+    make: (file) => changePlan(file, (plan) => plan.subarray(0, -4)),
+    why: /plan of profile p: it is none/,
+  },
+  {
+    name: 'with a plan that is not what its profile says',
+    make: (file) => changePlan(file, (plan) => formatPlan({ ...parsePlan(plan), timeLimitMs: 0 })),
+    why: /plan of profile p: another limit of time/,
+  },
   { name: 'gone', make: (file) => rmSync(file), why: /open ".*policy\.json".*ENOENT/ },
   { name: 'of another user', make: (file) => chownSync(file, 61_290, 0), why: /uid 61290/ },
   { name: 'writable by others', make: (file) => chmodSync(file, 0o666), why: /writable/ },
