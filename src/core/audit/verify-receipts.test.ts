@@ -64,3 +64,17 @@ test('receipts: promise 5: one that is missing, doubled, moved, unreadable or of
   const other = indexed([first], testKey(2).key).problems.map((line) => line.replace(/:.*/, ''))
   assert.deepEqual(other, ['host_mismatch', 'receipt_signature'])
 })
+
+test('promise 7: receipts: a file of rubbish is not kept in memory to its end', () => {
+  let read = 0
+  const rubbish = function* (): Generator<Uint8Array> {
+    for (;;) {
+      read += 1
+      yield new Uint8Array(0)
+    }
+  }
+  let problems = 0
+  const index = indexReceipts(rubbish(), makeTestLog().key, () => void (problems += 1))
+  assert.ok(read < 2000)
+  assert.deepEqual([index.count, problems], [read, read])
+})
