@@ -200,9 +200,11 @@ test(
 /** Puts another plan into the profile `p`, with all digests as they should be. */
 function changePlan(file: string, change: (plan: Uint8Array) => Uint8Array): void {
   const policy = parseCompiledPolicy(readFileSync(file, 'utf8'))
-  const profiles = policy.profiles.map(({ digest: _, ...profile }) => {
-    const plan = formatBase64(change(parseBase64(profile.plan)))
-    return sealProfile(profile.name === 'p' ? { ...profile, plan } : profile)
+  const profiles = policy.profiles.map((profile) => {
+    if (profile.name !== 'p') return profile
+    const { digest, ...rest } = profile
+    assert.equal(sealProfile(rest).digest, digest)
+    return sealProfile({ ...rest, plan: formatBase64(change(parseBase64(profile.plan))) })
   })
   writeFileSync(file, formatCompiledPolicy({ ...policy, profiles }))
 }
