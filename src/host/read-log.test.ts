@@ -98,7 +98,7 @@ test('verify: a file that is missing counts as empty', async (t) => {
   }
 })
 
-test('promise 5: C68: verify: an older checkpoint beside a shorter log is held against what the executor keeps', async (t) => {
+test('promise 5: verify: an older checkpoint beside a shorter log is held against what the executor keeps', async (t) => {
   const root = makeRoot(t)
   const log = makeSmallLog()
   const older = log.checkpoint()

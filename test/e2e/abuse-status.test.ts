@@ -200,3 +200,21 @@ test(
     await assertAlive()
   },
 )
+
+test(
+  'promise 7: C88: silent clients that come again and again keep nobody from asking',
+  { skip, timeout: 60_000 },
+  async () => {
+    let isOver = false
+    const silent = Array.from({ length: 64 }, async () => {
+      while (!isOver) await send('', 1_000)
+    })
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      for (let at = 0; at < 20; at += 1) await assertAlive()
+    } finally {
+      isOver = true
+      await Promise.all(silent)
+    }
+  },
+)

@@ -64,28 +64,29 @@ for (const { name, replace, by } of refused) {
 
 /** Copies of a value, each with one leaf or member changed, by where that is. */
 function* changesOf(value: JsonValue, at = ''): Generator<readonly [string, JsonValue]> {
-  if (Array.isArray(value)) {
-    const list: readonly JsonValue[] = value
-    if (list.length > 0) yield [`${at}[-1]`, list.slice(0, -1)]
-    yield [`${at}[+1]`, [...list, 'x']]
-    for (const [index, item] of list.entries()) {
+  if (isList(value)) {
+    if (value.length > 0) yield [`${at}[-1]`, value.slice(0, -1)]
+    yield [`${at}[+1]`, [...value, 'x']]
+    for (const [index, item] of value.entries()) {
       for (const [place, changed] of changesOf(item, `${at}[${index}]`)) {
-        yield [place, list.with(index, changed)]
+        yield [place, value.with(index, changed)]
       }
     }
   } else if (typeof value === 'object' && value !== null) {
-    for (const [name, member] of Object.entries(value)) {
-      yield [
-        `${at}.${name}?`,
-        Object.fromEntries(Object.entries(value).filter(([key]) => key !== name)),
-      ]
+    const members = Object.entries(value)
+    for (const [name, member] of members) {
+      yield [`${at}.${name}?`, Object.fromEntries(members.filter(([key]) => key !== name))]
       for (const [place, changed] of changesOf(member, `${at}.${name}`)) {
-        yield [place, { ...value, [name]: changed }]
+        yield [place, Object.fromEntries([...members, [name, changed]])]
       }
     }
   } else if (typeof value === 'string') yield [at, `${value}x`]
   else if (typeof value === 'number') yield [at, value + 1]
   else yield [at, value === false]
+}
+
+function isList(value: JsonValue): value is readonly JsonValue[] {
+  return Array.isArray(value)
 }
 
 test('promise 3: compiled policy: whatever is changed in it, its digest is another, and so is that of its part', () => {

@@ -11,7 +11,8 @@ const maxIgnoredBytes = 4 * 1024 * 1024
 /**
  * Answers questions on bridge.sock. It runs nothing and changes nothing; anybody on the host may ask.
  *
- * One question a connection, and no body is looked at. Node's own server answers all that one packet holds before anybody
+ * Whoever comes takes the place of who has been there longest, so that silent clients keep nobody out: a question comes with
+ * its connection. One question a connection, and no body is looked at. Node's own server answers all that one packet holds before anybody
  * else has a turn: hundreds of questions, for each of which it makes two objects of many members (and it is 16 MB more).
  *
  * @param describe makes the body of `GET /v1/status`
@@ -22,8 +23,17 @@ export function serveStatus(
   maxClients: number,
   describe: () => JsonValue,
 ): Server {
-  const server = createServer((socket) => serveOne(socket, describe))
-  server.maxConnections = maxClients
+  const open = new Set<Socket>()
+  const server = createServer((socket) => {
+    const [oldest] = open
+    if (open.size >= maxClients && oldest !== undefined) {
+      open.delete(oldest)
+      oldest.destroy()
+    }
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+    serveOne(socket, describe)
+  })
   server.listen({ fd: descriptor })
   return server
 }
