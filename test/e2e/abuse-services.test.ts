@@ -25,6 +25,7 @@ const directory = mkdtempSync('/var/lib/belladonna-test.')
 /** The caller's own: a program that the policy pins, and a file that it may name. */
 const theirs = join(directory, 'theirs')
 const [tool, file] = [join(theirs, 'tool'), join(theirs, 'file')]
+const other = 61_291
 let bridge: TestBridge
 
 function action(name: string, command: readonly string[], more = 'profile = "place"'): string {
@@ -68,6 +69,9 @@ ${action('tool', [tool], `profile = "tools"\nsha256 = ["${digest}"]`)}
 ${action('show', ['/usr/bin/cat', '{file}'])}
 [action.show.params]
 file = { path = { root = "${theirs}" } }
+[[grant]]
+who = ["uid:${other}"]
+may = ["hello"]
 [[grant]]
 who = ["uid:${caller.uid}"]
 may = ["hello", "many", "words", "tool", "show"]
@@ -213,5 +217,30 @@ test(
         execFileSync('umount', ['--lazy', path])
       }
     }
+  },
+)
+
+test(
+  'promise 7: C88: a flood that the broker alone refuses ends nobody, and leaves room for others',
+  { skip, timeout: 60_000 },
+  async () => {
+    const pids = bridge.pids()
+    const load = join(directory, 'load')
+    const sources = ['bench/load.c', 'native/bell/request.c', 'native/bell/sealed.c']
+    const paths = sources.map((path) => join(checkout, path))
+    execFileSync('gcc', ['-O2', '-std=c11', '-D_GNU_SOURCE', '-o', load, ...paths])
+    const who = [`${caller.uid}`, `${caller.gid}`]
+    const flood = spawn(load, [...who, bridge.socket, 'limited', '2000', '5'], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+    const ended = new Promise((resolve) => flood.once('close', resolve))
+    while (flood.exitCode === null) {
+      const { status, stderr } = await bridge.bell(['hello'], { uid: other })
+      assert.equal(status, 0, stderr)
+      await sleep(100)
+    }
+    assert.equal(await ended, 0)
+    await assertServed(pids)
+    assert.deepEqual((await bridge.verify()).problems, [])
   },
 )

@@ -27,7 +27,7 @@ import type { Bind } from '../../core/sandbox/command.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
 import { openReadings, wipe } from './readings.ts'
 import type { ReadAnswer, ReadInputs, Reading } from './readings.ts'
-import { mayPrepare, maxRuns } from './runs.ts'
+import { isCrowded, mayPrepare, maxRefusedEarly } from './runs.ts'
 import type { Run } from './runs.ts'
 import type { UsedGrants } from './used-grants.ts'
 import { declined, judge, nothingRead, orDeclined, resolve } from './answer.ts'
@@ -115,8 +115,10 @@ export function createExecutor(
       decline(submission.run, answer)
       return
     }
-    if (runs.size + readings.count() >= maxRuns) {
-      throw outOfTurn('more runs than the launcher has slots')
+    // The broker's refusals give places free before we hear of them, so there may be more than the launcher has.
+    if (isCrowded(runs, submission.subject, readings.count())) {
+      decline(submission.run, declined('busy'))
+      return
     }
     const { permit, inputs } = answer
     const use = permit.changes.uses?.grant
@@ -180,7 +182,7 @@ export function createExecutor(
 
   const drop = (run: number): void => {
     if (run > lastSubmitted) {
-      if (refusedEarly.size >= maxRuns) throw outOfTurn('refusals without requests')
+      if (refusedEarly.size >= maxRefusedEarly) throw outOfTurn('refusals without requests')
       refusedEarly.add(run)
       return
     }
