@@ -60,6 +60,7 @@ type Bench = Readonly<{
   /** Copies of executables that are held, and uses that are taken. */
   held: () => number
   used: () => number
+  fillDisk: () => void
 }>
 
 function openBench(): Bench {
@@ -68,6 +69,7 @@ function openBench(): Bench {
     cutFrames(bytes, (frame) => frames.push(frame))
   }
   let [held, used] = [0, 0]
+  let isRoomy = true
   const installed = usable(policyText)
   const stamp = { device: 1n, inode: 2n, size: 3n, mtimeNs: 4n, ctimeNs: 5n }
   const host: ExecutorHost = {
@@ -95,6 +97,7 @@ function openBench(): Bench {
       counts: new Map(),
       take: () => void (used += 1),
       giveBack: () => void (used -= 1),
+      hasRoom: () => isRoomy,
       keep: () => undefined,
     },
     settings: { prepared: 16, recordWithinMs: 30_000 },
@@ -113,6 +116,7 @@ function openBench(): Bench {
     },
     held: () => held,
     used: () => used,
+    fillDisk: () => void (isRoomy = false),
   }
 }
 
@@ -212,4 +216,12 @@ test('promise 7: executor: who has many refused by the broker alone costs a plac
   for (let at = 1; at <= run; at += 1) executor.fromBroker(frameOf(formatDropped(at)))
   assert.deepEqual([held(), used()], [0, 0])
   assert.match(ask(1000), /^resolved/)
+})
+
+test('promise 6: C66: executor: a use that could not be kept is not promised', () => {
+  const { executor, frames, used, fillDisk } = openBench()
+  fillDisk()
+  executor.fromLauncher(submit(1, 'run'))
+  assert.equal(parseDeclined(frames.at(-1)?.body ?? new Uint8Array(0)).code, 'log_full')
+  assert.equal(used(), 0)
 })

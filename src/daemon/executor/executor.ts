@@ -122,6 +122,10 @@ export function createExecutor(
     }
     const { permit, inputs } = answer
     const use = permit.changes.uses?.grant
+    if (use !== undefined && !host.usedGrants.hasRoom()) {
+      decline(submission.run, declined('log_full'))
+      return
+    }
     if (use !== undefined) host.usedGrants.take(use) // at once: requests at the same time cannot share the last
     if (inputs.length > 0) readings.begin({ submission, permit, inputs })
     else start({ submission, permit }, nothingRead)
