@@ -20,7 +20,7 @@ import {
 import { wireKind } from '../src/core/protocol/layout.ts'
 import { parseSignRequest, formatSignRequest } from '../src/core/protocol/peer-frames.ts'
 import { formatRequest, parseRequest } from '../src/core/protocol/request.ts'
-import { exitStatusOf, formatProblem, isRefusalCode } from '../src/core/problem.ts'
+import { exitStatusOf, formatProblem, isRefusalCode, maxProblemBytes } from '../src/core/problem.ts'
 import { parseHex } from '../src/core/json/hex.ts'
 import { isCleanPath, isGid, isUid } from '../src/core/identity.ts'
 
@@ -183,6 +183,19 @@ test('problems: every code has a title, and says nothing that was not given', ()
   assert.ok(isRefusalCode('busy') && !isRefusalCode('constructor'))
   assert.equal(exitStatusOf('action_unknown'), 127)
   assert.equal(exitStatusOf('busy'), 125)
+})
+
+test('promise 7: problems: one fits into its frame, however much would be enough', () => {
+  for (const letter of ['n', '"', '\u0001', 'é', '🦊']) {
+    for (const length of [3000, 4096, 70_000]) {
+      const enough = letter.repeat(length)
+      const text = formatProblem('parameter_invalid', { action: 'a', parameter: 'p', enough })
+      assert.ok(Buffer.byteLength(text) <= maxProblemBytes)
+      const shown = String(Object(JSON.parse(text)).enough)
+      assert.ok(enough.startsWith(shown.replace(/…$/, '')) && shown.length > 200)
+      assert.equal(shown.endsWith('…'), shown !== enough)
+    }
+  }
 })
 
 test('identity: guards take what is an id or a clean path and nothing else', () => {

@@ -12,7 +12,7 @@ import { problemOf } from '../core/problem.ts'
 import { wireStdio } from '../core/protocol/layout.ts'
 import { formatRequest, parseRequest } from '../core/protocol/request.ts'
 import type { ActionRequest } from '../core/protocol/request.ts'
-import { hashUncopied } from '../host/executable-copy.ts'
+import { uncopied } from '../host/executable-copy.ts'
 import { isCode } from '../host/directory.ts'
 import { openMeasure } from '../host/executable.ts'
 import { choosePolicy } from './chosen-policy.ts'
@@ -150,7 +150,7 @@ type Digests = Parameters<typeof previewAction>[3]
 function measure({ uid }: ChosenPolicy, { action }: Permit | Ask): Digests | { fault: string } {
   if (!mayRead(action.executable)) return { executable: null, interpreter: null }
   try {
-    const { sha256, interpreter } = openMeasure(uid, hashUncopied)(action)
+    const { sha256, interpreter } = openMeasure(uid, uncopied)(action)
     const executable = formatHex(sha256)
     if (!isPinned(action, executable)) return { fault: `sha256 ${executable} is not pinned` }
     return { executable, interpreter: interpreter && formatHex(interpreter.sha256) }

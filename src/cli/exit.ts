@@ -1,3 +1,4 @@
+import { formatPrintable } from '../core/audit/printable.ts'
 import { BelladonnaError } from '../core/error.ts'
 import type { ErrorCode } from '../core/error.ts'
 
@@ -26,7 +27,8 @@ export const decisionStatuses = { permit: 0, ask: 3, deny: 4 } as const
 /** Prints what went wrong, with the chain of causes, and returns the exit status. An error that is not ours is a bug. */
 export function reportError(error: unknown, print: (line: string) => void): number {
   if (!(error instanceof BelladonnaError)) throw error
-  print(`belladonna: ${error.message}${causesOf(error)} (${error.code})`)
+  // The system's own words hold names of files as they are.
+  print(formatPrintable(`belladonna: ${error.message}${causesOf(error)} (${error.code})`))
   return exitStatuses[error.code]
 }
 

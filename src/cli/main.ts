@@ -1,6 +1,7 @@
 /** The CLI `belladonna`. It reads its arguments, calls one function, and exits with that function's status. */
 import { resolve } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { formatTerminal } from '../core/audit/printable.ts'
 import { parseVerifierKey } from '../core/audit/signed-note.ts'
 import { BelladonnaError } from '../core/error.ts'
 import { version } from '../core/version.ts'
@@ -22,10 +23,10 @@ import { status } from './status.ts'
 import { up } from './up.ts'
 
 const print = (line: string): void => {
-  process.stdout.write(`${line}\n`)
+  process.stdout.write(`${formatTerminal(line)}\n`)
 }
 const complain = (line: string): void => {
-  process.stderr.write(`${line}\n`)
+  process.stderr.write(`${formatTerminal(line)}\n`)
 }
 const output = { print, complain }
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { formatPrintable } from '../core/audit/printable.ts'
 import { BelladonnaError } from '../core/error.ts'
 import type { JsonValue } from '../core/json/canonical.ts'
 import { askBridge } from '../host/bridge-request.ts'
@@ -36,8 +37,11 @@ export async function policyReload(
   const { kind, state } = await outcomeOf(bridgeSocket, before)
   const reason = kind === 'refused' ? state.last.reason : null
   if (json) output.print(JSON.stringify({ kind, digest: state.digest, reason }))
-  else if (reason === null) output.print(`${kind}: digest ${state.digest}`)
-  else output.complain(`belladonna: refused, digest ${state.digest} stays in force: ${reason}`)
+  else if (reason === null) output.print(formatPrintable(`${kind}: digest ${state.digest}`))
+  else {
+    const message = `refused, digest ${state.digest} stays in force: ${reason}`
+    output.complain(`belladonna: ${formatPrintable(message)}`)
+  }
   return reason === null ? 0 : exitStatuses.policy_invalid
 }
 

@@ -1,3 +1,4 @@
+import { formatPrintable } from '../core/audit/printable.ts'
 import { BelladonnaError } from '../core/error.ts'
 import type { JsonValue } from '../core/json/canonical.ts'
 import { sha256Hex } from '../core/json/digest.ts'
@@ -22,7 +23,7 @@ export async function status(
   const inForce = await askBridge(paths.bridgeSocket, '/v1/status')
   const answer = { ...membersOf(inForce), policy_drift: driftOf(inForce, paths.policy) }
   if (json) print(JSON.stringify(answer))
-  else for (const line of describeStatus(answer)) print(line)
+  else for (const line of describeStatus(answer)) print(formatPrintable(line))
   return 0
 }
 

@@ -55,9 +55,19 @@ export function problemOf(code: RefusalCode, details: ProblemDetails): Problem {
   }
 }
 
-/** The same as canonical JSON: what is on the wire. */
+/** Longest problem on the wire, in bytes: the launcher takes a longer one for a broken broker. */
+export const maxProblemBytes: number = 4096
+
+const encoder = new TextEncoder()
+
+/** The same as canonical JSON: what is on the wire. Of what would be enough, as much as fits; a policy may have much to say. */
 export function formatProblem(code: RefusalCode, details: ProblemDetails): string {
-  return formatCanonicalJson(problemOf(code, details))
+  const text = formatCanonicalJson(problemOf(code, details))
+  const { enough } = details
+  if (encoder.encode(text).length <= maxProblemBytes || typeof enough !== 'string') return text
+  const shown = Array.from(enough.replace(/…$/, ''))
+  const half = shown.slice(0, Math.floor(shown.length / 2)).join('')
+  return formatProblem(code, { ...details, enough: `${half}…` })
 }
 
 /** Whether `text` is a refusal code: a guard for what another process sent. */

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import {
+  chmodSync,
   closeSync,
+  existsSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -9,10 +11,16 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isCleanPath } from '../core/identity.ts'
+import type { CleanPath } from '../core/identity.ts'
+import { openMeasure } from './executable.ts'
+import type { Measured } from './executable.ts'
 import { maxCopies, maxCopyBytes, openCopies } from './executable-copy.ts'
 import type { ExecutableCopy } from './executable-copy.ts'
 
@@ -31,7 +39,7 @@ function copyOf(copies: ReturnType<typeof openCopies>, text: string): Executable
   writeFileSync(source, text)
   const descriptor = openSync(source, 'r')
   try {
-    return copies(descriptor, source)
+    return copies.make(descriptor, source)
   } finally {
     closeSync(descriptor)
   }
@@ -83,7 +91,7 @@ test('executable copy: what is too large, and a script, is refused', () => {
   writeFileSync(source, 'x')
   truncateSync(source, maxCopyBytes + 1)
   const descriptor = openSync(source, 'r')
-  assert.throws(() => copies(descriptor, source), { code: 'path_unsafe' })
+  assert.throws(() => copies.make(descriptor, source), { code: 'path_unsafe' })
   closeSync(descriptor)
   assert.deepEqual(readdirSync(at), [])
 })
@@ -93,4 +101,68 @@ test('promise 6: executable copy: one that cannot be made is refused', () => {
   const copies = openCopies(at)
   rmSync(at, { recursive: true })
   assert.throws(() => copyOf(copies, 'x'), { code: 'path_unsafe' })
+})
+
+type Counted = Readonly<{ path: CleanPath; measure: (pins: readonly string[]) => Measured }> & {
+  readonly made: () => number
+}
+
+/** Measures a program that others can change, and counts how often it is copied. */
+function measured(): Counted {
+  const path = join(mkdtempSync(join(directory, 'theirs.')), 'tool')
+  writeFileSync(path, 'content')
+  chmodSync(path, 0o777)
+  assert.ok(isCleanPath(path))
+  const copies = openCopies(place())
+  let made = 0
+  const measure = openMeasure(process.getuid?.() ?? 0, {
+    ...copies,
+    make: (descriptor, shownAs) => {
+      made += 1
+      return copies.make(descriptor, shownAs)
+    },
+  })
+  const of = (sha256: readonly string[]): Measured =>
+    measure({ executable: path, interpreter: null, sha256 })
+  return { path, measure: of, made: () => made }
+}
+
+const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex')
+
+test('promise 7: executable copy: a file that stays as it was is read once while a copy is held, and once if it is not pinned', () => {
+  const { measure, made } = measured()
+  const [pin, other] = [[digestOf('content')], [digestOf('other')]]
+  const first = measure(pin)
+  const second = measure(pin)
+  assert.deepEqual([made(), first.copy], [1, second.copy])
+  for (let at = 0; at < 100; at += 1) {
+    assert.throws(() => measure(other), { code: 'path_unsafe', message: /is not pinned$/ })
+  }
+  assert.equal(made(), 1)
+  first.release()
+  assert.ok(existsSync(first.copy ?? ''))
+  second.release()
+  assert.ok(!existsSync(first.copy ?? ''))
+  measure(pin).release() // nobody holds one: it is made again
+  assert.equal(made(), 2)
+})
+
+test('promise 7: executable copy: its owner cannot have a large file read again and again by touching it', async () => {
+  const { path, measure, made } = measured()
+  truncateSync(path, 32 * 1024 * 1024)
+  const startMs = performance.now()
+  const other = [digestOf('other')]
+  measure(other).release()
+  const tookMs = performance.now() - startMs
+  for (let at = 1; at <= 50; at += 1) {
+    utimesSync(path, at, at)
+    assert.throws(() => measure(other), { code: 'path_unsafe', message: /changed a moment after/ })
+  }
+  assert.equal(made(), 1)
+  await sleep(11 * tookMs)
+  measure(other).release()
+  assert.equal(made(), 2)
+  truncateSync(path, maxCopyBytes + 1)
+  assert.throws(() => measure(other), { code: 'path_unsafe', message: /larger than/ })
+  assert.equal(made(), 2)
 })

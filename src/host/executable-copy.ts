@@ -25,8 +25,13 @@ export type ExecutableCopy = Readonly<{
   release: () => void
 }>
 
-/** Copies what a descriptor holds. */
-export type CopyExecutable = (descriptor: number, shownAs: string) => ExecutableCopy
+/** Copies of executables. */
+export type ExecutableCopies = Readonly<{
+  /** Copies what a descriptor holds. */
+  make: (descriptor: number, shownAs: string) => ExecutableCopy
+  /** One of this digest that some run still holds, or undefined. */
+  again: (sha256: Uint8Array) => ExecutableCopy | undefined
+}>
 
 /** Largest executable that is copied, and most different copies at once. */
 export const maxCopyBytes: number = 64 * 1024 * 1024
@@ -40,7 +45,7 @@ export const maxCopies = 16
  *
  * @throws {BelladonnaError} `path_unsafe` if it is too large, a script, or there are too many at once
  */
-export function openCopies(directory: string): CopyExecutable {
+export function openCopies(directory: string): ExecutableCopies {
   for (const name of readdirSync(directory)) unlinkSync(`${directory}/${name}`)
   const held = new Map<string, { copy: Omit<ExecutableCopy, 'release'>; users: number }>()
   let made = 0
@@ -53,7 +58,13 @@ export function openCopies(directory: string): CopyExecutable {
     held.delete(key)
     unlinkSync(found.copy.path)
   }
-  return (descriptor, shownAs) => {
+  const holdOn = (key: string): ExecutableCopy | undefined => {
+    const found = held.get(key)
+    if (found === undefined) return undefined
+    found.users += 1
+    return { ...found.copy, release: onlyOnce(() => release(key)) }
+  }
+  const make = (descriptor: number, shownAs: string): ExecutableCopy => {
     made += 1
     const path = `${directory}/${String(made)}`
     if (!isCleanPath(path)) throw new BelladonnaError('path_unsafe', `copy to ${path}`)
@@ -63,19 +74,23 @@ export function openCopies(directory: string): CopyExecutable {
     const isFull = known === undefined && held.size >= maxCopies
     if (known !== undefined || isFull) unlinkSync(path)
     if (isFull) throw refused(shownAs, `more than ${String(maxCopies)} different copies at once`)
-    const kept = known ?? { copy: { path, ...written }, users: 0 }
-    kept.users += 1
-    held.set(key, kept)
-    return { ...kept.copy, release: onlyOnce(() => release(key)) }
+    if (known === undefined) held.set(key, { copy: { path, ...written }, users: 0 })
+    const kept = holdOn(key)
+    if (kept === undefined) throw refused(shownAs, 'cannot be copied')
+    return kept
   }
+  return { make, again: (sha256) => holdOn(formatHex(sha256)) }
 }
 
 /** What a copy's hash would be, for who only asks: the file stays where it is, and nothing is written. */
-export const hashUncopied: CopyExecutable = (descriptor, path) => {
-  if (!isCleanPath(path)) throw new BelladonnaError('path_unsafe', `hash ${path}`)
-  const sha256 = pump(descriptor, null, path)
-  const stamp = stampOf(fstatSync(descriptor, { bigint: true }))
-  return { path, sha256, stamp, release: () => undefined }
+export const uncopied: ExecutableCopies = {
+  make: (descriptor, path) => {
+    if (!isCleanPath(path)) throw new BelladonnaError('path_unsafe', `hash ${path}`)
+    const sha256 = pump(descriptor, null, path)
+    const stamp = stampOf(fstatSync(descriptor, { bigint: true }))
+    return { path, sha256, stamp, release: () => undefined }
+  },
+  again: () => undefined,
 }
 
 function writeCopy(

@@ -1,11 +1,13 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync } from 'node:fs'
 import type { BigIntStats, Stats } from 'node:fs'
+import { formatHex } from '../core/audit/merkle.ts'
 import { BelladonnaError } from '../core/error.ts'
 import type { CleanPath } from '../core/identity.ts'
 import type { CompiledAction, CompiledInterpreter } from '../core/policy/compiled.ts'
 import { readShebang, shebangBytes } from '../core/policy/shebang.ts'
 import type { FileStamp } from '../core/sandbox/command.ts'
-import type { CopyExecutable } from './executable-copy.ts'
+import { maxCopyBytes } from './executable-copy.ts'
+import type { ExecutableCopies, ExecutableCopy } from './executable-copy.ts'
 import { isSameFile, stampOf } from './file-stamp.ts'
 import { hashDescriptor } from './hash-file.ts'
 import { partsOf, walkBeneath } from './walk-beneath.ts'
@@ -30,6 +32,8 @@ export type ExecutableOf = Pick<CompiledAction, 'executable' | 'interpreter' | '
 export type Measure = (action: ExecutableOf) => Measured
 
 const maxCached = 1024
+/** How many times as long as a copy took its path rests. */
+const copyRest = 10
 
 type Known = MeasuredFile & Readonly<{ head: Uint8Array; whole: Measured }>
 
@@ -43,7 +47,8 @@ type Known = MeasuredFile & Readonly<{ head: Uint8Array; whole: Measured }>
  *
  * @throws {BelladonnaError} `path_unsafe`, `path_refused`
  */
-export function openMeasure(uid: number, copy: CopyExecutable): Measure {
+export function openMeasure(uid: number, copies: ExecutableCopies): Measure {
+  const copy = openCopying(copies)
   const cache = new Map<string, Known>()
   const measureFile = (path: CleanPath): Known => {
     const descriptor = openFile(path)
@@ -67,7 +72,7 @@ export function openMeasure(uid: number, copy: CopyExecutable): Measure {
     if (why !== undefined) {
       // Without a digest in the policy, whoever can write the file would choose what root runs.
       if (sha256.length === 0 || interpreter !== null) throw unsafe(executable, why)
-      return measureCopy(executable, copy)
+      return measureCopy(executable, sha256, copy)
     }
     const file = measureFile(executable)
     checkFirstLine(executable, file.head, interpreter)
@@ -84,19 +89,71 @@ export function openMeasure(uid: number, copy: CopyExecutable): Measure {
   }
 }
 
-function measureCopy(path: CleanPath, copy: CopyExecutable): Measured {
+function measureCopy(path: CleanPath, pins: readonly string[], copy: Copying): Measured {
   const found = walkBeneath(partsOf(path))
   try {
-    checkExecutable(path, fstatSync(found, { bigint: true })) // before it is opened: no device, no pipe
-    const descriptor = openSync(`/proc/self/fd/${found}`, constants.O_RDONLY)
-    try {
-      const { path: at, sha256, stamp, release } = copy(descriptor, path)
-      return { sha256, stamp, release, copy: at, interpreter: null }
-    } finally {
-      closeSync(descriptor)
-    }
+    // Before it is opened: no device, no pipe. Its owner may hold a lease, or have mounted something there.
+    const stat = reaching(path, () => fstatSync(found, { bigint: true }))
+    checkExecutable(path, stat)
+    const { path: at, sha256, stamp, release } = copy(path, found, stat, pins)
+    return { sha256, stamp, release, copy: at, interpreter: null }
   } finally {
     closeSync(found)
+  }
+}
+
+type Copying = (
+  path: CleanPath,
+  found: number,
+  stat: BigIntStats,
+  pins: readonly string[],
+) => ExecutableCopy
+
+/** How a file was when it was last copied, what it held, and from when on another one at its path may be. */
+type LastCopy = Readonly<{ stamp: FileStamp; sha256: Uint8Array | null; againMs: number }>
+
+/**
+ * Copies without letting one file take the executor from everybody: its owner can change it as often as they like, and each
+ * copy of 64 MiB takes a tenth of a second. A file that did not change is not read again while a copy of it is held, or if it
+ * is not a pinned one; one that did, only after ten times as long as the last copy took.
+ */
+function openCopying(copies: ExecutableCopies): Copying {
+  const last = new Map<string, LastCopy>()
+  return (path, found, stat, pins) => {
+    const known = last.get(path)
+    const isUnchanged = known !== undefined && isSameFile(known.stamp, stampOf(stat))
+    if (isUnchanged && known.sha256 !== null) {
+      const sha256 = formatHex(known.sha256)
+      if (!pins.includes(sha256)) throw unsafe(path, `sha256 ${sha256} is not pinned`)
+      const held = copies.again(known.sha256)
+      if (held !== undefined) return held
+    }
+    const startMs = performance.now()
+    if (stat.size > maxCopyBytes) throw unsafe(path, `larger than ${maxCopyBytes} bytes`)
+    const isKnown = isUnchanged && known.sha256 !== null
+    if (known !== undefined && !isKnown && startMs < known.againMs) {
+      throw unsafe(path, 'changed a moment after it was copied')
+    }
+    if (last.size >= maxCached) last.clear()
+    let made: ExecutableCopy | null = null
+    try {
+      made = makeCopy(path, found, copies)
+      return made
+    } finally {
+      const endMs = performance.now()
+      const againMs = endMs + copyRest * (endMs - startMs)
+      last.set(path, { stamp: stampOf(stat), sha256: made?.sha256 ?? null, againMs })
+    }
+  }
+}
+
+function makeCopy(path: CleanPath, found: number, { make }: ExecutableCopies): ExecutableCopy {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK
+  const descriptor = reaching(path, () => openSync(`/proc/self/fd/${found}`, flags))
+  try {
+    return make(descriptor, path)
+  } finally {
+    closeSync(descriptor)
   }
 }
 
@@ -135,7 +192,9 @@ function statOrUndefined(path: string): Stats | undefined {
 }
 
 function changeableAt(path: string, uid: number): string | undefined {
-  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  const look = (): BigIntStats | undefined =>
+    lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  const stat = reaching(path, look)
   return stat?.isFile() === true ? changeableFile(stat, uid) : undefined
 }
 
@@ -146,8 +205,14 @@ function changeableFile(stat: BigIntStats, uid: number): string | undefined {
 }
 
 function openFile(path: string): number {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  return reaching(path, () => openSync(path, flags))
+}
+
+/** What the system refuses here, an owner may be the cause of. */
+function reaching<T>(path: string, call: () => T): T {
   try {
-    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    return call()
   } catch (cause) {
     throw new BelladonnaError('path_unsafe', `open ${JSON.stringify(path)}`, { cause })
   }
@@ -160,9 +225,11 @@ function checkExecutable(path: string, stat: BigIntStats): void {
 
 function hashFile(path: string, descriptor: number, before: BigIntStats): Known {
   let head = new Uint8Array(0)
-  const sha256 = hashDescriptor(descriptor, (block, at) => {
-    if (at === 0) head = block.slice(0, shebangBytes)
-  })
+  const sha256 = reaching(path, () =>
+    hashDescriptor(descriptor, (block, at) => {
+      if (at === 0) head = block.slice(0, shebangBytes)
+    }),
+  )
   const stamp = stampOf(before)
   const after = stampOf(fstatSync(descriptor, { bigint: true }))
   if (!isSameFile(stamp, after)) throw unsafe(path, 'changed while it was read')

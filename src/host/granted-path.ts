@@ -6,6 +6,7 @@ import type { GrantedPath } from '../core/policy/granted-path.ts'
 import { quote } from '../core/toml/problem.ts'
 import type { Bind } from '../core/sandbox/command.ts'
 import { bindForPath } from '../core/sandbox/path-bind.ts'
+import { isCode } from './directory.ts'
 import { partsOf, walkBeneath } from './walk-beneath.ts'
 
 /**
@@ -20,7 +21,7 @@ export function openGrantedPaths(paths: readonly GrantedPath[]): readonly Bind[]
   const binds = paths.map((granted) => {
     const descriptor = walkBeneath(partsOf(boundPath(granted)))
     try {
-      const stat = fstatSync(descriptor, { bigint: true })
+      const stat = lookAt(granted.path, descriptor)
       check(granted, stat)
       if (granted.what === 'new') checkAbsent(granted.path, descriptor)
       return bindForPath(granted, { device: stat.dev, inode: stat.ino })
@@ -34,6 +35,16 @@ export function openGrantedPaths(paths: readonly GrantedPath[]): readonly Bind[]
   })
 }
 
+/** Its owner may have mounted something there that not even root may look at. */
+function lookAt(path: string, descriptor: number): BigIntStats {
+  try {
+    return fstatSync(descriptor, { bigint: true })
+  } catch (cause) {
+    const why = `${quote(path)} cannot be looked at`
+    throw new BelladonnaError('path_refused', why, { cause })
+  }
+}
+
 function check({ path, what, hard_links }: GrantedPath, stat: BigIntStats): void {
   if (what !== 'file') {
     if (!stat.isDirectory()) throw refused(path, 'no directory')
@@ -45,8 +56,13 @@ function check({ path, what, hard_links }: GrantedPath, stat: BigIntStats): void
 
 function checkAbsent(path: string, directory: number): void {
   const name = path.slice(path.lastIndexOf('/') + 1)
-  const found = lstatSync(`/proc/self/fd/${directory}/${name}`, { throwIfNoEntry: false })
-  if (found !== undefined) throw refused(path, 'there already')
+  try {
+    lstatSync(`/proc/self/fd/${directory}/${name}`)
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return
+    throw refused(path, 'where nobody can look')
+  }
+  throw refused(path, 'there already')
 }
 
 function refused(path: string, why: string): BelladonnaError {

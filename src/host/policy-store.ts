@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs'
 import { BelladonnaError } from '../core/error.ts'
+import { checkPlans } from '../core/policy/check-plans.ts'
 import { maxCompiledBytes, parseCompiledPolicy } from '../core/policy/compiled-parse.ts'
 import { policyDigest } from '../core/policy/compiled.ts'
 import { indexPolicy } from '../core/policy/policy-index.ts'
@@ -70,6 +71,7 @@ function readInstalledText(directory: string, uid: number): string {
  */
 export function openInstalledPolicy(directory: string): UsablePolicy {
   const policy = parseCompiledPolicy(loadInstalledPolicy(directory).text)
+  checkPlans(policy)
   return { kind: 'policy', digest: policyDigest(policy), policy, index: indexPolicy(policy) }
 }
 

@@ -98,6 +98,27 @@ test('verify: a file that is missing counts as empty', async (t) => {
   }
 })
 
+test('promise 5: verify: an older checkpoint beside a shorter log is held against what the executor keeps', async (t) => {
+  const root = makeRoot(t)
+  const log = makeSmallLog()
+  const older = log.checkpoint()
+  const whole = makeSmallLog()
+  for (let run = 10; run < 20; run += 1) whole.denial(run)
+  const kept = whole.checkpoint()
+  const lib = writeLog(root, log, older)
+  writeFileSync(join(lib, 'state/checkpoint'), kept)
+  const report = await verifyDirectory(root)
+  assert.deepEqual(
+    report?.problems.map(({ code }) => code),
+    ['log_shorter_than_signed'],
+  )
+  assert.equal((await verifyDirectory(root, { isCopy: true }))?.ok, true)
+  const honest = makeRoot(t)
+  writeFileSync(join(writeLog(honest, whole, older), 'state/checkpoint'), kept)
+  const { ok, signed_size } = (await verifyDirectory(honest)) ?? {}
+  assert.deepEqual([ok, signed_size], [true, whole.entries.length])
+})
+
 test('verify: a receipt whose intent comes a moment later is waited for, one that has none is found', async (t) => {
   const root = makeRoot(t)
   const log = makeSmallLog()

@@ -15,6 +15,8 @@ export type LogSource = Readonly<{
   key: VerifierKey
   /** The checkpoint's note as it was when the source was opened, null when there is none. */
   checkpoint: string | null
+  /** Reads the checkpoint that the executor keeps, and the broker cannot write; null when there is none. */
+  kept: () => string | null
   /** Starts reading the entries that are there now. */
   entries: () => Iterable<Uint8Array>
   /** Starts reading the receipts that are there now. */
@@ -59,6 +61,7 @@ export function openLogSource(directory: string, vkey: string | undefined): LogS
     entries: `${base}/log/entries.wal`,
     receipts: `${base}/receipts/receipts.wal`,
     checkpoint: `${base}/log/checkpoint`,
+    kept: `${base}/state/checkpoint`,
     key: `${base}/state/host.pub`,
   }
   const checkpoint = readSmallFile(files.checkpoint)
@@ -67,6 +70,7 @@ export function openLogSource(directory: string, vkey: string | undefined): LogS
   return {
     key: parseKey(vkey ?? readSmallFile(files.key), files.key),
     checkpoint,
+    kept: () => readSmallFile(files.kept),
     entries: () => readRecords(files.entries, 'log'),
     receipts: () => readRecords(files.receipts, 'receipts'),
   }
@@ -75,7 +79,7 @@ export function openLogSource(directory: string, vkey: string | undefined): LogS
 /**
  * Verifies what is in a directory as `openLogSource` reads it, also beside a running bridge.
  *
- * Of a bridge's own directory the order is what makes that right: the checkpoint and the number of receipts first, then the end of the entries, then
+ * Of a bridge's own directory the order is what makes that right: the checkpoints and the number of receipts first, then the end of the entries, then
  * all receipts, then the entries up to that end. What came later is left for the next time.
  *
  * @returns undefined when nothing is there
@@ -128,12 +132,17 @@ function verifyCopy(source: LogSource, { onEntry }: VerifyOptions): VerifyReport
   return report
 }
 
+/**
+ * The executor's own checkpoint counts too: the log's lies where the broker could put an older one. In a copy of different
+ * moments it may be ahead of the entries.
+ */
 function verifySource(source: LogSource, { onEntry }: VerifyOptions): VerifyReport {
+  const checkpoints = [source.checkpoint, source.kept()].filter((note) => note !== null)
   const settledReceipts = countOf(source.receipts())
   const entries = countOf(source.entries())
   return verifyLog({
     key: source.key,
-    checkpoints: source.checkpoint === null ? [] : [source.checkpoint],
+    checkpoints,
     receipts: source.receipts(),
     entries: firstOf(source.entries(), entries, onEntry),
     settledReceipts,

@@ -169,6 +169,23 @@ test('records: a length beyond all bounds is not read', (t) => {
   }
 })
 
+test('promise 7: records: a file that was made to be read for hours is given up in seconds', (t) => {
+  const { descriptor, bytes } = makeFile(t, [['a']])
+  const whole = scan(descriptor)
+  const startMs = performance.now()
+  const head = Buffer.alloc(16)
+  bytes.copy(head, 0, headerBytes, headerBytes + 4)
+  head.writeUInt32LE(maxPayloadBytes - 64, 4)
+  writeSync(descriptor, Buffer.alloc(16 * 1024 * 1024, head), 0, undefined, whole.end)
+  assert.throws(() => scan(descriptor), isCorrupt)
+  ftruncateSync(descriptor, whole.end)
+  ftruncateSync(descriptor, 2 ** 40) // sparse: a terabyte that takes no place
+  assert.throws(() => scan(descriptor), isCorrupt)
+  ftruncateSync(descriptor, 2 ** 29)
+  assert.deepEqual(scan(descriptor), whole)
+  assert.ok(performance.now() - startMs < 30_000)
+})
+
 test('records: damage far before a good frame is found across chunks', (t) => {
   const { descriptor, bytes } = makeFile(t, [
     ['a'],

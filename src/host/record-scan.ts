@@ -1,6 +1,7 @@
 import { readSync } from 'node:fs'
 import { BelladonnaError } from '../core/error.ts'
-import { announcedBytes, findFrameMagic, headerBytes, isZero, parseFrame } from './record-frame.ts'
+import { announcedBytes, findFrameMagic, headerBytes, isZero } from './record-frame.ts'
+import { maxPayloadBytes, parseFrame } from './record-frame.ts'
 import type { RecordFileId } from './record-frame.ts'
 
 /** Where the records of a file end, and up to where something else than zeros follows. */
@@ -8,6 +9,9 @@ export type ScanEnd = Readonly<{ end: number; tornUntil: number }>
 
 const chunkBytes = 1024 * 1024
 const frameHeadBytes = 16
+/** What may follow the last good frame: a writer prepares 256 MiB at most, and of an append that was cut off little looks like one. */
+const maxZeroBytes = 1024 * 1024 * 1024
+const maxTriedBytes = 64 * maxPayloadBytes
 
 /**
  * Reads the records of a file one by one, and returns where they end.
@@ -15,7 +19,7 @@ const frameHeadBytes = 16
  * It may run beside a writer: what is not whole yet counts as torn. Each record is a view that holds until the next one
  * is asked for.
  *
- * @throws {BelladonnaError} `log_corrupt` when a good frame follows a bad one
+ * @throws {BelladonnaError} `log_corrupt` when a good frame follows a bad one, or what follows would take for ever to read
  */
 export function* scanRecords(fd: number, file: RecordFileId): Generator<Buffer, ScanEnd> {
   const window = openWindow(fd)
@@ -79,12 +83,16 @@ function readFrame(
   file: RecordFileId,
   offset: number,
 ): { bytes: number; records: readonly Buffer[] } | undefined {
-  const head = window.at(offset, frameHeadBytes)
-  const bytes = head.length < frameHeadBytes ? undefined : announcedBytes(head)
+  const bytes = announcedAt(window, offset)
   if (bytes === undefined) return undefined
   const frame = window.at(offset, bytes)
   const records = frame.length < bytes ? undefined : parseFrame(frame, file, offset)
   return records === undefined ? undefined : { bytes, records }
+}
+
+function announcedAt(window: Window, offset: number): number | undefined {
+  const head = window.at(offset, frameHeadBytes)
+  return head.length < frameHeadBytes ? undefined : announcedBytes(head)
 }
 
 /** What comes after the last good frame: nothing but zeros, an append that was cut off, or another good frame. */
@@ -94,9 +102,11 @@ function scanTail(
   offset: number,
 ): { nonZeroUntil: number; nextFrame: number | undefined } {
   let nonZeroUntil = offset
+  let triedBytes = 0
   for (let base = offset; ; base += chunkBytes) {
     const chunk = Buffer.from(window.at(base, chunkBytes))
     if (chunk.length === 0) return { nonZeroUntil, nextFrame: undefined }
+    if (base - nonZeroUntil > maxZeroBytes) throw endless(offset, 'nothing but zeros')
     if (isZero(chunk)) continue
     nonZeroUntil = base + chunk.findLastIndex((byte) => byte !== 0) + 1
     let at = findFrameMagic(chunk, base === offset ? 1 : 0)
@@ -104,6 +114,13 @@ function scanTail(
       if (readFrame(window, file, base + at) !== undefined) {
         return { nonZeroUntil, nextFrame: base + at }
       }
+      triedBytes += announcedAt(window, base + at) ?? 0
+      if (triedBytes > maxTriedBytes) throw endless(offset, 'what looks like frames')
     }
   }
+}
+
+/** A log that somebody made so that it is never read to its end. */
+function endless(offset: number, what: string): BelladonnaError {
+  return new BelladonnaError('log_corrupt', `read records: too much behind ${offset} is ${what}`)
 }

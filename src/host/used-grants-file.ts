@@ -1,3 +1,4 @@
+import { statfsSync } from 'node:fs'
 import { formatCanonicalJson } from '../core/json/canonical.ts'
 import { anyString, integerWithin, mapOf } from '../core/json/shape.ts'
 import { parseStrictJson } from '../core/json/strict.ts'
@@ -5,6 +6,9 @@ import { readOwnFile, replaceFile } from './durable-file.ts'
 
 const fileName = 'used-grants.json'
 const maxBytes = 16 * 1024 * 1024
+/** What must be free before a use is promised: the file is written anew with each. */
+const roomBytes = 256 * 1024
+const bytesPerCount = 64
 
 /**
  * How often each grant with `uses` has been used, by its id; who is not in it, never.
@@ -22,6 +26,15 @@ export function readUsedGrants(stateDirectory: string, uid: number): Map<string,
 export function keepUsedGrants(stateDirectory: string, counts: ReadonlyMap<string, number>): void {
   const text = formatCanonicalJson(Object.fromEntries(counts))
   replaceFile(stateDirectory, fileName, new TextEncoder().encode(text), 0o644)
+}
+
+/** Whether the disk has room for the file; asked before a use is promised, since afterwards the run cannot be refused. */
+export function hasRoomForUsedGrants(
+  stateDirectory: string,
+  counts: ReadonlyMap<string, number>,
+): boolean {
+  const { bavail, bsize } = statfsSync(stateDirectory)
+  return bavail * bsize >= roomBytes + bytesPerCount * counts.size
 }
 
 function parseCounts(text: string): readonly (readonly [string, number])[] {

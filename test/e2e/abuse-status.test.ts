@@ -4,14 +4,18 @@ import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { actionText } from '../support/action-text.ts'
-import { startBridge } from '../support/bridge.ts'
+import { caller, startBridge } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
 const skip = process.geteuid?.() !== 0
+const actions = 500
 const policy = `
 schema = 1
 [profile.p]
-${actionText('id', 'p', ['/usr/bin/id'])}
+${Array.from({ length: actions }, (_, at) => actionText(`a${at}`, 'p', ['/usr/bin/id'])).join('\n')}
+[[grant]]
+who = ["uid:${caller.uid}"]
+may = ["a0"]
 `
 let bridge: TestBridge
 let broker = 0
@@ -170,5 +174,41 @@ test(
     assert.ok(ended.every(({ closed }) => closed))
     assert.ok(longest < 4_000)
     await assertAlive()
+  },
+)
+
+test(
+  'promise 7: C88: questions behind each other in one packet cost one answer, and runs go on meanwhile',
+  { skip, timeout: 60_000 },
+  async () => {
+    const flood = Array.from({ length: 32 }, async () => await send(hidden.repeat(1600)))
+    const startMs = performance.now()
+    const { status, stderr } = await bridge.bell(['a0'])
+    assert.equal(status, 0, stderr)
+    assert.ok(performance.now() - startMs < 2_000)
+    for (const { statuses, closed } of await Promise.all(flood)) {
+      assert.ok(closed)
+      // None where the other side had ended the connection before all was written.
+      assert.ok(statuses.filter((each) => each === '200').length <= 1)
+    }
+    await assertAlive()
+  },
+)
+
+test(
+  'promise 7: C88: silent clients that come again and again keep nobody from asking',
+  { skip, timeout: 60_000 },
+  async () => {
+    let isOver = false
+    const silent = Array.from({ length: 64 }, async () => {
+      while (!isOver) await send('', 1_000)
+    })
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      for (let at = 0; at < 20; at += 1) await assertAlive()
+    } finally {
+      isOver = true
+      await Promise.all(silent)
+    }
   },
 )

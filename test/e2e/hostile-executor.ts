@@ -19,7 +19,7 @@ import { wireKind } from '../../src/core/protocol/layout.ts'
 import { formatCommand } from '../../src/core/sandbox/command.ts'
 import { openChannel } from '../../src/host/channel.ts'
 import { openMeasure } from '../../src/host/executable.ts'
-import type { CopyExecutable } from '../../src/host/executable-copy.ts'
+import { uncopied } from '../../src/host/executable-copy.ts'
 import { inherited } from '../../src/host/inherited.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { loadInstalledPolicy } from '../../src/host/policy-store.ts'
@@ -140,10 +140,6 @@ export const attacks: readonly Attack[] = [
   { name: 'PREPARE and OPEN', answer: 'runs', frames: (run, prepare) => [prepare(run), open(run)] },
 ]
 
-const noCopies: CopyExecutable = () => {
-  throw new Error('nothing here is to be copied')
-}
-
 function main(root: string): void {
   const [turn, evidence = ''] = readFileSync(join(root, 'turn'), 'utf8').split(' ')
   const attack = attacks[Number(turn)]
@@ -154,7 +150,7 @@ function main(root: string): void {
   const plan = parseBase64(profiles.find(({ name }) => name === action?.profile)?.plan ?? '')
   if (action === undefined) throw new Error('no action')
   const { executable, run_as: runAs, cwd } = action
-  const { stamp } = openMeasure(0, noCopies)(action)
+  const { stamp } = openMeasure(0, uncopied)(action)
   const argv = [executable, evidence]
   const command = formatCommand({ ...runAs, executable, cwd, stamp, argv, env: [], binds: [] })
   const events = { batchEnd: () => undefined, closed: () => process.exit(0) }

@@ -16,6 +16,10 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bridgePaths } from '../../src/host/layout.ts'
+import { formatBase64, parseBase64 } from '../../src/core/json/base64.ts'
+import { parseCompiledPolicy } from '../../src/core/policy/compiled-parse.ts'
+import { formatCompiledPolicy, sealProfile } from '../../src/core/policy/compiled.ts'
+import { formatPlan, parsePlan } from '../../src/core/sandbox/plan.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { actionText } from '../support/action-text.ts'
 import { checkout, childrenOf, readProc, run, startBridge, until } from '../support/bridge.ts'
@@ -165,12 +169,34 @@ test(
   },
 )
 
+/** Puts another plan into the profile `p`, with all digests as they should be. */
+function changePlan(file: string, change: (plan: Uint8Array) => Uint8Array): void {
+  const policy = parseCompiledPolicy(readFileSync(file, 'utf8'))
+  const profiles = policy.profiles.map((profile) => {
+    if (profile.name !== 'p') return profile
+    const { digest, ...rest } = profile
+    assert.equal(sealProfile(rest).digest, digest)
+    return sealProfile({ ...rest, plan: formatBase64(change(parseBase64(profile.plan))) })
+  })
+  writeFileSync(file, formatCompiledPolicy({ ...policy, profiles }))
+}
+
 type Damage = Readonly<{ name: string; make: (file: string) => void; why: RegExp }>
 const damages: readonly Damage[] = [
   { name: 'cut short', make: (file) => truncateSync(file, 300), why: /./ },
   { name: 'empty', make: (file) => truncateSync(file, 0), why: /./ },
   { name: 'not JSON', make: (file) => writeFileSync(file, 'schema = 1\n'), why: /./ },
   { name: 'JSON of something else', make: (file) => writeFileSync(file, '{}'), why: /type/ },
+  {
+    name: 'with a plan that is none',
+    make: (file) => changePlan(file, (plan) => plan.subarray(0, -4)),
+    why: /plan of profile p: it is none/,
+  },
+  {
+    name: 'with a plan that is not what its profile says',
+    make: (file) => changePlan(file, (plan) => formatPlan({ ...parsePlan(plan), timeLimitMs: 0 })),
+    why: /plan of profile p: another limit of time/,
+  },
   { name: 'gone', make: (file) => rmSync(file), why: /no policy is installed/ },
   { name: 'of another user', make: (file) => chownSync(file, 61_290, 0), why: /uid 61290/ },
   { name: 'writable by others', make: (file) => chmodSync(file, 0o666), why: /writable/ },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { formatPrintable, formatQuoted } from './printable.ts'
+import { formatPrintable, formatQuoted, formatTerminal } from './printable.ts'
 
 test('C60: what is shown holds nothing that a terminal obeys or that cannot be seen', () => {
   const text = fc.string({ unit: 'binary' })
@@ -24,4 +24,20 @@ test('printable: each code unit becomes an escape of JSON', () => {
   ]
   for (const [text, want] of cases) assert.equal(formatPrintable(text), want)
   assert.equal(formatQuoted('a"\u001b'), '"a\\"\\u001b"')
+})
+
+test('C60: lines for a terminal keep what makes them lines, and nothing that a terminal obeys', () => {
+  const cases: readonly (readonly [string, string])[] = [
+    ['a\tb\r\nc\n', 'a\tb\r\nc\n'],
+    ['over\rwritten', 'over\\u000dwritten'],
+    ['\u001b[2J\u0007\u007f', '\\u001b[2J\\u0007\\u007f'],
+    ['\u009b\u202e\u2066\u2028', '\\u009b\\u202e\\u2066\\u2028'],
+  ]
+  for (const [text, want] of cases) assert.equal(formatTerminal(text), want)
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (text) => {
+      const json = JSON.stringify(text)
+      assert.equal(JSON.parse(formatTerminal(json)), text)
+    }),
+  )
 })

@@ -21,3 +21,18 @@ export function formatPrintable(text: string): string {
 export function formatQuoted(text: string): string {
   return formatPrintable(JSON.stringify(text))
 }
+
+// Tabs and line ends are ours to write; a carriage return is part of a line end or goes back to write over the line.
+const commands =
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)/g
+
+/**
+ * Lines of ours as a terminal may be given them, whatever names of files, messages of the system and answers of others they
+ * hold: nothing that moves the cursor or turns the direction of writing. JSON text stays JSON text of the same meaning.
+ */
+export function formatTerminal(lines: string): string {
+  return lines.replace(
+    commands,
+    (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}

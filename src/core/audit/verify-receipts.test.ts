@@ -89,3 +89,17 @@ test('receipts: promise 5: one with another number, link, time, host or signatur
     assert.deepEqual(codesOf([first, changed]), want, JSON.stringify(change))
   }
 })
+
+test('promise 7: receipts: a file of rubbish is not kept in memory to its end', () => {
+  let read = 0
+  const rubbish = function* (): Generator<Uint8Array> {
+    for (;;) {
+      read += 1
+      yield new Uint8Array(0)
+    }
+  }
+  let problems = 0
+  const index = indexReceipts(rubbish(), makeTestLog().key, () => void (problems += 1))
+  assert.ok(read < 2000)
+  assert.deepEqual([index.count, problems], [read, read])
+})

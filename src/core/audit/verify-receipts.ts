@@ -17,6 +17,9 @@ export type ReceiptIndex = Readonly<{
   timeOf: (number: number) => number
 }>
 
+/** A file with more than these is no file of receipts: each record is kept in memory by its hash, and may have taken four bytes. */
+const maxMalformed = 1000
+
 /** Verifies the receipts on their own: form, chain, time, host and signature of each. */
 export function indexReceipts(
   records: Iterable<Uint8Array>,
@@ -27,6 +30,7 @@ export function indexReceipts(
   const hashes = [noReceipts.hash]
   const times = [noReceipts.timeMs]
   let head = noReceipts
+  let malformed = 0
   for (const record of records) {
     const number = hashes.length
     const hash = receiptHash(record)
@@ -41,9 +45,11 @@ export function indexReceipts(
     } catch (error) {
       addProblem('receipt_malformed', null, `receipt ${String(number)}: ${messageOf(error)}`)
       head = { ...head, count: number, hash }
+      malformed += 1
     }
     hashes.push(hash)
     times.push(head.timeMs)
+    if (malformed > maxMalformed) break
   }
   return {
     count: head.count,

@@ -5,9 +5,13 @@ import type { TestLog, VerifyCase } from '../../../test/log-fixture.ts'
 import { sha256Hex } from '../json/digest.ts'
 
 /** A run that ended before it started, permitted under this policy. */
-function closedRun(log: TestLog, run: number, digits: string): void {
-  const policy = `"policy":"${digits.repeat(32)}","run_as"`
-  const action = testAction(run).replace('"run_as"', policy)
+function closedRun(log: TestLog, run: number, digits: string, other = 'cd'): void {
+  // Whoever wrote the policy may call a variable or a secret so too.
+  const texts = `{"not_after_ms":"1","policy":"${other.repeat(32)}","profile":"${other.repeat(32)}"}`
+  const policy = `"not_after_ms":1,"policy":"${digits.repeat(32)}","profile":"x"`
+  const action = testAction(run)
+    .replace(',"executable"', `,"env":${texts},"executable"`)
+    .replace(/"run_as":\{.*?\}/, (runAs) => `${policy},${runAs},"secrets":${texts}`)
   const intent = log.intent(run, { action, actionDigest: sha256Hex(action) })
   log.outcome(run, intent, null, { end: { kind: 'gone', value: 0, stage: 'none' } })
 }

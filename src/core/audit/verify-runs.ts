@@ -177,12 +177,12 @@ function addIntent(state: State, entry: IntentEntry, index: number): void {
   state.open.set(index, { run, actionDigest, receipt })
 }
 
-const policyMember = ',"policy":"'
+/** Names of variables and secrets are the policy's author's, but their values are texts: the number is ours alone. */
+const policyMember = /,"not_after_ms":[0-9]+,"policy":"([0-9a-f]{64})"/
 
-/** The policy that a resolved action names: of members called so the last one, since what comes after it is all ours. */
+/** The policy that a resolved action names. */
 function policyOf(action: string): string | undefined {
-  const at = action.lastIndexOf(policyMember)
-  return at < 0 ? undefined : action.slice(at + policyMember.length, at + policyMember.length + 64)
+  return policyMember.exec(action)?.[1]
 }
 
 function addOutcome(state: State, entry: OutcomeEntry, index: number): void {

@@ -109,7 +109,7 @@ export const configurationKeys: Readonly<{
   }),
   statusClients: count(32, 1, 1024, {
     ...{ table: 'limits', name: 'status_clients' },
-    about: 'Connections to bridge.sock at once; further ones are closed.',
+    about: 'Connections to bridge.sock at once; a further one takes the place of the oldest.',
   }),
   outcomeDelayMs: duration(5, 1, 1000, {
     ...{ table: 'log', name: 'outcome_delay' },

@@ -85,7 +85,7 @@ export function decide(
   }
   const values = bindParameters(entry, request, about)
   if ('kind' in values) return values
-  if (entry.action.reason === 'required' && request.reason.trim() === '') {
+  if (entry.action.reason === 'required' && !visible.test(request.reason)) {
     return deny('reason_required', { ...about, enough: 'a reason' })
   }
   const changes = count(grant, subject, facts, about)
@@ -116,6 +116,9 @@ function argvOf(
   const { path, argument } = interpreter
   return [path, ...(argument === null ? [] : [argument]), executable, ...words.slice(1)]
 }
+
+/** A letter, digit, mark of punctuation or symbol that is not blank: what an auditor can read (U+2800 is an empty cell). */
+const visible = /(?![\p{Default_Ignorable_Code_Point}\u2800])[\p{L}\p{N}\p{P}\p{S}]/u
 
 const unchanged: CounterChanges = { uses: null, rate: null }
 

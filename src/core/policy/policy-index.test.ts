@@ -28,6 +28,16 @@ const refusals: readonly (readonly [name: string, policy: CompiledPolicy, messag
     { ...policy, actions: [restart, look, look, tidy] },
     /action look is there twice$/,
   ],
+  [
+    'a profile twice',
+    { ...policy, profiles: [...policy.profiles, ...policy.profiles.slice(0, 1)] },
+    /two profiles of one name$/,
+  ],
+  [
+    'a parameter twice',
+    changed({ params: [...restart.params, ...restart.params.slice(0, 1)] }),
+    /app\.restart has a parameter twice$/,
+  ],
   ['a profile that is not there', changed({ profile: 'none' }), /app\.restart names no profile/],
   ['no profile at all', { ...policy, profiles: [] }, /app\.restart names no profile/],
   ['approvers that are not there', { ...policy, approvers: [] }, /names no approvers/],

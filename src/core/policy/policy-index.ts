@@ -48,11 +48,14 @@ export type PolicyIndex = Readonly<{
 /**
  * Builds the index.
  *
- * @throws {BelladonnaError} `input_invalid` if an action is there twice, or names a profile, set of approvers or
+ * @throws {BelladonnaError} `input_invalid` if an action, a profile or a parameter is there twice, or an action names a profile, set of approvers or
  *   parameter that is not there; a grant of an action that is not there
  */
 export function indexPolicy(policy: CompiledPolicy): PolicyIndex {
   const profiles = new Map(policy.profiles.map((profile) => [profile.name, profile]))
+  if (profiles.size < policy.profiles.length) {
+    throw new BelladonnaError('input_invalid', 'policy: two profiles of one name')
+  }
   const approvers = new Set(policy.approvers.map(({ name }) => name))
   const grants = grantsByAction(policy)
   const actions = new Map<string, IndexedAction>()
@@ -106,6 +109,7 @@ function indexParameters(action: CompiledAction): ReadonlyMap<string, IndexedPar
       { definition, accepts: testOf(definition), ...countsOf(definition) },
     ]),
   )
+  if (parameters.size < action.params.length) throw refused(action, 'has a parameter twice')
   const [program, ...rest] = action.command
   if (program?.kind !== 'literal') throw refused(action, 'has no program')
   for (const element of rest) {

@@ -4,6 +4,7 @@ import test from 'node:test'
 import {
   compareProblems,
   formatPolicyProblem,
+  formatPolicyWarning,
   policyProblemCodes,
   policyWarningCodes,
   quote,
@@ -42,6 +43,16 @@ test('policy problems: C60: what an author wrote cannot steer a terminal', () =>
     quote('a\u001b[2J\u009b\u202e\u2066\ufeff\u0085é'),
     '"a\\u001b[2J\\u009b\\u202e\\u2066\\ufeff\\u0085é"',
   )
+})
+
+test('policy problems: C60: nor can the name of a file, or make a line of its own', () => {
+  const file = '\u001b[2J\n\u202ea.toml'
+  assert.match(
+    formatPolicyProblem({ ...problem, file }),
+    /^\\u001b\[2J\\u000a\\u202ea\.toml:2:3: error/,
+  )
+  const warning = { ...problem, file, code: 'socket_absent' } as const
+  assert.match(formatPolicyWarning(warning), /^\\u001b\[2J\\u000a\\u202ea\.toml:2:3: warning/)
 })
 
 test('policy problems: the reference has a row for each code, and no other', () => {

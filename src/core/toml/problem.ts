@@ -1,3 +1,4 @@
+import { formatPrintable } from '../audit/printable.ts'
 import type { Located } from './tree.ts'
 
 /** What can be wrong with a policy. Each code has a row in docs/reference/policy.md (a test compares them). */
@@ -74,16 +75,19 @@ export type Place = Pick<Located<unknown>, 'file' | 'line' | 'column'>
 
 /** One line as compilers print it: `file:line:column: warning: message [code]`. */
 export function formatPolicyWarning(warning: PolicyWarning): string {
-  const place = `${warning.file}:${String(warning.line)}:${String(warning.column)}`
-  return `${place}: warning: ${warning.message} [${warning.code}]`
+  return `${placeOf(warning)}: warning: ${warning.message} [${warning.code}]`
 }
 
 /** One line as compilers print it: `file:line:column: error: message [code]`. */
 export function formatPolicyProblem(problem: PolicyProblem): string {
-  const place = `${problem.file}:${String(problem.line)}:${String(problem.column)}`
   const hint =
     problem.suggestion === undefined ? '' : ` (did you mean ${quote(problem.suggestion)}?)`
-  return `${place}: error: ${problem.message}${hint} [${problem.code}]`
+  return `${placeOf(problem)}: error: ${problem.message}${hint} [${problem.code}]`
+}
+
+/** A directory of policies may be anybody's, and so may be the names of the files in it. */
+function placeOf({ file, line, column }: Place): string {
+  return `${formatPrintable(file)}:${String(line)}:${String(column)}`
 }
 
 /** Quotes what the author wrote, with control and bidirectional characters escaped (ABUSE C60). */

@@ -9,10 +9,6 @@ import { makeVerifierKey } from '../../core/audit/signed-note.ts'
 import { parseDaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import { BelladonnaError } from '../../core/error.ts'
-import { parseBase64 } from '../../core/json/base64.ts'
-import type { JsonValue } from '../../core/json/canonical.ts'
-import type { CompiledProfile } from '../../core/policy/compiled.ts'
-import { segmentDigests } from '../../core/policy/segments.ts'
 import { formatFrame } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { parseIdentity } from '../../core/protocol/identity-frame.ts'
@@ -20,9 +16,7 @@ import type { ExecutorIdentity } from '../../core/protocol/identity-frame.ts'
 import { parseHello } from '../../core/protocol/launcher-frames.ts'
 import type { Hello } from '../../core/protocol/launcher-frames.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
-import { enforcementOf } from '../../core/sandbox/enforcement.ts'
 import { formatFeatures } from '../../core/sandbox/features.ts'
-import { parsePlan } from '../../core/sandbox/plan.ts'
 import { version } from '../../core/version.ts'
 import { openChannel } from '../../host/channel.ts'
 import type { Channel } from '../../host/channel.ts'
@@ -34,6 +28,7 @@ import { settleHeap } from '../../host/settled-heap.ts'
 import { endService, inherited } from '../../host/inherited.ts'
 import { createBroker } from './broker.ts'
 import type { Broker } from './broker.ts'
+import { openDescription } from './described-policy.ts'
 import type { LogWriter } from './log-writer.ts'
 import { openLog } from './open-log.ts'
 import { serveStatus } from './status-server.ts'
@@ -89,23 +84,22 @@ function openBridge(
   )
   const key = makeVerifierKey(originOf(hostId), identity.publicKey)
   const started = Date.now()
+  const describe = openDescription(hello.features)
+  describe(policy) // before anybody asks
   const server = serveStatus(inherited.bridgeListener, settings.statusClients, () => {
-    const { digest, policy } = broker.policy.inForce()
-    const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
-    const { length } = policy.actions
-    const segments = segmentDigests(policy)
+    const { digest, segments, actions, escapable, profiles } = describe(broker.policy.inForce())
     const reloads = broker.policy.report()
     return {
       version,
       mode,
       host: hostId,
-      policy: { digest, segments, trust: 'unsigned', actions: length, escapable, reloads },
+      policy: { digest, segments, trust: 'unsigned', actions, escapable, reloads },
       started_ms: started,
       entries: writer.size(),
       pending: broker.pending(),
       counts: { ...broker.counts },
       features,
-      profiles: policy.profiles.map((profile) => describeProfile(profile, hello.features)),
+      profiles,
       limits: limitsOf(mode, escapable, features),
     }
   })
@@ -130,12 +124,6 @@ function openBridge(
       signing.finish(() => process.exit(0))
     },
   }
-}
-
-/** What of a profile's sandbox this kernel really enforces (DESIGN.md promise 8). */
-function describeProfile({ name, plan, escapable }: CompiledProfile, host: number): JsonValue {
-  const { inForce, missing } = enforcementOf(parsePlan(parseBase64(plan)), host)
-  return { name, escapable, in_force: inForce, missing }
 }
 
 function commonOf(): EntryCommon {

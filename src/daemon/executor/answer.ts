@@ -101,8 +101,14 @@ export function resolve(
     actionDigest: parseHex(digest),
     interpreterSha256: interpreter?.sha256 ?? noInterpreter,
   })
-  const command = host.commandOf(permit, measured, binds)
-  const prepare = formatPrepare(run, host.planOf(permit.profile), command, inputCount)
+  const prepare = prepareOf(() => {
+    const command = host.commandOf(permit, measured, binds)
+    return formatPrepare(run, host.planOf(permit.profile), command, inputCount)
+  })
+  if ('kind' in prepare) {
+    measured.release()
+    return prepare
+  }
   return {
     kind: 'resolved',
     resolved,
@@ -112,6 +118,16 @@ export function resolve(
       ...{ receiptRecord: nothing, ahead: null, release: measured.release },
       use: permit.changes.uses?.grant ?? null,
     },
+  }
+}
+
+/** How many and how long its arguments are is in the caller's hands: what no frame or argument list holds is a refusal. */
+function prepareOf(format: () => Uint8Array): Uint8Array | Declined {
+  try {
+    return format()
+  } catch (error) {
+    if (!(error instanceof BelladonnaError) || error.code !== 'input_invalid') throw error
+    return declined('not_recorded', error.message)
   }
 }
 

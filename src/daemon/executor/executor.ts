@@ -22,7 +22,7 @@ import { formatLoaded, parseAdopt } from '../../core/protocol/reload-frames.ts'
 import type { ExecutorHost } from './executor-host.ts'
 import { openReadings, wipe } from './readings.ts'
 import type { ReadAnswer, ReadInputs, Reading } from './readings.ts'
-import { mayPrepare, maxRuns } from './runs.ts'
+import { isCrowded, mayPrepare, maxRefusedEarly } from './runs.ts'
 import type { Run } from './runs.ts'
 import { declined, judge, nothingRead, orDeclined, resolve } from './answer.ts'
 import type { Declined } from './answer.ts'
@@ -60,6 +60,10 @@ export function createExecutor(
   /** Runs whose receipt is to be made; filled by INTEND, emptied by `batchEnd`. */
   let intended: Run[] = []
   let head = firstHead
+  /** Runs rise: a later one is still on its way from the launcher. Owned by `submit`. */
+  let lastSubmitted = 0
+  /** Refused by the broker before the launcher's frame came: two sockets, no common order. */
+  const refusedEarly = new Set<number>()
   const readings = openReadings(host.toLauncher)
 
   const decline = (run: number, { code, detail }: Declined, permit?: Permit): void => {
@@ -69,16 +73,24 @@ export function createExecutor(
   }
 
   const submit = (submission: Submission): void => {
+    lastSubmitted = submission.run
+    if (refusedEarly.delete(submission.run)) return
     const answer = judge(host, policy, submission, head.timeMs)
     if (answer.kind === 'declined') {
       decline(submission.run, answer)
       return
     }
-    if (runs.size + readings.count() >= maxRuns) {
-      throw outOfTurn('more runs than the launcher has slots')
+    // The broker's refusals give places free before we hear of them, so there may be more than the launcher has.
+    if (isCrowded(runs, submission.subject, readings.count())) {
+      decline(submission.run, declined('busy'))
+      return
     }
     const { permit, inputs } = answer
     const use = permit.changes.uses?.grant
+    if (use !== undefined && !host.usedGrants.hasRoom()) {
+      decline(submission.run, declined('log_full'))
+      return
+    }
     if (use !== undefined) host.usedGrants.take(use) // at once: requests at the same time cannot share the last
     if (inputs.length > 0) readings.begin({ submission, permit, inputs })
     else start({ submission, permit }, nothingRead)
@@ -138,6 +150,11 @@ export function createExecutor(
   }
 
   const drop = (run: number): void => {
+    if (run > lastSubmitted) {
+      if (refusedEarly.size >= maxRefusedEarly) throw outOfTurn('refusals without requests')
+      refusedEarly.add(run)
+      return
+    }
     const found = runs.get(run)
     if (found !== undefined && found.stage !== 'replaced') expectRun(runs, run, 'resolved')
     forget(run)
@@ -162,7 +179,7 @@ export function createExecutor(
   /** The broker can keep the old policy in force. It cannot bring any in but the installed one, nor start what that ended. */
   const adopt = (body: Uint8Array): void => {
     const digest = formatHex(parseAdopt(body))
-    if (!hold.isHolding()) throw outOfTurn('adopt')
+    if (!hold.isHolding() || isReloadDue) throw outOfTurn('adopt') // or nothing was offered yet
     if (digest !== policy.digest) {
       if (offered?.digest !== digest) throw outOfTurn('a policy that was not loaded')
       policy = offered

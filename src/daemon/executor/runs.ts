@@ -41,7 +41,26 @@ export type Run = {
 }
 
 /** Most runs that wait for their record at once; the launcher has no more slots. */
-export const maxRuns = 128
+const maxRuns = 128
+/** Most that are kept, with those that the broker has refused and we have not heard of: in all, and of one uid. */
+const maxKept = 4 * maxRuns
+const maxKeptOfOne = maxRuns
+
+/** Most refusals that may overtake their requests: as many as the launcher holds of the shortest requests, in 4 MiB. */
+export const maxRefusedEarly = 65_536
+
+/** Whether there is no place for one more run of this subject. Who has many refused leaves places to others. */
+export function isCrowded(
+  runs: ReadonlyMap<number, Run>,
+  { uid }: Subject,
+  readingCount: number,
+): boolean {
+  if (runs.size + readingCount < maxKeptOfOne) return false
+  if (runs.size + readingCount >= maxKept) return true
+  let count = 0
+  for (const run of runs.values()) if (run.subject.uid === uid) count += 1
+  return count >= maxKeptOfOne
+}
 
 /**
  * Whether the sandbox may be built while the record is being written. One a subject and `most` in all, so that nobody

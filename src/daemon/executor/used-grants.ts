@@ -1,4 +1,8 @@
-import { keepUsedGrants, readUsedGrants } from '../../host/used-grants-file.ts'
+import {
+  hasRoomForUsedGrants,
+  keepUsedGrants,
+  readUsedGrants,
+} from '../../host/used-grants-file.ts'
 
 /** How often each grant with `uses` has been used. Owned by the executor: nobody else counts or writes. */
 export type UsedGrants = Readonly<{
@@ -7,6 +11,8 @@ export type UsedGrants = Readonly<{
   take: (grant: string) => void
   /** For a run that was given up before its receipt. */
   giveBack: (grant: string) => void
+  /** Whether what is taken can be kept: a full disk refuses, and ends nothing. */
+  hasRoom: () => boolean
   /** Returns once all that was taken is on disk. */
   keep: () => void
 }>
@@ -25,6 +31,7 @@ export function openUsedGrants(stateDirectory: string, uid: number): UsedGrants 
     counts,
     take: (grant) => add(grant, 1),
     giveBack: (grant) => add(grant, -1),
+    hasRoom: () => hasRoomForUsedGrants(stateDirectory, counts),
     keep: () => keepUsedGrants(stateDirectory, counts),
   }
 }

@@ -18,3 +18,14 @@ test(
     assert.ok(Number(counts['refused']) > 0 && Number(counts['ran']) > 0)
   },
 )
+
+test(
+  'C66 promise 6: where there is no room to count a use it is refused, and nobody ends',
+  { skip, timeout: 120_000 },
+  async () => {
+    const program = join(import.meta.dirname, 'full-state.ts')
+    const node = [process.execPath, '--disable-warning=ExperimentalWarning', program]
+    const { status, stderr } = await run(['unshare', '-m', ...node])
+    assert.equal(status, 0, stderr)
+  },
+)

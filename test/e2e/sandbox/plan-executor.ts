@@ -17,6 +17,7 @@ import { formatCommand } from '../../../src/core/sandbox/command.ts'
 import type { Bind } from '../../../src/core/sandbox/command.ts'
 import { openChannel } from '../../../src/host/channel.ts'
 import { openMeasure } from '../../../src/host/executable.ts'
+import { uncopied } from '../../../src/host/executable-copy.ts'
 import { openGrantedPaths } from '../../../src/host/granted-path.ts'
 import { inherited } from '../../../src/host/inherited.ts'
 import { isCleanPath, isGid, isUid } from '../../../src/core/identity.ts'
@@ -38,9 +39,7 @@ export type Start = Readonly<{
 }>
 export type Deed = readonly [how: 'rename' | 'link' | 'symlink', from: string, to: string]
 
-const measure = openMeasure(0, () => {
-  throw new Error('nothing here is to be copied')
-})
+const measure = openMeasure(0, uncopied)
 /** By then a sandbox is built and waits at its gate. */
 const builtMs = 500
 /** All capabilities: a spare keeps in its bounding set what is said here. */

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { noReceipts } from '../../core/audit/receipt.ts'
+import { parseHex } from '../../core/json/hex.ts'
+import { policyDigest } from '../../core/policy/compiled.ts'
+import { indexPolicy } from '../../core/policy/policy-index.ts'
+import { pathOf, policyOf } from '../../core/policy/policy.test-support.ts'
+import type { UsablePolicy } from '../../core/policy/reload.ts'
+import { openReader, openWriter, readU64 } from '../../core/protocol/bytes.ts'
+import { writeBytes, writeU32, writeU64, written } from '../../core/protocol/bytes.ts'
+import { cutFrames } from '../../core/protocol/frame.ts'
+import type { Frame } from '../../core/protocol/frame.ts'
+import { wireKind } from '../../core/protocol/layout.ts'
+import { formatDropped, parseDeclined } from '../../core/protocol/peer-frames.ts'
+import { formatAdopt } from '../../core/protocol/reload-frames.ts'
+import { formatRequest } from '../../core/protocol/request.ts'
+import { createExecutor } from './executor.ts'
+import type { Executor } from './executor.ts'
+import type { ExecutorHost } from './executor-host.ts'
+import { rememberCommands } from './remember.ts'
+
+const policyText = `schema = 1
+[profile.p]
+[profile.bound]
+stdin = "bound"
+[action.run]
+about = "x"
+command = ["/usr/bin/true"]
+run_as = "root"
+profile = "p"
+[action.words]
+about = "x"
+command = ["/usr/bin/true", ${'"{x}", '.repeat(20)}]
+run_as = "root"
+profile = "p"
+[action.words.params.x]
+match = "[a-z]*"
+max_length = 4096
+repeat = { max = 64 }
+[action.read]
+about = "x"
+command = ["/usr/bin/true"]
+run_as = "root"
+profile = "bound"
+[[grant]]
+who = [${Array.from({ length: 10 }, (_, at) => `"uid:${1000 + at}"`).join()}]
+may = ["run", "words", "read"]
+uses = 5
+`
+
+function usable(text: string): UsablePolicy {
+  const policy = policyOf(text)
+  return { kind: 'policy', policy, digest: policyDigest(policy), index: indexPolicy(policy) }
+}
+
+type Bench = Readonly<{
+  executor: Executor
+  /** What was sent since the last look, by kind and run. */
+  sent: () => readonly string[]
+  frames: Frame[]
+  /** Copies of executables that are held, and uses that are taken. */
+  held: () => number
+  used: () => number
+  fillDisk: () => void
+}>
+
+function openBench(): Bench {
+  const frames: Frame[] = []
+  const keep = (bytes: Uint8Array): void => {
+    cutFrames(bytes, (frame) => frames.push(frame))
+  }
+  let [held, used] = [0, 0]
+  let isRoomy = true
+  const installed = usable(policyText)
+  const stamp = { device: 1n, inode: 2n, size: 3n, mtimeNs: 4n, ctimeNs: 5n }
+  const host: ExecutorHost = {
+    hostId: 'a'.repeat(64),
+    toLauncher: keep,
+    toBroker: keep,
+    nowMs: () => 1000,
+    randomBytes: (size) => new Uint8Array(size),
+    measure: () => {
+      held += 1
+      const release = (): void => void (held -= 1)
+      const sha256 = new Uint8Array(32)
+      return { sha256, stamp, interpreter: null, copy: pathOf('/copies/1'), release }
+    },
+    planOf: () => new Uint8Array(64),
+    openPaths: () => [],
+    commandOf: rememberCommands(),
+    appendReceipts: () => undefined,
+    isShort: () => false,
+    loadPolicy: () => installed,
+    adopted: () => undefined,
+    sign: () => new Uint8Array(64),
+    commitmentKey: new Uint8Array(32),
+    usedGrants: {
+      counts: new Map(),
+      take: () => void (used += 1),
+      giveBack: () => void (used -= 1),
+      hasRoom: () => isRoomy,
+      keep: () => undefined,
+    },
+    settings: { prepared: 16, recordWithinMs: 30_000 },
+  }
+  let seen = 0
+  return {
+    executor: createExecutor(host, installed, noReceipts),
+    frames,
+    sent: () => {
+      const fresh = frames.slice(seen)
+      seen = frames.length
+      return fresh.map(({ kind, body }) => {
+        const name = Object.entries(wireKind).find(([, number]) => number === kind)?.[0] ?? '?'
+        return kind === wireKind.loaded ? name : `${name} ${readU64(openReader(body))}`
+      })
+    },
+    held: () => held,
+    used: () => used,
+    fillDisk: () => void (isRoomy = false),
+  }
+}
+
+function submit(run: number, action: string, values: readonly string[] = [], uid = 1000): Frame {
+  const writer = openWriter()
+  writeU64(writer, run)
+  for (const word of [7, uid, uid, 0]) writeU32(writer, word)
+  writeBytes(writer, Uint8Array.of(action === 'read' ? 5 : 0, 0, 0, 0))
+  for (const word of [0, 0, 0]) writeU32(writer, word)
+  const parameters = values.map((value) => ({ name: 'x', value }))
+  writeBytes(writer, formatRequest({ action, reason: '', nonce: null, parameters }))
+  return { kind: wireKind.submit, body: written(writer) }
+}
+
+/** A frame of ours, as who reads it gets it. */
+function frameOf(bytes: Uint8Array): Frame {
+  const frames: Frame[] = []
+  cutFrames(bytes, (frame) => frames.push(frame))
+  const [frame] = frames
+  assert.ok(frame !== undefined)
+  return frame
+}
+
+test('promise 7: executor: arguments that no command can have are a refusal, and nothing of it stays', () => {
+  const { executor, frames, sent, held, used } = openBench()
+  const long = Array.from({ length: 16 }, () => 'a'.repeat(4000))
+  for (const [run, values] of [Array<string>(64).fill('a'), long].entries()) {
+    executor.fromLauncher(submit(run + 1, 'words', values))
+    executor.batchEnd()
+    assert.deepEqual(sent(), [`declined ${run + 1}`])
+    const { code, detail } = parseDeclined(frames.at(-1)?.body ?? new Uint8Array(0))
+    assert.equal(code, 'not_recorded')
+    assert.match(
+      detail,
+      /^(?:format command: \d+ arguments|frame of \d+ bytes|format command: \d+ bytes)$/,
+    )
+    assert.deepEqual([held(), used()], [0, 0])
+  }
+  executor.fromLauncher(submit(3, 'words', ['a']))
+  assert.deepEqual(sent(), ['resolved 3', 'prepare 3'])
+  assert.deepEqual([held(), used()], [1, 1])
+})
+
+test('promise 7: executor: a refusal that overtakes its request leaves nothing behind', () => {
+  const { executor, sent, held, used } = openBench()
+  for (let run = 1; run < 1000; run += 1) {
+    executor.fromBroker(frameOf(formatDropped(run)))
+    executor.fromLauncher(submit(run, run % 2 === 0 ? 'run' : 'read'))
+    executor.batchEnd()
+  }
+  assert.deepEqual(sent(), [])
+  assert.deepEqual([held(), used()], [0, 0])
+  executor.fromLauncher(submit(1000, 'read'))
+  assert.deepEqual(sent(), ['read 1000'])
+  executor.fromBroker(frameOf(formatDropped(1000)))
+  executor.fromBroker(frameOf(formatDropped(1000))) // of a run that is over: nothing
+  assert.deepEqual([held(), used()], [0, 0])
+})
+
+test('promise 7: executor: refusals of requests that never come are bounded', () => {
+  const { executor } = openBench()
+  for (let run = 1; run <= 65_536; run += 1) executor.fromBroker(frameOf(formatDropped(run)))
+  assert.throws(() => executor.fromBroker(frameOf(formatDropped(65_537))), {
+    code: 'frame_invalid',
+  })
+})
+
+test('promise 4: executor: a policy is adopted only once the installed one was offered', () => {
+  const { executor, sent } = openBench()
+  const reload = { kind: wireKind.reload, body: new Uint8Array(0) }
+  const adopt = frameOf(formatAdopt(parseHex(usable(policyText).digest)))
+  executor.fromLauncher(submit(1, 'read'))
+  executor.fromLauncher(reload) // which waits for what is being read
+  assert.deepEqual(sent(), ['read 1'])
+  assert.throws(() => executor.fromBroker(adopt), { code: 'frame_invalid' })
+  executor.fromBroker(frameOf(formatDropped(1)))
+  assert.deepEqual(sent(), ['loaded'])
+  executor.fromBroker(adopt)
+  executor.fromLauncher(submit(2, 'run'))
+  assert.deepEqual(sent(), ['resolved 2', 'prepare 2'])
+})
+
+test('promise 7: executor: who has many refused by the broker alone costs a place to nobody else, and ends nobody', () => {
+  const { executor, sent, held, used } = openBench()
+  let run = 0
+  const ask = (uid: number): string => {
+    run += 1
+    executor.fromLauncher(submit(run, 'run', [], uid))
+    return sent()[0] ?? ''
+  }
+  // DROPPED of these is still on its way.
+  for (let at = 0; at < 128; at += 1) assert.match(ask(1000), /^resolved/)
+  for (let at = 0; at < 1000; at += 1) assert.match(ask(1000), /^declined/)
+  assert.match(ask(1001), /^resolved/)
+  for (let uid = 1001; uid < 1010; uid += 1) while (ask(uid).startsWith('resolved'));
+  assert.deepEqual([held(), used()], [512, 512])
+  for (let at = 1; at <= run; at += 1) executor.fromBroker(frameOf(formatDropped(at)))
+  assert.deepEqual([held(), used()], [0, 0])
+  assert.match(ask(1000), /^resolved/)
+})
+
+test('promise 6: C66: executor: a use that could not be kept is not promised', () => {
+  const { executor, frames, used, fillDisk } = openBench()
+  fillDisk()
+  executor.fromLauncher(submit(1, 'run'))
+  assert.equal(parseDeclined(frames.at(-1)?.body ?? new Uint8Array(0)).code, 'log_full')
+  assert.equal(used(), 0)
+})
