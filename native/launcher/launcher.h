@@ -47,13 +47,23 @@ bool channel_receive(struct channel *channel, bool (*handle)(uint16_t kind, stru
 void host_detect(void);
 uint64_t now_ms(void); /* CLOCK_MONOTONIC */
 uint64_t now_us(void);
+uint64_t wall_ms(void);               /* CLOCK_REALTIME */
 _Noreturn void die(const char *what); /* prints `what` and errno, exit 1; only before the loop runs */
 void note(const char *text);          /* one line on stderr */
 
 /* ---- template.c ---- */
 
-/* A namespace with the root of this plan, ready but for what each run has for itself; -1: build it from the plan. */
-int template_for(struct cursor rest, const struct wire_plan *plan);
+struct template {
+  int fd;          /* the mount namespace; -1: there is none, and each run builds for itself */
+  uint32_t serial; /* another one whenever it is made; 0: dropped */
+  uint64_t sources;
+  size_t size; /* 0: free */
+  uint8_t plan[16384];
+};
+
+/* A namespace with the root of the plan whose head was read, ready but for what each run has for itself. NULL: build it
+ * from the plan. */
+const struct template *template_for(struct cursor rest, const struct wire_plan *plan);
 void templates_drop(void); /* the host's mounts have changed */
 
 /* ---- cgroup.c ---- */
@@ -89,15 +99,19 @@ struct process {
   pid_t pid;
   int pidfd, gate;
   struct group group;
+  uint32_t shape; /* a spare that has built the root of the template with this serial; 0: none yet */
 };
 
 /* `namespaces`: those of enum wire_namespace that a clone makes; `flags`: CLONE_PARENT and the like. */
 pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd);
 extern const struct process no_process;
-/* Hands `body`, that of WIRE_PREPARE, to a process, with the descriptors of `start`. false: errno says why not. */
-bool process_start(struct process *process, struct cursor body, const struct start *start);
+/* Hands `body`, that of WIRE_PREPARE, to a process, with the descriptors of `start`. false: errno says why not.
+ * `shape`: the template that a spare may have built already, or NULL. */
+bool process_start(struct process *process, struct cursor body, const struct start *start,
+                   const struct template *shape);
 void process_discard(struct process *process); /* kills it, waits for that, and leaves nothing; none is fine */
 void spares_refill(void);                      /* by one */
+void spares_reshape(void);                     /* templates were dropped */
 void spares_release(void);
 
 /* ---- run.c: slots, from a request to its end ---- */

@@ -190,6 +190,7 @@ static void dispatch(const struct epoll_event *event, int signals) {
     return;
   case WATCH_MOUNTS:
     templates_drop();
+    spares_reshape();
     return;
   case WATCH_PROCESS:
     if (slot != NULL && slot->process.pidfd >= 0) run_exited(slot);

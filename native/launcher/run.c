@@ -117,11 +117,13 @@ bool run_prepare(struct cursor *body) {
   slot->state = SLOT_PREPARED;
   slot->time_limit_ms = plan.time_limit_ms;
   slot->features = features_of(&plan);
-  start.template = template_for(start.plan, &plan);
+  const struct template *template = template_for(start.plan, &plan);
+  if (template != NULL) start.template = template->fd;
   memcpy(start.stdio, slot->stdio, sizeof start.stdio);
   start.input_count = frame.input_count;
   bool relayed = plan.output_max != 0;
-  if ((relayed && !take_pipes(&start, pipes)) || !process_start(&slot->process, whole, &start)) {
+  if ((relayed && !take_pipes(&start, pipes)) ||
+      !process_start(&slot->process, whole, &start, start.binds ? NULL : template)) {
     slot->process = no_process;
     start_failed(slot, WIRE_STAGE_CLONE);
   } else {
@@ -205,6 +207,7 @@ static void finish(struct slot *slot, uint32_t kind) {
 static void command_ended(struct slot *slot, uint32_t kind) {
   slot->end = slot->timed_out ? WIRE_END_TIMED_OUT : kind;
   if (slot->relay.gate < 0) finish(slot, slot->end);
+  close_fd(&slot->process.gate); /* its first process may go, and with it what else the run has left */
 }
 
 void refuse_client(struct slot *slot, uint32_t status, const char *problem) {

@@ -2,8 +2,9 @@
  * spawn.c: how a process of ours comes into being.
  *
  * A run is built in a spare: a process that was cloned ahead, into namespaces and a cgroup of its own, and that knows
- * nothing yet of who will ask for what. So the clone, a third of a start, is done while nobody waits. There are
- * MAX_SPARES, whoever asks. Each is used once, by one run.
+ * nothing yet of who will ask for what. So the clone, a third of a start, is done while nobody waits. Where runs of one
+ * plan follow each other, spares build its root ahead too (they are shaped); one stays plain, for any other plan. There
+ * are MAX_SPARES, whoever asks. Each is used once, by one run.
  */
 #include <errno.h>
 #include <sched.h>
@@ -148,19 +149,58 @@ void process_discard(struct process *process) {
   *process = no_process;
 }
 
+/* The template of the last run, if it was that of the one before too: the next will most likely be another of its. */
+static struct {
+  const struct template *template;
+  uint32_t serial;
+  bool again;
+} latest;
+
+static void remember(const struct template *template) {
+  uint32_t serial = template == NULL ? 0 : template->serial;
+  latest.again = serial != 0 && serial == latest.serial;
+  latest.template = template;
+  latest.serial = serial;
+}
+
+/* spare_count: there is none. */
+static size_t spare_shaped(uint32_t shape) {
+  size_t at = 0;
+  while (at < spare_count && spares[at].shape != shape) at++;
+  return at;
+}
+
+static struct process take_spare(size_t at) {
+  struct process process = spares[at];
+  memmove(spares + at, spares + at + 1, (--spare_count - at) * sizeof spares[0]);
+  return process;
+}
+
+/* The run brings the same plan again, and the spare compares. If it cannot build it, it ends, and the run takes the
+ * next. */
+static void shape(struct process *process, const struct template *template) {
+  static uint8_t body[sizeof(struct wire_prepare) + sizeof template->plan];
+  const struct wire_prepare head = {.plan_size = (uint32_t) template->size};
+  memcpy(body, &head, sizeof head);
+  memcpy(body + sizeof head, template->plan, template->size);
+  if (send_descriptors(process->gate, body, sizeof head + template->size, &template->fd, 1))
+    process->shape = template->serial;
+}
+
 /* A spare may have been ended by somebody while it waited: then the next, and at last a new one. */
-bool process_start(struct process *process, struct cursor body, const struct start *start) {
+bool process_start(struct process *process, struct cursor body, const struct start *start,
+                   const struct template *template) {
   int fds[STDIO + 1];
   size_t count = 3 + start->input_count;
   memcpy(fds, start->stdio, sizeof start->stdio);
   if (start->template >= 0) fds[count++] = start->template;
+  remember(template);
   for (;;) {
-    bool fresh = spare_count == 0;
+    size_t at = latest.serial == 0 ? spare_count : spare_shaped(latest.serial);
+    if (at == spare_count) at = spare_shaped(0);
+    bool fresh = at == spare_count;
     if (fresh && !spawn(process)) return false;
-    if (!fresh) {
-      *process = spares[0];
-      memmove(spares, spares + 1, --spare_count * sizeof spares[0]);
-    }
+    if (!fresh) *process = take_spare(at);
     if (arrive(process) && send_descriptors(process->gate, body.at, (size_t)(body.end - body.at), fds, count))
       return true;
     int error = errno;
@@ -171,7 +211,24 @@ bool process_start(struct process *process, struct cursor body, const struct sta
 }
 
 void spares_refill(void) {
+  const bool wanted = latest.again && latest.template->serial == latest.serial && latest.template->fd >= 0;
+  for (size_t at = 0; wanted && spare_count == MAX_SPARES && at < spare_count; at++) {
+    if (spares[at].shape == 0 || spares[at].shape == latest.serial) continue;
+    struct process other = take_spare(at);
+    process_discard(&other);
+  }
   if (spare_count < MAX_SPARES && spawn(&spares[spare_count])) spare_count++;
+  size_t plain = spare_shaped(0), next = plain + 1;
+  while (next < spare_count && spares[next].shape != 0) next++;
+  if (wanted && next < spare_count) shape(&spares[plain], latest.template);
+}
+
+void spares_reshape(void) {
+  for (size_t at = spare_count; at-- > 0;) {
+    if (spares[at].shape == 0) continue;
+    struct process shaped = take_spare(at);
+    process_discard(&shaped);
+  }
 }
 
 void spares_release(void) {

@@ -16,13 +16,6 @@
 
 /* Of a directory what is in it is always as it is now. That each source is still the same file is compared before each
  * run (`identity_of_sources`), and every change of our mount table drops all templates (`templates_drop`). */
-struct template {
-  int fd; /* the mount namespace; -1: there is none, and each run builds for itself */
-  uint64_t sources;
-  size_t size; /* 0: free */
-  uint8_t plan[16384];
-};
-
 static struct template templates[16];
 
 static void make_template(struct template *template, struct cursor mounts, const struct wire_plan *plan) {
@@ -57,29 +50,31 @@ static uint64_t identity_of_sources(struct cursor mounts, const struct wire_plan
 
 static void drop(struct template *template) {
   if (template->size > 0 && template->fd >= 0) close(template->fd);
-  template->size = 0;
+  template->size = template->serial = 0;
 }
 
 void templates_drop(void) {
   for (size_t i = 0; i < sizeof templates / sizeof templates[0]; i++) drop(&templates[i]);
 }
 
-int template_for(struct cursor rest, const struct wire_plan *plan) {
+const struct template *template_for(struct cursor rest, const struct wire_plan *plan) {
   static size_t oldest;
-  size_t size = (size_t)(rest.end - rest.at), at = 0;
-  const uint8_t *bytes = rest.at;
-  if (!host.privileged || (plan->namespaces & WIRE_NS_MOUNT) == 0 || size > sizeof templates[0].plan) return -1;
+  static uint32_t next_serial = 1;
+  const uint8_t *bytes = rest.at - sizeof *plan; /* its head is in front of it */
+  size_t size = (size_t)(rest.end - bytes), at = 0;
+  if (!host.privileged || (plan->namespaces & WIRE_NS_MOUNT) == 0 || size > sizeof templates[0].plan) return NULL;
   (void)take(&rest, plan->rlimit_count * sizeof(struct wire_rlimit));
   uint64_t sources = identity_of_sources(rest, plan);
-  if (sources == 0) return -1;
+  if (sources == 0) return NULL;
   while (at < 16 && (templates[at].size != size || memcmp(templates[at].plan, bytes, size) != 0)) at++;
-  if (at < 16 && templates[at].sources == sources) return templates[at].fd;
+  if (at < 16 && templates[at].sources == sources) return &templates[at];
   struct template *template = &templates[at < 16 ? at : oldest++ % 16];
   drop(template);
   memcpy(template->plan, bytes, size);
   template->size = size;
   template->sources = sources;
+  template->serial = next_serial++;
   template->fd = -1;
   make_template(template, rest, plan);
-  return template->fd;
+  return template;
 }

@@ -1,6 +1,6 @@
 /*
- * first-process.c: step 10 of sandbox.c. The first process of a run's pid namespace: starts the command, passes signals
- * on, reaps, reports the end. When it ends, the kernel ends whatever else the run has left.
+ * first-process.c: steps 9 and 10 of sandbox.c. The first process of a run's pid namespace: starts the command, passes
+ * signals on, reaps, reports the end. When it ends, the kernel ends whatever else the run has left.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,14 +13,28 @@
 
 #include "sandbox.h"
 
-static volatile int exec_errno;
+static volatile int exec_errno = -1; /* -1: exec was not tried; if there is a report of why, it was sent */
 
-/* vfork: the child borrows our memory until it has exec'd, so it touches nothing but `exec_errno`. */
+/* Step 9. End of file means that the launcher let go of the run: nothing may start then. */
+static void wait_at_gate(void) {
+  char byte = 0;
+  ssize_t n;
+  do n = recv(GATE, &byte, 1, 0);
+  while (n < 0 && errno == EINTR);
+  if (n != 1 || byte != 'G') _exit(125);
+}
+
+/* vfork: the child borrows our memory until it has exec'd, so it changes nothing but `exec_errno`. It is there before
+ * the gate opens, for between that and the exec nothing is to be done that can be done ahead. */
 static pid_t start_command(int executable) {
   pid_t pid = vfork();
   if (pid == 0) {
-    if (setsid() < 0) _exit(125);
+    if (setsid() < 0) child_fail(WIRE_STAGE_CLONE);
+    wait_at_gate();
+    same_file(executable, &child.stamp);
+    binds_in_place();
     set_signals(SIG_UNBLOCK);
+    exec_errno = 0;
     syscall(SYS_execveat, executable, "", child.argv, child.envp, AT_EMPTY_PATH);
     exec_errno = errno;
     _exit(125);
@@ -30,6 +44,8 @@ static pid_t start_command(int executable) {
 }
 
 static _Noreturn void tell_end(int status, const struct rusage *usage) {
+  char byte;
+  if (exec_errno < 0) _exit(125);
   if (exec_errno != 0) {
     errno = exec_errno;
     child_fail(WIRE_STAGE_EXEC);
@@ -42,6 +58,7 @@ static _Noreturn void tell_end(int status, const struct rusage *usage) {
       .max_rss_kib = (uint64_t)usage->ru_maxrss,
   };
   (void)!send(GATE, &report, sizeof report, MSG_NOSIGNAL);
+  (void)!recv(GATE, &byte, 1, 0); /* the launcher answers the client first: then it lets us and our namespaces go */
   _exit(0);
 }
 
@@ -57,8 +74,6 @@ static void reap(pid_t command) {
 _Noreturn void run_command(int executable) {
   sigset_t all;
   siginfo_t info;
-  same_file(executable, &child.stamp);
-  binds_in_place();
   pid_t command = start_command(executable);
   /* Nothing of the client's stays open here, or a pipe's reader would wait for us. */
   if (syscall(SYS_close_range, 0u, 2u, 0) != 0 || syscall(SYS_close_range, executable, ~0u, 0) != 0)

@@ -3,15 +3,17 @@
  *
  *   1. its own 0, 1, 2, and no descriptor but the places; its own session. A spare waits here
  *   2. user namespace map (unprivileged mode only), network, cgroup namespace
- *   3. the new root, then pivot_root: from here on no path of the host can be named
+ *   3. the new root, then pivot_root: from here on no path of the host can be named. Landlock's rules, which name paths
+ *      of the new root. A spare that is shaped waits here again, for a run of just this plan
  *   4. limits
  *   5. the executable, opened in the new root, must be the file that the executor hashed
  *   6. identity: bounding set, groups, ids, the five capability sets, no_new_privs
  *   7. Landlock; then no descriptor of the launcher but gate and executable
  *   8. seccomp: nothing above could be done from behind it
- *   9. a run waits at the gate; the executor opens it once receipt and entry are durable
+ *   9. the run's second process, which is to be the command, waits at the gate; the executor opens it once receipt and
+ *      entry are durable
  *  10. exec, of the descriptor from 5, compared once more, as is what lies at the places of the run's own binds
- *      (first-process.c)
+ *      (both in first-process.c)
  *
  * Each step that fails ends the process with the step's name and errno in its report. None is skipped silently: what
  * this host does not have was known before the clone (`features_of` in run.c).
@@ -39,7 +41,7 @@
 
 #define MAX_TEXT WIRE_MAX_FRAME
 
-struct child child = {.proc = -1};
+struct child child = {.proc = -1, .ruleset = -1};
 static gid_t groups[WIRE_MAX_GROUPS];
 static char executable_path[4096], working_directory[4096];
 static char text[MAX_TEXT]; /* argv and environment, each ending in NUL */
@@ -216,8 +218,8 @@ static void add_stdio_rules(int ruleset) {
   }
 }
 
-/* Step 7, first half. Rules name paths of the new root. */
-static void enter_landlock(struct cursor *c, const struct wire_plan *plan) {
+/* Step 3, last part. */
+static void make_ruleset(struct cursor *c, const struct wire_plan *plan) {
   static char path[4096];
   struct landlock_ruleset attr = {.handled_access_fs = plan->landlock_fs & host.landlock.handled_access_fs,
                                   .handled_access_net = plan->landlock_net & host.landlock.handled_access_net,
@@ -233,32 +235,30 @@ static void enter_landlock(struct cursor *c, const struct wire_plan *plan) {
     if (fd < 0 && any && errno != ENOENT) child_fail(WIRE_STAGE_LANDLOCK); /* an optional mount may be missing */
     if (fd >= 0) close(fd);
   }
-  for (uint16_t i = 0; i < child.command.bind_count && attr.handled_access_fs != 0; i++)
-    if (child.bound[i].access != 0) add_path_rule(ruleset, child.bound[i].access, child.bound[i].fd);
-  if (attr.handled_access_fs != 0) add_stdio_rules(ruleset);
   for (uint16_t i = 0; i < plan->landlock_port_count; i++) {
     struct landlock_port_rule rule = {.allowed_access = take_u64(c) & attr.handled_access_net, .port = take_u16(c)};
     if (rule.allowed_access != 0 && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PORT, &rule, 0) != 0)
       child_fail(WIRE_STAGE_LANDLOCK);
   }
   errno = EBADMSG;
-  if (c->bad || (any && syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)) child_fail(WIRE_STAGE_LANDLOCK);
-  if (any) close(ruleset);
+  if (c->bad) child_fail(WIRE_STAGE_LANDLOCK);
+  child.ruleset = ruleset;
+}
+
+/* Step 7, first half. What this run alone has joins the rules. */
+static void enter_landlock(const struct wire_plan *plan) {
+  bool files = (plan->landlock_fs & host.landlock.handled_access_fs) != 0;
+  for (uint16_t i = 0; i < child.command.bind_count && files; i++)
+    if (child.bound[i].access != 0) add_path_rule(child.ruleset, child.bound[i].access, child.bound[i].fd);
+  if (files) add_stdio_rules(child.ruleset);
+  if (child.ruleset >= 0 && syscall(SYS_landlock_restrict_self, child.ruleset, 0) != 0) child_fail(WIRE_STAGE_LANDLOCK);
+  if (child.ruleset >= 0) close(child.ruleset);
 }
 
 void set_signals(int how) {
   sigset_t all;
   sigfillset(&all);
   sigprocmask(how, &all, NULL);
-}
-
-/* Step 9. End of file means that the launcher let go of the run: nothing may start then. */
-static void wait_at_gate(void) {
-  char byte = 0;
-  ssize_t n;
-  do n = recv(GATE, &byte, 1, 0);
-  while (n < 0 && errno == EINTR);
-  if (n != 1 || byte != 'G') _exit(125);
 }
 
 /* ---- services ---- */
@@ -301,28 +301,34 @@ _Noreturn void service_begin(struct start *start, const struct wire_plan *plan) 
   sandbox_enter(start, plan);
 }
 
+void sandbox_shape(struct start *start, const struct wire_plan *plan) {
+  struct cursor rest = start->plan;
+  enter_network(plan);
+  (void)take(&rest, plan->rlimit_count * sizeof(struct wire_rlimit));
+  child_mounts(&rest, plan, start->template);
+  make_ruleset(&rest, plan);
+  child.shaped = (size_t)(rest.at - start->plan.at);
+}
+
 _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) {
   child.service = start->service;
   read_command(&start->command);
   if (!host.privileged && !start->service) child_user_namespace(&child.command);
-  enter_network(plan);
   if (start->service && (plan->namespaces & WIRE_NS_CGROUP) != 0 && unshare(CLONE_NEWCGROUP) != 0)
     child_fail(WIRE_STAGE_CGROUP); /* a run has its own from the start */
-  struct cursor limits = start->plan;
-  (void)take(&start->plan, plan->rlimit_count * sizeof(struct wire_rlimit));
-  child_mounts(&start->plan, plan, start->template);
-  child_limits(&limits, plan);
+  if (child.shaped == 0) sandbox_shape(start, plan);
+  child_limits(&start->plan, plan);
+  start->plan.at += child.shaped - plan->rlimit_count * sizeof(struct wire_rlimit);
   int executable = open_executable();
   if (host.privileged || !start->service) child_identity(plan, &child.command, groups);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY);
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY); /* ids are set: it stays */
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY);
   enter_working_directory();
-  enter_landlock(&start->plan, plan);
+  enter_landlock(plan);
   if (start->relay) start_relay(start, plan, executable);
   if (start->service) start_service(start, plan, executable);
   executable = keep_descriptors(start, executable);
   (void)child_seccomp(&start->plan, plan);
-  wait_at_gate();
   run_command(executable);
 }

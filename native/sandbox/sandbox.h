@@ -60,6 +60,7 @@ struct start {
   struct cursor plan, command;
   int stdio[STDIO]; /* then the inputs */
   uint32_t input_count;
+  bool binds; /* something of the host is there for this run alone, so only a plain spare will do */
   int template;
   int gate;            /* a run: a byte opens it, how it ended comes back as struct wire_exited */
   bool service, relay; /* a relay is a service whose only channel is its gate */
@@ -82,7 +83,9 @@ struct child {
     int fd; /* in the new root; -1: it needs no rule */
     uint64_t access;
   } bound[MAX_BINDS];
-  int proc; /* made ahead by a spare; -1: not there */
+  int proc;      /* made ahead by a spare; -1: not there */
+  int ruleset;   /* Landlock's, with what the plan says; -1: none */
+  size_t shaped; /* steps 2 and 3, and the rules, were done ahead: bytes of the plan's rest that are done; 0: not */
   char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
 };
 
@@ -93,6 +96,8 @@ void take_stdio(struct start *start, const struct wire_plan *plan);
 /* Steps 1 to 10 of a service. */
 _Noreturn void service_begin(struct start *start, const struct wire_plan *plan);
 _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan);
+/* Of that what depends on the plan alone. */
+void sandbox_shape(struct start *start, const struct wire_plan *plan);
 /* Reads the fixed part. false: not a plan of this version. */
 bool plan_head(struct cursor *c, struct wire_plan *plan);
 bool may_share_network(const struct wire_plan *plan);
