@@ -104,6 +104,8 @@ struct wire_submit {
   uint32_t group_count;
   uint32_t cgroups_size; /* of the text of /proc/PID/cgroup, as the kernel wrote it; 0: nobody vouches for it */
   uint32_t input_count;
+  uint64_t time_ms;  /* CLOCK_REALTIME */
+  uint8_t nonce[16]; /* from the kernel's generator: no two resolved actions are the same */
 };
 
 /* What the executor wants to see of a descriptor that is sealed before it permits: 0 is stdin, inputs are from 3 on. */
@@ -240,9 +242,8 @@ struct wire_identity {
 
 struct wire_resolved {
   uint64_t run;
-  uint64_t time_ms; /* the executor's clock: never below the last receipt's */
+  uint64_t time_ms; /* of the request, but never below the last receipt's */
   uint64_t not_after_ms;
-  uint8_t nonce[16];
   uint8_t executable_sha256[32];
   uint8_t action_digest[32];
   uint8_t interpreter_sha256[32]; /* all zero: the executable is no script */

@@ -137,7 +137,7 @@ test('launcher frames: wrong versions, flags, counts and ids are refused', () =>
   assert.throws(() => parseHello(Uint8Array.of(1, 0, 0, 0)), invalid)
   assert.throws(() => parseRunEnd(new Uint8Array(57)), invalid)
   const submit = (change: (view: DataView) => void): Uint8Array => {
-    const bytes = new Uint8Array(44)
+    const bytes = new Uint8Array(68)
     const view = new DataView(bytes.buffer)
     view.setUint32(28, 1, true)
     change(view)
@@ -152,7 +152,7 @@ test('launcher frames: wrong versions, flags, counts and ids are refused', () =>
     (view: DataView) => view.setUint32(28, 257, true),
     (view: DataView) => view.setUint32(32, 4096, true), // cgroups
     (view: DataView) => view.setUint32(36, 5, true), // inputs
-    (view: DataView) => view.setUint32(40, 0xffff_ffff, true),
+    (view: DataView) => view.setUint32(64, 0xffff_ffff, true),
   ]) {
     assert.throws(() => parseSubmission(submit(change)), invalid)
   }
@@ -216,17 +216,17 @@ test('executor ready: the mask is eight bytes, little-endian', () => {
 })
 
 test('submission: groups come in ascending order, each once', () => {
-  const bytes = new Uint8Array(40 + 3 * 4)
+  const bytes = new Uint8Array(64 + 3 * 4)
   const view = new DataView(bytes.buffer)
   view.setUint32(28, 3, true)
-  for (const [index, group] of [27, 4, 27].entries()) view.setUint32(40 + index * 4, group, true)
+  for (const [index, group] of [27, 4, 27].entries()) view.setUint32(64 + index * 4, group, true)
   assert.deepEqual(parseSubmission(bytes).subject.groups, [4, 27])
 })
 
 test('submission: the cgroups stand between groups and request, and name the unit', () => {
   const cgroups = new TextEncoder().encode('0::/system.slice/deploy.service\n')
-  const bytes = Buffer.concat([new Uint8Array(40), cgroups, Uint8Array.of(7)])
-  assert.throws(() => parseSubmission(bytes.subarray(0, 50).fill(200, 32, 33)), invalid)
+  const bytes = Buffer.concat([new Uint8Array(64), cgroups, Uint8Array.of(7)])
+  assert.throws(() => parseSubmission(bytes.subarray(0, 74).fill(200, 32, 33)), invalid)
   bytes.fill(cgroups.length, 32, 33)
   const { subject, request } = parseSubmission(bytes)
   assert.equal(subject.unit, 'deploy.service')

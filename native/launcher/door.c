@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -242,7 +243,13 @@ static void submit(struct slot *slot, size_t size) {
     if (i < 3) slot->subject.stdio[i] = (uint8_t)kind;
     slot->subject.input_count = i < 3 ? 0 : (uint32_t)i - 2;
   }
-  slot->run = slot->subject.run = next_run++;
+  struct wire_submit *subject = &slot->subject;
+  subject->time_ms = wall_ms();
+  if (getrandom(subject->nonce, sizeof subject->nonce, 0) != sizeof subject->nonce) {
+    run_client_gone(slot);
+    return;
+  }
+  slot->run = subject->run = next_run++;
   slot->state = SLOT_SUBMITTED;
   slot->deadline_ms = now_ms() + ANSWER_DEADLINE_MS;
   struct part parts[] = {{&slot->subject, sizeof slot->subject},

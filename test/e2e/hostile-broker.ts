@@ -66,9 +66,36 @@ const attacks: Attack[] = [
     },
   },
   {
-    name: 'intend for a run that is not there',
+    name: 'intend for a run that is not there, twice',
     at: 'resolved',
-    make: (run, actionDigest) => executor.send(formatIntent({ run: run + 5, actionDigest })),
+    make: (run, actionDigest) => {
+      executor.send(formatIntent({ run: run + 5, actionDigest }))
+      executor.send(formatIntent({ run: run + 5, actionDigest }))
+    },
+  },
+  {
+    name: 'recorded for a run that is not there',
+    at: 'resolved',
+    make: (run) => executor.send(formatRecorded({ run: run + 5, entry: 1 })),
+  },
+  {
+    name: 'intend ahead of the answer, and recorded, with another digest, again and again',
+    at: 'submit',
+    make: (run) => {
+      for (let i = 0; i < 2; i++) {
+        executor.send(formatIntent({ run, actionDigest: new Uint8Array(32) }))
+        executor.send(formatRecorded({ run, entry: 1 }))
+      }
+    },
+  },
+  {
+    name: 'intend and recorded ahead of the answer, then recorded with what was answered',
+    at: 'submit',
+    make: (run) => {
+      executor.send(formatIntent({ run, actionDigest: new Uint8Array(32) }))
+      executor.send(formatRecorded({ run, entry: 1 }))
+      ahead = run
+    },
   },
   {
     name: 'reload: adopt a policy that was not loaded',
@@ -93,6 +120,8 @@ const attacks: Attack[] = [
   },
 ]
 let loaded: Uint8Array = new Uint8Array(32)
+/** Of this run INTEND and RECORDED were sent before it was resolved. */
+let ahead = 0
 let resolved: Readonly<{ run: number; actionDigest: Uint8Array }> | null = null
 
 const tries: readonly (readonly [string, () => void])[] = [
@@ -115,7 +144,9 @@ if (turn === 0) {
   )
 }
 
-const attack = attacks[turn]
+/** Two of us share the attacks, each at a bridge of its own: most of the time goes into waiting for restarts. */
+const half = process.argv[1]?.endsWith('second-half.ts') === true ? 1 : 0
+const attack = attacks[2 * turn + half]
 note(attack === undefined ? 'done' : `turn ${turn}: ${attack.name}`)
 const launcher = openChannel(3, {
   frame: (frame) => {
@@ -131,6 +162,10 @@ const executor = openChannel(4, {
   frame: (frame) => {
     if (frame.kind === wireKind.resolved) {
       resolved = parseResolved(frame.body)
+      if (resolved.run === ahead) {
+        executor.send(formatRecorded({ run: ahead, entry: 2 }))
+        executor.send(formatIntent({ run: ahead, actionDigest: new Uint8Array(32) }))
+      }
       if (attack?.at === 'resolved') attack.make(resolved.run, resolved.actionDigest)
     }
     if (frame.kind === wireKind.loaded && attack?.at === 'loaded' && resolved !== null) {

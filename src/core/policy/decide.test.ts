@@ -200,24 +200,36 @@ test('decide: uses count up to their number; who does not count them judges noth
   const grant = grantOf(3000)
   const used = (count: number): unknown =>
     changesAt(3000, { nowMs, uses: new Map([[grant, count]]), rates: null })
-  assert.deepEqual(changesAt(3000, factsAt(nowMs)), { uses: { grant, used: 1 }, rate: null })
-  assert.deepEqual(used(1), { uses: { grant, used: 2 }, rate: null })
+  assert.deepEqual(changesAt(3000, factsAt(nowMs)), {
+    uses: { grant, used: 1 },
+    rate: null,
+    isCounted: true,
+  })
+  assert.deepEqual(used(1), { uses: { grant, used: 2 }, rate: null, isCounted: true })
   assert.equal(used(2), 'grant_used_up')
-  assert.deepEqual(changesAt(3000, { nowMs, uses: null, rates: null }), { uses: null, rate: null })
+  assert.deepEqual(changesAt(3000, { nowMs, uses: null, rates: null }), {
+    ...{ uses: null, rate: null, isCounted: true },
+  })
 })
 
 test('decide: a rate is held for each uid; who does not count it judges nothing', () => {
   const key = rateKey(grantOf(4000), 4000)
   const tatUs = nowMs * 1000 + 1_000_000
   const rates = new Map([[key, tatUs]])
-  assert.deepEqual(changesAt(4000, factsAt(nowMs)), { uses: null, rate: { key, tatUs } })
+  assert.deepEqual(changesAt(4000, factsAt(nowMs)), {
+    uses: null,
+    rate: { key, tatUs },
+    isCounted: false,
+  })
   assert.equal(changesAt(4000, { nowMs, uses: null, rates }), 'rate_limited')
   const next = { key, tatUs: tatUs + 1_000_000 }
   assert.deepEqual(changesAt(4000, { nowMs: nowMs + 1000, uses: null, rates }), {
-    uses: null,
+    ...{ uses: null, isCounted: false },
     rate: next,
   })
-  assert.deepEqual(changesAt(4000, { nowMs, uses: null, rates: null }), { uses: null, rate: null })
+  assert.deepEqual(changesAt(4000, { nowMs, uses: null, rates: null }), {
+    ...{ uses: null, rate: null, isCounted: false },
+  })
 })
 
 test('decide: says when to come again, and what would be enough', () => {

@@ -24,6 +24,8 @@ export type DecideFacts = Readonly<{
 export type CounterChanges = Readonly<{
   uses: Readonly<{ grant: string; used: number }> | null
   rate: Readonly<{ key: string; tatUs: number }> | null
+  /** Whether the grant has `uses`, which are not everybody's to count. */
+  isCounted: boolean
 }>
 
 /** An action with its arguments filled in, by a grant. */
@@ -120,7 +122,7 @@ function argvOf(
 /** A letter, digit, mark of punctuation or symbol that is not blank: what an auditor can read (U+2800 is an empty cell). */
 const visible = /(?![\p{Default_Ignorable_Code_Point}\u2800])[\p{L}\p{N}\p{P}\p{S}]/u
 
-const unchanged: CounterChanges = { uses: null, rate: null }
+const unchanged: CounterChanges = { uses: null, rate: null, isCounted: false }
 
 /** What the request does to the counters of its grant, or which of them is exhausted. */
 function count(
@@ -146,6 +148,7 @@ function count(
   return {
     uses: uses === null || facts.uses === null ? null : { grant: id, used },
     rate: answer === null ? null : { key, tatUs: answer.tatUs },
+    isCounted: uses !== null,
   }
 }
 

@@ -57,7 +57,7 @@ type Check<T> = (value: T) => void
 test('RESOLVED: the interpreter stands before what was bound, and each is read again', () => {
   const resolved = {
     ...{ run: 7, timeMs: 1_800_000_000_000, notAfterMs: 1_800_000_030_000 },
-    ...{ nonce: bytes(16, 1), executableSha256: bytes(32, 2), actionDigest: bytes(32, 3) },
+    ...{ executableSha256: bytes(32, 2), actionDigest: bytes(32, 3) },
     interpreterSha256: bytes(32, 4),
     bound: {
       stdin: { sha256: '05'.repeat(32), size: 2 ** 20 },

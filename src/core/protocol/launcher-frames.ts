@@ -14,6 +14,7 @@ import {
   writeU64,
   written,
 } from './bytes.ts'
+import { formatHex } from '../audit/merkle.ts'
 import { findUnit } from './unit.ts'
 import { formatFrame } from './frame.ts'
 import {
@@ -49,6 +50,10 @@ export type Submission = Readonly<{
   stdio: readonly [number, number, number]
   /** How many sealed descriptors came behind those. */
   inputs: number
+  /** The launcher's clock when it passed the request on. */
+  timeMs: number
+  /** Of this request alone: 32 hexadecimal digits. */
+  nonce: string
   /** The body of the request frame. Untrusted. */
   request: Uint8Array
 }>
@@ -65,6 +70,8 @@ export function parseSubmission(body: Uint8Array): Submission {
   const count = readU32(reader)
   const cgroupsSize = readU32(reader)
   const inputs = readU32(reader)
+  const timeMs = readU64(reader)
+  const nonce = formatHex(readBytes(reader, 16))
   if (cgroupsSize >= maxCgroups) throw invalid('submission: cgroups')
   if (inputs > maxInputs) throw invalid('submission: inputs')
   if (!isUid(uid) || !isGid(gid) || count > maxGroups) throw invalid('submission: subject')
@@ -84,7 +91,8 @@ export function parseSubmission(body: Uint8Array): Submission {
     groups: [...groups].sort((a, b) => a - b),
     unit: findUnit(readBytes(reader, cgroupsSize)),
   }
-  return { run, subject, stdio: [stdin, stdout, stderr], inputs, request: readRest(reader) }
+  const request = readRest(reader)
+  return { run, subject, stdio: [stdin, stdout, stderr], inputs, timeMs, nonce, request }
 }
 
 /**

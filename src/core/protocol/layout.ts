@@ -30,7 +30,7 @@ export const wireLayout = {
   head: { size: 8, offsets: { size: 0, kind: 4, zero: 6 } },
   hello: { size: 16, offsets: { version: 0, features: 4, bootMs: 8 } },
   submit: {
-    size: 40,
+    size: 64,
     offsets: {
       run: 0,
       pid: 8,
@@ -41,6 +41,8 @@ export const wireLayout = {
       groupCount: 28,
       cgroupsSize: 32,
       inputCount: 36,
+      timeMs: 40,
+      nonce: 48,
     },
   },
   read: { size: 16, offsets: { run: 0, input: 8, offset: 12 } },
@@ -79,15 +81,14 @@ export const wireLayout = {
     },
   },
   resolved: {
-    size: 136,
+    size: 120,
     offsets: {
       run: 0,
       timeMs: 8,
       notAfterMs: 16,
-      nonce: 24,
-      executableSha256: 40,
-      actionDigest: 72,
-      interpreterSha256: 104,
+      executableSha256: 24,
+      actionDigest: 56,
+      interpreterSha256: 88,
     },
   },
   intend: { size: 40, offsets: { run: 0, actionDigest: 8 } },

@@ -24,7 +24,6 @@ export type Resolved = Readonly<{
   run: number
   timeMs: number
   notAfterMs: number
-  nonce: Uint8Array
   executableSha256: Uint8Array
   actionDigest: Uint8Array
   /** All zero where the executable is no script. */
@@ -33,11 +32,10 @@ export type Resolved = Readonly<{
 }>
 
 export function formatResolved(resolved: Resolved): Uint8Array {
-  const writer = openWriter(139)
+  const writer = openWriter(123)
   writeU64(writer, resolved.run)
   writeU64(writer, resolved.timeMs)
   writeU64(writer, resolved.notAfterMs)
-  writeBytes(writer, resolved.nonce)
   writeBytes(writer, resolved.executableSha256)
   writeBytes(writer, resolved.actionDigest)
   writeBytes(writer, resolved.interpreterSha256)
@@ -51,7 +49,6 @@ export function parseResolved(body: Uint8Array): Resolved {
     run: readU64(reader),
     timeMs: readU64(reader),
     notAfterMs: readU64(reader),
-    nonce: readBytes(reader, 16).slice(),
     executableSha256: readBytes(reader, 32).slice(),
     actionDigest: readBytes(reader, 32).slice(),
     interpreterSha256: readBytes(reader, 32).slice(),

@@ -1,9 +1,13 @@
 import { BelladonnaError } from '../../core/error.ts'
 import { formatHex } from '../../core/audit/merkle.ts'
+import { parseHex } from '../../core/json/hex.ts'
 import { decide } from '../../core/policy/decide.ts'
 import type { Decision, Permit } from '../../core/policy/decide.ts'
+import { openPrograms } from '../../core/policy/programs.ts'
 import type { PolicyIndex } from '../../core/policy/policy-index.ts'
 import type { UsablePolicy } from '../../core/policy/reload.ts'
+import { isForeseeable } from '../../core/policy/foresee.ts'
+import type { ExecutableDigests } from '../../core/policy/foresee.ts'
 import { bindsThose, boundInputs, isInputProblem } from '../../core/policy/inputs.ts'
 import { resolveAction } from '../../core/policy/resolve.ts'
 import type { ResolvedAction } from '../../core/policy/resolve.ts'
@@ -21,20 +25,23 @@ import {
   parseResolved,
 } from '../../core/protocol/peer-frames.ts'
 import type { Declined, Resolved } from '../../core/protocol/peer-frames.ts'
+import { noInputs } from '../../core/protocol/input-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
-import { denialOf, intentOf, outcomeOf } from './entries.ts'
+import { denialOf, intentOf, neverStarted, outcomeOf } from './entries.ts'
 import type { NewEntry } from './entries.ts'
 import { openPolicySwitch } from './policy-switch.ts'
 import type { PolicySwitch, PolicySwitchHost } from './policy-switch.ts'
 import { openRates } from './rates.ts'
 import { maxEarlyAnswers } from './runs.ts'
-import type { BrokerRun, EarlyAnswer } from './runs.ts'
+import type { BrokerRun, EarlyAnswer, WaitingRun } from './runs.ts'
 
 /** What the broker may do to the world. Tests pass plain functions. */
 export type BrokerHost = PolicySwitchHost &
   Readonly<{
     hostId: string
+    /** How long after it was asked a run may start. */
+    recordWithinMs: number
     toLauncher: (frame: Uint8Array) => void
     /** `record` for an entry that nobody waits for: it may be on disk a little later. */
     recordQuietly: (entry: NewEntry) => void
@@ -65,6 +72,10 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
   const rates = openRates()
   /** Runs rise: an answer for a run up to this one that is not in `runs` comes after our refusal. Owned by `submit`. */
   let lastSubmitted = 0
+  /** What the executor said of programs. */
+  const programs = openPrograms()
+  /** Of the times in resolved actions the latest: they never run backwards. */
+  let latestMs = 0
   const counts: BrokerCounts = { permitted: 0, denied: 0, ended: 0, unrecorded: 0 }
 
   const refuse = (submission: Submission, request: ActionRequest | null, denial: Denial): void => {
@@ -112,11 +123,13 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     }
     const { run } = submission
     const requesterText = request?.reason ?? ''
-    runs.set(run, { kind: 'waiting', submission, permit: decision, inputs, requesterText })
+    const found = { kind: 'waiting', submission, permit: decision, inputs, requesterText } as const
+    runs.set(run, found)
     const answer = early.get(run)
     early.delete(run)
     if (answer?.kind === 'resolved') intend(answer.resolved)
-    if (answer?.kind === 'declined') decline(answer.declined)
+    else if (answer?.kind === 'declined') decline(answer.declined)
+    else foresee(found)
   }
 
   const waitingFor = (run: number, answer: EarlyAnswer): WaitingRun | null => {
@@ -129,7 +142,17 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     return null
   }
 
+  /** An intent that we recorded without the executor's answer, which is another: its run is to be answered anew. */
+  const takeBack = (run: number): void => {
+    const found = runs.get(run)
+    if (found?.kind !== 'recorded' || found.foreseen === null) return
+    host.recordQuietly(outcomeOf(found, neverStarted(run), null))
+    counts.permitted -= 1
+    runs.set(run, found.foreseen)
+  }
+
   const decline = (declined: Declined): void => {
+    takeBack(declined.run)
     const found = waitingFor(declined.run, { kind: 'declined', declined })
     if (found === null) return
     const code = isRefusalCode(declined.code) ? declined.code : 'disagreement'
@@ -142,9 +165,12 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
   /** Its index; null when it does not fit into an entry: what cannot be recorded is refused (C70). */
   const recordIntent = (found: WaitingRun, action: ResolvedAction): number | null => {
     const { submission, permit, requesterText } = found
+    const { run } = submission
     try {
       return host.record(intentOf(submission, permit, action, requesterText), (entry) => {
-        host.toExecutor(formatRecorded({ run: submission.run, entry }))
+        const now = runs.get(run)
+        if (now?.kind !== 'recorded' || now.intent !== entry) return // taken back
+        host.toExecutor(formatRecorded({ run, entry }))
       })
     } catch (error) {
       if (!(error instanceof BelladonnaError) || error.code !== 'input_invalid') throw error
@@ -160,26 +186,77 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     const { run } = resolved
     const found = waitingFor(run, { kind: 'resolved', resolved })
     if (found === null) return
-    const action = resolveAgain(host, policy.inForce().digest, found, resolved)
+    const program = programOf(resolved, found.permit)
+    const { timeMs, notAfterMs, bound } = resolved
+    const action = resolveAgain(found, program, { timeMs, notAfterMs, bound })
     const binds = bindsThose(found.inputs, resolved.bound)
-    if (!binds || action.digest !== formatHex(resolved.actionDigest)) {
+    if (binds && action.digest === formatHex(resolved.actionDigest)) {
+      record(found, action, null)
+    } else {
       refuse(found.submission, parseRequest(found.submission.request), {
         ...{ code: 'disagreement', rule: null, action: found.permit.action.id },
         ...{ parameter: null, enough: null },
       })
-      return
     }
+    learn(found.permit.action.id, program)
+  }
+
+  /** The same resolved action, made from our own decision; of the executor's we take only what it alone can know. */
+  const resolveAgain = (
+    { permit, submission: { subject, nonce } }: WaitingRun,
+    program: ExecutableDigests,
+    { timeMs, notAfterMs, bound }: Pick<Resolved, 'timeMs' | 'notAfterMs' | 'bound'>,
+  ): ResolvedAction => {
+    latestMs = Math.max(latestMs, timeMs)
+    const facts = { policyDigest: policy.inForce().digest, hostId: host.hostId, nonce, notAfterMs }
+    return resolveAction(permit, subject, { ...facts, ...program, bound })
+  }
+
+  const record = (found: WaitingRun, action: ResolvedAction, foreseen: WaitingRun | null): void => {
     const intent = recordIntent(found, action)
     if (intent === null) return
+    const { run } = found.submission
     counts.permitted += 1
     const { escapable, output, limits } = found.permit.profile
     const outputLimit = output === 'pass' ? null : limits.output_bytes
     runs.set(run, {
-      ...{ kind: 'recorded', run, intent, escapable, outputLimit },
-      ...{ receipt: null, end: null },
+      ...{ kind: 'recorded', run, intent, actionDigest: action.digest, foreseen },
+      ...{ escapable, outputLimit, receipt: null, end: null },
     })
     // Before our own fdatasync, so that the executor writes its receipt at the same time.
-    host.toExecutor(formatIntent({ run, actionDigest: resolved.actionDigest }))
+    host.toExecutor(formatIntent({ run, actionDigest: parseHex(action.digest) }))
+  }
+
+  /**
+   * Records what the executor is about to answer, at the time that it works on it. If it answers something else after all,
+   * as when a program was replaced, the intent is taken back and its own answer recorded.
+   */
+  const foresee = (found: WaitingRun): void => {
+    const program = programs.known(policy.inForce().digest, found.permit.action.id)
+    if (program === null || !isForeseeable(found.permit, found.inputs.length)) return
+    const timeMs = Math.max(latestMs, found.submission.timeMs)
+    const notAfterMs = timeMs + host.recordWithinMs
+    record(found, resolveAgain(found, program, { timeMs, notAfterMs, bound: noInputs }), found)
+  }
+
+  /** From here on the executor does not answer where we can foresee it, so neither does who waits already. */
+  const learn = (action: string, program: ExecutableDigests): void => {
+    if (!programs.learn(policy.inForce().digest, action, program)) return
+    for (const found of runs.values()) {
+      if (found.kind === 'waiting' && found.permit.action.id === action) foresee(found)
+    }
+  }
+
+  const resolve = (resolved: Resolved): void => {
+    const found = runs.get(resolved.run)
+    const isKnown =
+      found?.kind === 'recorded' && found.actionDigest === formatHex(resolved.actionDigest)
+    if (isKnown && found.foreseen !== null) {
+      runs.set(resolved.run, { ...found, foreseen: null })
+      return
+    }
+    takeBack(resolved.run)
+    intend(resolved)
   }
 
   /** The outcome is recorded when both have come: the launcher's word of the end, and the executor's receipt. */
@@ -189,7 +266,7 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
       if (news.end !== undefined && found === undefined) return // an OPEN that came too late for anything
       throw outOfTurn(`an end or receipt of run ${run}`)
     }
-    const next = { ...found, ...news }
+    const next = { ...found, ...news, foreseen: null }
     runs.set(run, next)
     if (next.end === null || next.receipt === null) return
     runs.delete(run)
@@ -212,7 +289,7 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
   return {
     fromLauncher,
     fromExecutor: (frame) => {
-      if (frame.kind === wireKind.resolved) intend(parseResolved(frame.body))
+      if (frame.kind === wireKind.resolved) resolve(parseResolved(frame.body))
       else if (frame.kind === wireKind.declined) decline(parseDeclined(frame.body))
       else if (frame.kind === wireKind.loaded) policy.loaded(frame.body)
       else if (frame.kind === wireKind.receipt) {
@@ -226,7 +303,6 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
   }
 }
 
-type WaitingRun = Extract<BrokerRun, { kind: 'waiting' }>
 type Denial = Omit<Extract<Decision, { kind: 'deny' }>, 'kind'>
 
 function judge(
@@ -254,23 +330,11 @@ function denialFrom(decision: Exclude<Decision, Permit>): Denial {
   return { code: 'approval_required', rule: decision.grant, action, parameter: null, enough }
 }
 
-/** The same resolved action, made from our own decision; of the executor's we take only what it alone can know. */
-function resolveAgain(
-  host: BrokerHost,
-  policyDigest: string,
-  found: WaitingRun,
-  resolved: Resolved,
-): ResolvedAction {
-  return resolveAction(found.permit, found.submission.subject, {
-    policyDigest,
-    hostId: host.hostId,
-    nonce: formatHex(resolved.nonce),
-    notAfterMs: resolved.notAfterMs,
+function programOf(resolved: Resolved, { action }: Permit): ExecutableDigests {
+  return {
     executableSha256: formatHex(resolved.executableSha256),
-    interpreterSha256:
-      found.permit.action.interpreter === null ? null : formatHex(resolved.interpreterSha256),
-    bound: resolved.bound,
-  })
+    interpreterSha256: action.interpreter === null ? null : formatHex(resolved.interpreterSha256),
+  }
 }
 
 function outOfTurn(what: string): BelladonnaError {

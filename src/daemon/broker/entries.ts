@@ -72,11 +72,19 @@ function featuresOf(mask: number): readonly string[] {
   return known
 }
 
+/** The end of an intent that came to nothing: another took its place, or the executor refused it. */
+export function neverStarted(run: number): RunEnd {
+  return {
+    ...{ run, kind: wireEnd.gone, value: 0, stage: 0, features: 0 },
+    ...{ userUs: 0, systemUs: 0, maxRssKib: 0, wallUs: 0, output: new Uint8Array(0) },
+  }
+}
+
 /** What the launcher saw of a run. An end of a kind that we do not know counts as lost. */
 export function outcomeOf(
   { intent, escapable, outputLimit }: RecordedRun,
   end: RunEnd,
-  receipt: string,
+  receipt: string | null,
 ): Omit<OutcomeEntry, keyof EntryCommon> {
   const { run, value, userUs, systemUs, maxRssKib, wallUs } = end
   const stage = Object.entries(wireStage).find(([, number]) => number === end.stage)?.[0]

@@ -72,6 +72,7 @@ function openBridge(
   const broker = createBroker(
     {
       hostId,
+      recordWithinMs: settings.recordWithinMs,
       toLauncher: links.launcher.send,
       toExecutor: links.executor.send,
       nowMs: Date.now,

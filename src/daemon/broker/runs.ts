@@ -9,28 +9,33 @@ export type EarlyAnswer =
   | Readonly<{ kind: 'declined'; declined: Declined }>
 
 /** One run that has not ended, as the broker sees it. */
-export type BrokerRun =
-  | Readonly<{
-      /** We permit it; the executor has not answered. */
-      kind: 'waiting'
-      submission: Submission
-      permit: Permit
-      /** What of its descriptors the executor has to bind. */
-      inputs: readonly BoundInput[]
-      requesterText: string
-    }>
-  | Readonly<{
-      /** The intent is recorded, or in the batch that is being recorded. */
-      kind: 'recorded'
-      run: number
-      intent: number
-      /** Its profile's: the outcome shows it. */
-      escapable: boolean
-      /** The cap on what the run writes, null if its output is passed. */
-      outputLimit: number | null
-      receipt: string | null
-      end: RunEnd | null
-    }>
+export type BrokerRun = WaitingRun | RecordedRun
+
+/** We permit it; the executor has not answered. */
+export type WaitingRun = Readonly<{
+  kind: 'waiting'
+  submission: Submission
+  permit: Permit
+  /** What of its descriptors the executor has to bind. */
+  inputs: readonly BoundInput[]
+  requesterText: string
+}>
+
+export type RecordedRun = Readonly<{
+  /** The intent is recorded, or in the batch that is being recorded. */
+  kind: 'recorded'
+  run: number
+  intent: number
+  actionDigest: string
+  /** What it was before, if we recorded it without the executor's answer: it may still say otherwise. */
+  foreseen: WaitingRun | null
+  /** Its profile's: the outcome shows it. */
+  escapable: boolean
+  /** The cap on what the run writes, null if its output is passed. */
+  outputLimit: number | null
+  receipt: string | null
+  end: RunEnd | null
+}>
 
 /** Bound of the table of early answers; the launcher has no more slots. */
 export const maxEarlyAnswers = 128

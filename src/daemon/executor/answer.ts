@@ -3,6 +3,7 @@ import { BelladonnaError } from '../../core/error.ts'
 import { formatHex } from '../../core/audit/merkle.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import { decide } from '../../core/policy/decide.ts'
+import { isForeseeable } from '../../core/policy/foresee.ts'
 import { boundInputs, commitmentOf, isInputProblem } from '../../core/policy/inputs.ts'
 import type { BoundInput } from '../../core/policy/inputs.ts'
 import type { Permit } from '../../core/policy/decide.ts'
@@ -25,7 +26,10 @@ const nothing = new Uint8Array(0)
 /** A refusal, and for the log why. */
 export type Declined = Readonly<{ kind: 'declined'; code: RefusalCode; detail: string }>
 type Judged = Readonly<{ kind: 'permit'; permit: Permit; inputs: readonly BoundInput[] }>
-type Answer = Readonly<{ kind: 'resolved'; resolved: Uint8Array; run: Run }>
+type Answer = Readonly<{
+  kind: 'resolved'
+  run: Omit<Run, 'prepared' | 'isAnswered'>
+}>
 
 /** Of a request without inputs. */
 export const nothingRead: ReadInputs = { stdin: null, secrets: [] }
@@ -74,7 +78,7 @@ type Resolvable = Readonly<{ permit: Permit; timeMs: number; read: ReadInputs }>
 export function resolve(
   host: ExecutorHost,
   policyDigest: string,
-  { run, subject, inputs: inputCount }: Submission,
+  { run, subject, nonce, inputs: inputCount }: Submission,
   { permit, timeMs, read }: Resolvable,
 ): Declined | Answer {
   const binds = host.openPaths(permit.paths)
@@ -84,23 +88,20 @@ export function resolve(
     measured.release()
     return declined('executable_unsafe', `sha256 ${executableSha256} is not pinned`)
   }
-  const nonceBytes = host.randomBytes(16)
-  const nonce = formatHex(nonceBytes)
   const notAfterMs = timeMs + host.settings.recordWithinMs
   const bound = bindRead(host, nonce, read)
   const { interpreter } = measured
   const interpreterSha256 = interpreter === null ? null : formatHex(interpreter.sha256)
-  const facts = {
-    ...{ policyDigest, hostId: host.hostId, nonce, notAfterMs, bound },
-    ...{ executableSha256, interpreterSha256 },
-  }
+  const program = { executableSha256, interpreterSha256 }
+  const facts = { policyDigest, hostId: host.hostId, nonce, notAfterMs, bound, ...program }
   const { digest } = resolveAction(permit, subject, facts)
-  const resolved = formatResolved({
-    ...{ run, timeMs, notAfterMs, nonce: nonceBytes, bound },
-    executableSha256: measured.sha256,
-    actionDigest: parseHex(digest),
-    interpreterSha256: interpreter?.sha256 ?? noInterpreter,
-  })
+  const answer = (): Uint8Array =>
+    formatResolved({
+      ...{ run, timeMs, notAfterMs, bound, actionDigest: parseHex(digest) },
+      executableSha256: measured.sha256,
+      interpreterSha256: interpreter?.sha256 ?? noInterpreter,
+    })
+  const inputsRead = read.secrets.length + (read.stdin === null ? 0 : 1)
   const prepare = prepareOf(() => {
     const command = host.commandOf(permit, measured, binds)
     return formatPrepare(run, host.planOf(permit.profile), command, inputCount)
@@ -111,10 +112,11 @@ export function resolve(
   }
   return {
     kind: 'resolved',
-    resolved,
     run: {
       ...{ run, subject, actionDigest: digest, nonce, timeMs, notAfterMs, prepare },
-      ...{ prepared: false, stage: 'resolved', entry: null, receipt: null },
+      ...{ action: permit.action.id, program, answer },
+      stale: isForeseeable(permit, inputsRead) ? 'possible' : 'impossible',
+      ...{ stage: 'resolved', entry: null, receipt: null },
       ...{ receiptRecord: nothing, ahead: null, release: measured.release },
       use: permit.changes.uses?.grant ?? null,
     },

@@ -14,7 +14,6 @@ export type ExecutorHost = Readonly<{
   toLauncher: (frame: Uint8Array) => void
   toBroker: (frame: Uint8Array) => void
   nowMs: () => number
-  randomBytes: (size: number) => Uint8Array
   measure: Measure
   /** PLAN bytes of a profile of the policy in force. */
   planOf: (profile: CompiledProfile) => Uint8Array

@@ -11,7 +11,13 @@ import { writeBytes, writeU32, writeU64, written } from '../../core/protocol/byt
 import { cutFrames } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
-import { formatDropped, parseDeclined } from '../../core/protocol/peer-frames.ts'
+import {
+  formatDropped,
+  formatIntent,
+  formatRecorded,
+  parseDeclined,
+  parseResolved,
+} from '../../core/protocol/peer-frames.ts'
 import { formatAdopt } from '../../core/protocol/reload-frames.ts'
 import { formatRequest } from '../../core/protocol/request.ts'
 import { createExecutor } from './executor.ts'
@@ -42,6 +48,14 @@ about = "x"
 command = ["/usr/bin/true"]
 run_as = "root"
 profile = "bound"
+[action.plain]
+about = "x"
+command = ["/usr/bin/true"]
+run_as = "root"
+profile = "p"
+[[grant]]
+who = ["uid:2000", "uid:2001", "uid:2002"]
+may = ["plain"]
 [[grant]]
 who = [${Array.from({ length: 10 }, (_, at) => `"uid:${1000 + at}"`).join()}]
 may = ["run", "words", "read"]
@@ -78,7 +92,6 @@ function openBench(): Bench {
     toLauncher: keep,
     toBroker: keep,
     nowMs: () => 1000,
-    randomBytes: (size) => new Uint8Array(size),
     measure: () => {
       held += 1
       const release = (): void => void (held -= 1)
@@ -127,6 +140,8 @@ function submit(run: number, action: string, values: readonly string[] = [], uid
   for (const word of [7, uid, uid, 0]) writeU32(writer, word)
   writeBytes(writer, Uint8Array.of(action === 'read' ? 5 : 0, 0, 0, 0))
   for (const word of [0, 0, 0]) writeU32(writer, word)
+  writeU64(writer, 1000)
+  writeBytes(writer, new Uint8Array(16).fill(run % 256))
   const parameters = values.map((value) => ({ name: 'x', value }))
   writeBytes(writer, formatRequest({ action, reason: '', nonce: null, parameters }))
   return { kind: wireKind.submit, body: written(writer) }
@@ -225,4 +240,71 @@ test('promise 6: C66: executor: a use that could not be kept is not promised', (
   executor.fromLauncher(submit(1, 'run'))
   assert.equal(parseDeclined(frames.at(-1)?.body ?? new Uint8Array(0)).code, 'log_full')
   assert.equal(used(), 0)
+})
+
+/** What an executor that knows nothing of the broker answers to this request. */
+function digestOf(request: Frame): Uint8Array {
+  const { executor, frames } = openBench()
+  executor.fromLauncher(request)
+  return parseResolved(frames[0]?.body ?? new Uint8Array(0)).actionDigest
+}
+
+/** One that has told the broker of the program: run 1 is recorded and open. */
+function openTold(): Bench {
+  const bench = openBench()
+  const { executor, sent } = bench
+  const request = submit(1, 'plain', [], 2000)
+  executor.fromLauncher(request)
+  executor.fromBroker(frameOf(formatIntent({ run: 1, actionDigest: digestOf(request) })))
+  executor.batchEnd()
+  executor.fromBroker(frameOf(formatRecorded({ run: 1, entry: 1 })))
+  assert.deepEqual(sent(), ['resolved 1', 'prepare 1', 'open 1', 'receipt 1'])
+  return bench
+}
+
+test('promise 2: executor: what the broker foresees it is not told; INTEND and RECORDED may come before the request', () => {
+  const { executor, sent } = openTold()
+  const second = submit(2, 'plain', [], 2001)
+  executor.fromLauncher(second)
+  assert.deepEqual(sent(), ['prepare 2'])
+  executor.fromBroker(frameOf(formatIntent({ run: 2, actionDigest: digestOf(second) })))
+  executor.fromBroker(frameOf(formatRecorded({ run: 2, entry: 2 })))
+  assert.deepEqual(sent(), [])
+  executor.batchEnd()
+  assert.deepEqual(sent(), ['open 2', 'receipt 2'])
+  const third = submit(3, 'plain', [], 2002)
+  executor.fromBroker(frameOf(formatIntent({ run: 3, actionDigest: digestOf(third) })))
+  executor.fromBroker(frameOf(formatRecorded({ run: 3, entry: 3 })))
+  executor.batchEnd()
+  assert.deepEqual(sent(), [])
+  executor.fromLauncher(third)
+  executor.batchEnd()
+  assert.deepEqual(sent(), ['prepare 3', 'open 3', 'receipt 3'])
+})
+
+test('promise 3: executor: of another action than its own it makes no receipt, and opens no gate', () => {
+  const { executor, sent } = openTold()
+  const wrong = { run: 2, actionDigest: new Uint8Array(32) }
+  const request = submit(2, 'plain', [], 2001)
+  executor.fromBroker(frameOf(formatIntent(wrong)))
+  executor.fromBroker(frameOf(formatRecorded({ run: 2, entry: 2 })))
+  executor.fromLauncher(request)
+  executor.batchEnd()
+  assert.deepEqual(sent(), ['prepare 2', 'resolved 2'])
+  executor.fromBroker(frameOf(formatRecorded({ run: 2, entry: 2 }))) // of what it passed over
+  executor.batchEnd()
+  assert.deepEqual(sent(), [])
+  assert.throws(() => executor.fromBroker(frameOf(formatIntent(wrong))), { code: 'frame_invalid' })
+  executor.fromBroker(frameOf(formatIntent({ run: 2, actionDigest: digestOf(request) })))
+  executor.batchEnd()
+  executor.fromBroker(frameOf(formatRecorded({ run: 2, entry: 4 })))
+  assert.deepEqual(sent(), ['open 2', 'receipt 2'])
+})
+
+test('promise 3: executor: what cannot be foreseen is answered, and another digest ends it', () => {
+  const { executor, sent } = openTold()
+  executor.fromLauncher(submit(2, 'run'))
+  assert.deepEqual(sent(), ['resolved 2', 'prepare 2'])
+  const wrong = { run: 2, actionDigest: new Uint8Array(32) }
+  assert.throws(() => executor.fromBroker(frameOf(formatIntent(wrong))), { code: 'frame_invalid' })
 })

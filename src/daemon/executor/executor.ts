@@ -4,6 +4,8 @@ import { nextReceipt } from '../../core/audit/receipt.ts'
 import type { MadeReceipt, ReceiptHead } from '../../core/audit/receipt.ts'
 import { parseHex } from '../../core/json/hex.ts'
 import type { Permit } from '../../core/policy/decide.ts'
+import { isSameProgram } from '../../core/policy/foresee.ts'
+import { openPrograms } from '../../core/policy/programs.ts'
 import type { UsablePolicy } from '../../core/policy/reload.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { openHold } from '../../core/protocol/hold.ts'
@@ -20,6 +22,7 @@ import {
 } from '../../core/protocol/peer-frames.ts'
 import { formatLoaded, parseAdopt } from '../../core/protocol/reload-frames.ts'
 import type { ExecutorHost } from './executor-host.ts'
+import { openIntents } from './intents.ts'
 import { openReadings, wipe } from './readings.ts'
 import type { ReadAnswer, ReadInputs, Reading } from './readings.ts'
 import { isCrowded, mayPrepare, maxRefusedEarly } from './runs.ts'
@@ -57,9 +60,10 @@ export function createExecutor(
   let policy = firstPolicy
   /** What is waiting for ADOPT; null when it could not be used. */
   let offered: UsablePolicy | null = null
-  /** Runs whose receipt is to be made; filled by INTEND, emptied by `batchEnd`. */
-  let intended: Run[] = []
   let head = firstHead
+  const intents = openIntents()
+  /** Programs that the broker has from us: of their runs it foresees our answer, and gets none. */
+  let told = openPrograms()
   /** Runs rise: a later one is still on its way from the launcher. Owned by `submit`. */
   let lastSubmitted = 0
   /** Refused by the broker before the launcher's frame came: two sockets, no common order. */
@@ -73,8 +77,17 @@ export function createExecutor(
   }
 
   const submit = (submission: Submission): void => {
-    lastSubmitted = submission.run
-    if (refusedEarly.delete(submission.run)) return
+    const { run } = submission
+    lastSubmitted = run
+    if (refusedEarly.delete(run)) return
+    answerTo(submission)
+    const early = intents.takeEarly(run)
+    const found = runs.get(run)
+    if (early === null || found === undefined) return
+    if (agreesWith(found, early.actionDigest)) found.entry = early.entry
+  }
+
+  const answerTo = (submission: Submission): void => {
     const answer = judge(host, policy, submission, head.timeMs)
     if (answer.kind === 'declined') {
       decline(submission.run, answer)
@@ -97,7 +110,7 @@ export function createExecutor(
   }
 
   const start = ({ submission, permit }: Omit<Reading, 'inputs'>, read: ReadInputs): void => {
-    const timeMs = Math.max(host.nowMs(), head.timeMs)
+    const timeMs = Math.max(submission.timeMs, head.timeMs)
     const answer = orDeclined(() =>
       resolve(host, policy.digest, submission, { permit, timeMs, read }),
     )
@@ -107,9 +120,12 @@ export function createExecutor(
       return
     }
     const prepared = mayPrepare(runs, submission.subject, host.settings.prepared)
-    host.toBroker(answer.resolved) // first: two records on disk take longer than a sandbox
+    const { action, program, stale } = answer.run
+    const known = told.known(policy.digest, action)
+    const isForeseen = stale === 'possible' && known !== null && isSameProgram(known, program)
+    if (!isForeseen) host.toBroker(answer.run.answer()) // first: two records on disk take longer than a sandbox
     if (prepared) host.toLauncher(answer.run.prepare)
-    runs.set(submission.run, { ...answer.run, prepared })
+    runs.set(submission.run, { ...answer.run, prepared, isAnswered: !isForeseen })
   }
 
   const goOn = (answer: ReadAnswer | null): void => {
@@ -132,19 +148,42 @@ export function createExecutor(
     loadOnceRead()
   }
 
+  /** false: the broker foresaw another action. It hears ours, and begins again. */
+  const agreesWith = (found: Run, actionDigest: string): boolean => {
+    if (found.stage !== 'resolved') throw outOfTurn(`run ${found.run} is not resolved`)
+    if (actionDigest === found.actionDigest) {
+      found.stage = 'intended'
+      if (found.isAnswered) told.learn(policy.digest, found.action, found.program)
+      return true
+    }
+    if (found.stale !== 'possible') throw outOfTurn('another action digest')
+    found.stale = 'seen'
+    if (!found.isAnswered) host.toBroker(found.answer())
+    found.isAnswered = true
+    return false
+  }
+
   const intend = (body: Uint8Array): void => {
-    const { run, actionDigest } = parseIntent(body)
-    const found = expectRun(runs, run, 'resolved')
-    if (formatHex(actionDigest) !== found.actionDigest) throw outOfTurn('another action digest')
-    found.stage = 'intended'
-    intended.push(found)
+    const intent = parseIntent(body)
+    const { run } = intent
+    const actionDigest = formatHex(intent.actionDigest)
+    const found = runs.get(run)
+    if (found !== undefined) {
+      if (agreesWith(found, actionDigest)) intents.add(run)
+    } else if (run > lastSubmitted) intents.addEarly(run, actionDigest)
+    else if (readings.has(run)) throw outOfTurn('intend before its inputs are read')
   }
 
   const record = (body: Uint8Array): void => {
     const { run, entry } = parseRecorded(body)
     const found = runs.get(run)
-    const waiting = found?.stage === 'intended' || found?.stage === 'receipted'
-    if (found === undefined || !waiting || found.entry !== null) throw outOfTurn('recorded')
+    if (found === undefined) {
+      if (run > lastSubmitted) intents.recordEarly(run, entry)
+      return // or we refused it meanwhile
+    }
+    if (found.stage === 'resolved' && found.stale === 'seen') return
+    const waiting = found.stage === 'intended' || found.stage === 'receipted'
+    if (!waiting || found.entry !== null) throw outOfTurn('recorded')
     found.entry = entry
     if (found.stage === 'receipted') open(host, found)
   }
@@ -184,6 +223,7 @@ export function createExecutor(
       if (offered?.digest !== digest) throw outOfTurn('a policy that was not loaded')
       policy = offered
       for (const run of runs.values()) if (run.stage === 'resolved') run.stage = 'replaced'
+      told = openPrograms()
       host.adopted(policy)
     }
     offered = null
@@ -210,13 +250,9 @@ export function createExecutor(
       else throw outOfTurn(`frame ${frame.kind} from the broker`)
     },
     batchEnd: () => {
-      if (intended.length === 0) {
-        signAhead(host, runs, head)
-        return
-      }
-      const batch = intended
-      intended = []
-      head = writeReceipts(host, batch, head)
+      const due = intents.due(runs)
+      if (due.length === 0) signAhead(host, runs, head)
+      else head = writeReceipts(host, due, head)
     },
     receiptHead: () => head,
   }

@@ -25,7 +25,6 @@ import { openCopies } from '../../host/executable-copy.ts'
 import { openGrantedPaths } from '../../host/granted-path.ts'
 import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
 import { bridgePaths } from '../../host/layout.ts'
-import { randomBytes } from '../../host/random.ts'
 import { ownUid } from '../../host/own-uid.ts'
 import { openInstalledPolicy, tryInstalledPolicy } from '../../host/policy-store.ts'
 import { settleHeap } from '../../host/settled-heap.ts'
@@ -66,7 +65,6 @@ function main([root = '', , words = '']: readonly string[]): void {
       toLauncher: (frame) => launcher.send(frame),
       toBroker: (frame) => broker.send(frame),
       nowMs: Date.now,
-      randomBytes,
       measure: openMeasure(uid, openCopies(paths.copies)),
       openPaths: openGrantedPaths,
       planOf: rememberPlans(),

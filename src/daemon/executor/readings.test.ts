@@ -29,7 +29,10 @@ function readingOf(run: number, inputs: readonly BoundInput[]): Reading {
   assert.equal(permit.kind, 'permit')
   const request = new Uint8Array(0)
   return {
-    submission: { run, subject: subjectOf(0), stdio: [5, 1, 1], inputs: 1, request },
+    submission: {
+      ...{ run, subject: subjectOf(0), stdio: [5, 1, 1], inputs: 1, request },
+      ...{ timeMs: 0, nonce: '0'.repeat(32) },
+    },
     permit,
     inputs,
   }

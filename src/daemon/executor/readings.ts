@@ -50,6 +50,8 @@ export type Readings = Readonly<{
   take: (frame: InputBytes) => ReadAnswer | null
   /** The request was refused by another, or is over. */
   forget: (run: number) => Reading | undefined
+  /** Whether its inputs are being read. */
+  has: (run: number) => boolean
   count: () => number
 }>
 
@@ -127,6 +129,7 @@ export function openReadings(toLauncher: (frame: Uint8Array) => void): Readings 
       const bound = stdinSize === null ? null : { sha256, size: stdinSize }
       return { kind: 'read', reading: state, read: { stdin: bound, secrets } }
     },
+    has: (run) => states.has(run),
     forget: (run) => {
       const state = forget(run)
       if (state !== undefined) wipe(state.secrets)

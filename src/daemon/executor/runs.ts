@@ -1,4 +1,5 @@
 import type { MadeReceipt, ReceiptHead } from '../../core/audit/receipt.ts'
+import type { ExecutableDigests } from '../../core/policy/foresee.ts'
 import type { Subject } from '../../core/identity.ts'
 
 /**
@@ -6,7 +7,7 @@ import type { Subject } from '../../core/identity.ts'
  *
  *   resolved   we would permit it; the broker has our digest
  *   replaced   instead of the next: the policy that permitted it is in force no more, so it can only be dropped
- *   intended   the broker came to the same digest and is recording; our receipt is in the next batch
+ *   intended   the broker came to the same digest and is recording; our receipt is in one of the next batches
  *   receipted  our receipt is durable
  *   open       receipt and entry are durable, the gate is open
  *
@@ -22,6 +23,14 @@ export type Run = {
   readonly nonce: string
   readonly timeMs: number
   readonly notAfterMs: number
+  /** Id of its action, and what runs. */
+  readonly action: string
+  readonly program: ExecutableDigests
+  /** Makes RESOLVED, for a broker that does not foresee it. */
+  readonly answer: () => Uint8Array
+  isAnswered: boolean
+  /** Whether the broker may have foreseen another action: what it says of that one, once, is passed over. */
+  stale: 'possible' | 'seen' | 'impossible'
   /** PREPARE; sent at once for a prepared start, else with OPEN. */
   readonly prepare: Uint8Array
   prepared: boolean
@@ -41,7 +50,7 @@ export type Run = {
 }
 
 /** Most runs that wait for their record at once; the launcher has no more slots. */
-const maxRuns = 128
+export const maxRuns = 128
 /** Most that are kept, with those that the broker has refused and we have not heard of: in all, and of one uid. */
 const maxKept = 4 * maxRuns
 const maxKeptOfOne = maxRuns

@@ -21,9 +21,18 @@ export type Cell = Readonly<{
   /** The step that does not come to be. */
   step: string
   seen: RegExp
+  /** Without it one that ran before, so that the broker foresees the executor's answer (ADR 0025); `put` never did. */
+  action?: 'put'
 }>
 
-type Row = readonly [struck: Struck, call: string, nth: number, step: string, seen: RegExp]
+type Row = readonly [
+  struck: Struck,
+  call: string,
+  nth: number,
+  step: string,
+  seen: RegExp,
+  action?: 'put',
+]
 
 /** A call that sends this frame: size, then kind, as strace -xx shows bytes. */
 function sends(call: string, kind: number, descriptor = '\\d+'): RegExp {
@@ -39,15 +48,30 @@ const ofRecords = /^pwrite64\(\d+, "\\x42\\x44\\x46\\x52/ // "BDFR"
 
 const kills: readonly Row[] = [
   ['executor', 'read', 1, 'SUBMIT is read', /^read\(3,/],
-  ['executor', 'write', 1, 'RESOLVED is sent', sends('write', wireKind.resolved, `${fromPeer}`)],
-  ['executor', 'write', 2, 'PREPARE is sent', sends('write', wireKind.prepare, `${fromLauncher}`)],
+  [
+    'executor',
+    'write',
+    1,
+    'RESOLVED is sent',
+    sends('write', wireKind.resolved, `${fromPeer}`),
+    'put',
+  ],
+  ['executor', 'write', 1, 'PREPARE is sent', sends('write', wireKind.prepare, `${fromLauncher}`)],
   ['executor', 'pwrite64', 1, 'the receipt is written', ofRecords],
   ['executor', 'fdatasync', 1, 'the receipt is synced', /^fdatasync\(/],
-  ['executor', 'write', 3, 'OPEN is sent', sends('write', wireKind.open, `${fromLauncher}`)],
-  ['executor', 'write', 4, 'RECEIPT is sent', sends('write', wireKind.receipt, `${fromPeer}`)],
-  ['broker', 'read', 1, 'SUBMIT or RESOLVED is read', /^read\([34],/],
-  ['broker', 'read', 2, 'the other of the two is read', /^read\([34],/],
+  ['executor', 'write', 2, 'OPEN is sent', sends('write', wireKind.open, `${fromLauncher}`)],
+  ['executor', 'write', 3, 'RECEIPT is sent', sends('write', wireKind.receipt, `${fromPeer}`)],
+  ['broker', 'read', 1, 'SUBMIT is read', /^read\(3,/],
+  ['broker', 'read', 2, 'SUBMIT and RESOLVED are both read', /^read\([34],/, 'put'],
   ['broker', 'write', 1, 'INTEND is sent', sends('write', wireKind.intend, `${fromPeer}`)],
+  [
+    'broker',
+    'write',
+    1,
+    'INTEND is sent after RESOLVED',
+    sends('write', wireKind.intend, `${fromPeer}`),
+    'put',
+  ],
   ['broker', 'pwrite64', 1, 'the intent is written', ofRecords],
   ['broker', 'fdatasync', 1, 'the intent is synced', /^fdatasync\(/],
   ['broker', 'write', 2, 'RECORDED is sent', sends('write', wireKind.recorded, `${fromPeer}`)],
@@ -67,7 +91,7 @@ const kills: readonly Row[] = [
   ['first', 'setns', 1, 'its network is empty', /^setns\(\d+, CLONE_NEWNET/],
   ['first', 'capset', 1, 'its capabilities are dropped', /^capset\(/],
   ['first', 'seccomp', 1, 'its seccomp program is loaded', /^seccomp\(/],
-  ['first', 'vfork', 1, 'the command is forked, the gate being open', /^vfork\(/],
+  ['first', 'vfork', 1, 'the command is forked, to wait at the gate', /^vfork\(/],
   ['first', 'wait4', 1, 'it waits for the command', /^wait4\(/],
   ['command', 'execveat', 1, 'it is executed', /^execveat\(\d+, ""/],
   ['command', 'utimensat', 1, 'it ends, its file being there', /^utimensat\(/],
@@ -84,7 +108,10 @@ const errors: readonly Row[] = [
 ]
 
 function cellsOf(rows: readonly Row[], fault: Fault): readonly Cell[] {
-  return rows.map(([struck, call, nth, step, seen]) => ({ struck, call, nth, fault, step, seen }))
+  return rows.map(([struck, call, nth, step, seen, action]) => ({
+    ...{ struck, call, nth, fault, step, seen },
+    ...(action === undefined ? {} : { action }),
+  }))
 }
 
 export const killCells: readonly Cell[] = cellsOf(kills, 'SIGKILL')

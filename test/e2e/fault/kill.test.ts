@@ -36,9 +36,18 @@ ${actionText('touch', 'p', ['/usr/bin/touch', `${evidence}/{id}`])}
 [action.touch.params.id]
 match = '[a-z0-9]+'
 max_length = 32
+[action.put]
+about = "x"
+command = ["/usr/bin/touch", "${evidence}/{id}"]
+run_as = "root"
+profile = "p"
+risk = "read-only"
+[action.put.params.id]
+match = '[a-z0-9]+'
+max_length = 32
 [[grant]]
 who = ["group:sudo"]
-may = ["touch"]
+may = ["touch", "put"]
 `
 
 before(async () => {
@@ -51,9 +60,13 @@ after(async () => {
   console.log(JSON.stringify(counts))
 })
 
-async function touch(id: string, before: readonly string[] = []): Promise<BellResult> {
+async function touch(
+  id: string,
+  before: readonly string[] = [],
+  action = 'touch',
+): Promise<BellResult> {
   counts.requests += 1
-  const result = await bridge.bell(['touch', `id=${id}`], { before })
+  const result = await bridge.bell([action, `id=${id}`], { before })
   if (result.status === 0) {
     counts.acknowledged += 1
     acknowledged.add(id)
@@ -102,7 +115,7 @@ async function strike(cell: Cell): Promise<BellResult> {
   } else {
     const tracer = await attach(cell, tracedPid(cell), output)
     try {
-      answer = await touch(id)
+      answer = await touch(id, [], cell.action)
       // An outcome is written after the client was told.
       await until(() => isHit(cell, output), 3_000).catch(() => undefined)
     } finally {

@@ -1,0 +1,2 @@
+/** Every second attack. */
+import './hostile-broker.ts'
