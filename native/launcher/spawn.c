@@ -156,13 +156,6 @@ static struct {
   bool again;
 } latest;
 
-static void remember(const struct template *template) {
-  uint32_t serial = template == NULL ? 0 : template->serial;
-  latest.again = serial != 0 && serial == latest.serial;
-  latest.template = template;
-  latest.serial = serial;
-}
-
 /* spare_count: there is none. */
 static size_t spare_shaped(uint32_t shape) {
   size_t at = 0;
@@ -194,9 +187,12 @@ bool process_start(struct process *process, struct cursor body, const struct sta
   size_t count = 3 + start->input_count;
   memcpy(fds, start->stdio, sizeof start->stdio);
   if (start->template >= 0) fds[count++] = start->template;
-  remember(template);
+  const uint32_t serial = template == NULL ? 0 : template->serial;
+  latest.again = serial != 0 && serial == latest.serial;
+  latest.template = template;
+  latest.serial = serial;
   for (;;) {
-    size_t at = latest.serial == 0 ? spare_count : spare_shaped(latest.serial);
+    size_t at = spare_shaped(serial);
     if (at == spare_count) at = spare_shaped(0);
     bool fresh = at == spare_count;
     if (fresh && !spawn(process)) return false;
@@ -210,26 +206,25 @@ bool process_start(struct process *process, struct cursor body, const struct sta
   }
 }
 
-void spares_refill(void) {
-  const bool wanted = latest.again && latest.template->serial == latest.serial && latest.template->fd >= 0;
-  for (size_t at = 0; wanted && spare_count == MAX_SPARES && at < spare_count; at++) {
-    if (spares[at].shape == 0 || spares[at].shape == latest.serial) continue;
+/* Those with a root that is not this template's. */
+static void discard_shaped(uint32_t but) {
+  for (size_t at = spare_count; at-- > 0;) {
+    if (spares[at].shape == 0 || spares[at].shape == but) continue;
     struct process other = take_spare(at);
     process_discard(&other);
   }
+}
+
+void spares_refill(void) {
+  const bool wanted = latest.again && latest.template->serial == latest.serial && latest.template->fd >= 0;
+  if (wanted && spare_count == MAX_SPARES) discard_shaped(latest.serial);
   if (spare_count < MAX_SPARES && spawn(&spares[spare_count])) spare_count++;
   size_t plain = spare_shaped(0), next = plain + 1;
   while (next < spare_count && spares[next].shape != 0) next++;
   if (wanted && next < spare_count) shape(&spares[plain], latest.template);
 }
 
-void spares_reshape(void) {
-  for (size_t at = spare_count; at-- > 0;) {
-    if (spares[at].shape == 0) continue;
-    struct process shaped = take_spare(at);
-    process_discard(&shaped);
-  }
-}
+void spares_reshape(void) { discard_shaped(0); }
 
 void spares_release(void) {
   while (spare_count > 0) process_discard(&spares[--spare_count]);

@@ -84,11 +84,12 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     runs.delete(run)
     early.delete(run)
     counts.denied += 1
-    host.record(denialOf(submission, request, denial), (entry) => {
-      const problem = formatProblem(code, { action, parameter, enough, entry })
+    const entry = host.record(denialOf(submission, request, denial), () => {
       host.toExecutor(formatDropped(run))
-      host.toLauncher(formatRefuse(run, exitStatusOf(code), problem))
+      host.toLauncher(answer)
     })
+    const problem = formatProblem(code, { action, parameter, enough, entry })
+    const answer = formatRefuse(run, exitStatusOf(code), problem) // made before the disk is waited for
   }
 
   /** What is left of the disk is for the ends of what runs, so this leaves a number and no entry (C66, promise 9). */
