@@ -219,9 +219,8 @@ void spares_refill(void) {
   const bool wanted = latest.again && latest.template->serial == latest.serial && latest.template->fd >= 0;
   if (wanted && spare_count == MAX_SPARES) discard_shaped(latest.serial);
   if (spare_count < MAX_SPARES && spawn(&spares[spare_count])) spare_count++;
-  size_t plain = spare_shaped(0), next = plain + 1;
-  while (next < spare_count && spares[next].shape != 0) next++;
-  if (wanted && next < spare_count) shape(&spares[plain], latest.template);
+  for (size_t at = 0, plain = 0; wanted && at < spare_count; at++)
+    if (spares[at].shape == 0 && plain++ > 0) shape(&spares[at], latest.template);
 }
 
 void spares_reshape(void) { discard_shaped(0); }

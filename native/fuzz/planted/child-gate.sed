@@ -1,3 +1,3 @@
-# sandbox/sandbox.c
+# sandbox/first-process.c
 # A run does not wait at its gate.
-s/^  wait_at_gate();$//
+s/^    wait_at_gate();$//
