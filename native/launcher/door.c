@@ -30,7 +30,7 @@
   "{\"code\":\"" code "\",\"title\":\"" title "\",\"type\":\"urn:belladonna:problem:" code "\"}"
 
 const char problem_unavailable[] = PROBLEM("unavailable", "a process of the bridge is away");
-static const char problem_busy[] = PROBLEM("busy", "too many connections");
+static const char problem_busy[] = PROBLEM("busy", "too many connections or requests");
 static const char problem_stdio[] =
     PROBLEM("stdio_not_accepted",
             "stdin, stdout and stderr must be pipes, stream sockets, files, terminals or /dev/null; inputs, sealed");
@@ -154,11 +154,22 @@ static struct slot *free_slot(void) {
 
 uint32_t max_per_uid;
 
-static bool has_room(uint32_t uid) {
+static uint32_t places_of(uint32_t uid) {
   uint32_t count = 0;
   for (uint32_t i = 0; i < MAX_SLOTS; i++)
     if (slots[i].state != SLOT_FREE && slots[i].subject.uid == uid) count++;
-  return count < max_per_uid;
+  return count;
+}
+
+/* A service that has much to read is sent one request more of each uid, and at last none: its channel also carries what
+ * must not fail. A slot may be free again before both services have read of it, so slots alone do not bound that. */
+static bool is_crowded(uint32_t uid) {
+  size_t behind = 0;
+  for (int i = EXECUTOR; i <= BROKER; i++) {
+    const struct channel *channel = &services[i].channel;
+    if (channel->out_size - channel->out_from > behind) behind = channel->out_size - channel->out_from;
+  }
+  return behind > CHANNEL_OUT / 8 * 5 || (behind > CHANNEL_OUT / 4 && places_of(uid) > 1);
 }
 
 static struct slot turned_away; /* no place is left, but the client hears why */
@@ -181,6 +192,8 @@ void door_accept(bool available) {
   if (slot == NULL) slot = &turned_away;
   slot->client = fd;
   for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
+  slot->known = false;
+  slot->odd_count = 0;
   slot->process = slot->relay = no_process;
   slot->request_size = slot->ticket_size = 0;
   slot->timed_out = slot->client_gone = slot->failed = slot->hurried = false;
@@ -188,7 +201,7 @@ void door_accept(bool available) {
   slot->opened_us = 0;
   slot->last = (struct wire_exited){0};
   bool known = identify(fd, slot);
-  if (slot == &turned_away || !known || !available || !has_room(slot->subject.uid)) {
+  if (slot == &turned_away || !known || !available || places_of(slot->subject.uid) >= max_per_uid) {
     refuse_client(slot, 125, available ? problem_busy : problem_unavailable);
     return;
   }
@@ -206,13 +219,15 @@ bool is_sealed(int fd) {
   return seals >= 0 && (seals & wanted) == wanted;
 }
 
-/* In place of the client's descriptor, whose offset it could still move, one of our own. */
+/* In place of the client's descriptor, whose offset it could still move, one of our own. O_NONBLOCK: it may have a
+ * lease on the memory (fcntl(2)), for which an open(2) waits. */
 static bool open_anew(int *fd) {
   char path[32];
   snprintf(path, sizeof path, "/proc/self/fd/%d", *fd);
-  int own = open(path, O_RDONLY | O_CLOEXEC);
+  int own = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (own < 0) return false;
   close(*fd);
-  return (*fd = own) >= 0;
+  return fcntl(*fd = own, F_SETFL, 0) == 0;
 }
 
 /* enum wire_stdio, or -1. A directory, a device or an O_PATH descriptor would be a way out of the sandbox (C34). */
@@ -221,7 +236,7 @@ static int stdio_kind(int fd) {
   int type = 0;
   socklen_t size = sizeof type;
   int flags = fcntl(fd, F_GETFL);
-  if (flags < 0 || (flags & O_PATH) != 0 || fstat(fd, &st) != 0) return -1;
+  if (flags < 0 || (flags & O_PATH) != 0 || fstatat(fd, "", &st, AT_EMPTY_PATH | AT_STATX_DONT_SYNC) != 0) return -1;
   if (S_ISFIFO(st.st_mode)) return WIRE_STDIO_PIPE;
   if (S_ISREG(st.st_mode)) return is_sealed(fd) ? WIRE_STDIO_SEALED : WIRE_STDIO_FILE;
   if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) return WIRE_STDIO_NULL;
@@ -231,13 +246,22 @@ static int stdio_kind(int fd) {
   return -1;
 }
 
+/* The request is answered at the door. */
+static void turn_away(struct slot *slot, const char *problem) {
+  refuse_client(slot, 125, problem);
+  slot_release(slot);
+}
+
 static void submit(struct slot *slot, size_t size) {
+  if (!services_ready() || is_crowded(slot->subject.uid)) {
+    turn_away(slot, services_ready() ? problem_busy : problem_unavailable);
+    return;
+  }
   for (int i = 0; i < STDIO && (i < 3 || slot->stdio[i] >= 0); i++) {
     int kind = stdio_kind(slot->stdio[i]);
     bool sealed = kind == WIRE_STDIO_SEALED;
     if (kind < 0 || (i > 2 && !sealed) || (sealed && !open_anew(&slot->stdio[i]))) {
-      refuse_client(slot, 125, problem_stdio);
-      slot_release(slot);
+      turn_away(slot, problem_stdio);
       return;
     }
     if (i < 3) slot->subject.stdio[i] = (uint8_t)kind;
@@ -249,6 +273,7 @@ static void submit(struct slot *slot, size_t size) {
     run_client_gone(slot);
     return;
   }
+  slot->known = true;
   slot->run = subject->run = next_run++;
   slot->state = SLOT_SUBMITTED;
   slot->deadline_ms = now_ms() + ANSWER_DEADLINE_MS;
@@ -289,15 +314,15 @@ static bool take_request(struct slot *slot) {
  * time, ends the connection (C28). */
 void door_read(struct slot *slot) {
   uint8_t later[120];
-  int fds[STDIO];
   bool reading = slot->state == SLOT_READING;
-  size_t count = reading && slot->stdio[0] < 0 ? STDIO : 0;
+  size_t count = MAX_DESCRIPTORS, most = reading && slot->stdio[0] < 0 ? STDIO : 0;
   ssize_t n = reading ? receive_descriptors(slot->client, slot->request + slot->request_size,
-                                            WIRE_MAX_REQUEST - slot->request_size, fds, &count)
-                      : receive_descriptors(slot->client, later, sizeof later, fds, &count);
+                                            WIRE_MAX_REQUEST - slot->request_size, slot->odd, &count)
+                      : receive_descriptors(slot->client, later, sizeof later, slot->odd, &count);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  for (size_t i = 0; i < count; i++) slot->stdio[i] = fds[i];
-  bool good = n > 0 && (count == 0 || count >= 3);
+  bool good = n > 0 && (count == 0 || (count >= 3 && count <= most));
+  if (good) memcpy(slot->stdio, slot->odd, count * sizeof slot->odd[0]);
+  slot->odd_count = good ? 0 : (int)count;
   if (good && reading) slot->request_size += (size_t)n;
   if (good) good = reading ? take_request(slot) : take_signals(slot, later, (size_t)n);
   if (!good && slot->state != SLOT_FREE) run_client_gone(slot);

@@ -18,19 +18,22 @@
  * run (`identity_of_sources`), and every change of our mount table drops all templates (`templates_drop`). */
 static struct template templates[16];
 
-static void make_template(struct template *template, struct cursor mounts, const struct wire_plan *plan) {
-  int channel[2];
+static void make_template(struct template *template, struct cursor whole) {
+  struct process process;
   char path[64], byte;
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0) return;
-  pid_t pid = fork();
-  if (pid == 0 && close(channel[0]) == 0) child_template(mounts, plan, channel[1]); /* our end alone lets it go */
-  close(channel[1]);
-  if (pid > 0 && read(channel[0], &byte, 1) == 1) {
-    snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)pid);
+  if (!child_start(&process, A_TEMPLATE, -1, whole)) return;
+  if (recv(process.gate, &byte, 1, 0) == 1) {
+    snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)process.pid);
     template->fd = open(path, O_RDONLY | O_CLOEXEC);
   }
-  close(channel[0]);
-  if (pid > 0) waitpid(pid, NULL, 0);
+  process_discard(&process);
+}
+
+_Noreturn void template_begin(struct cursor c, int gate) {
+  struct wire_plan plan;
+  if (!plan_head(&c, &plan)) _exit(125);
+  (void)take(&c, plan.rlimit_count * sizeof(struct wire_rlimit));
+  child_template(c, &plan, gate);
 }
 
 /* Which files the sources are now. 0: not a plan for a template, since a run has something of the host for itself. */
@@ -61,6 +64,7 @@ const struct template *template_for(struct cursor rest, const struct wire_plan *
   static size_t oldest;
   static uint32_t next_serial = 1;
   const uint8_t *bytes = rest.at - sizeof *plan; /* its head is in front of it */
+  const struct cursor whole = {bytes, rest.end, false};
   size_t size = (size_t)(rest.end - bytes), at = 0;
   if (!host.privileged || (plan->namespaces & WIRE_NS_MOUNT) == 0 || size > sizeof templates[0].plan) return NULL;
   (void)take(&rest, plan->rlimit_count * sizeof(struct wire_rlimit));
@@ -75,6 +79,6 @@ const struct template *template_for(struct cursor rest, const struct wire_plan *
   template->sources = sources;
   template->serial = next_serial++;
   template->fd = -1;
-  make_template(template, rest, plan);
+  make_template(template, whole);
   return template;
 }

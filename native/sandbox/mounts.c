@@ -115,7 +115,8 @@ static int clone_source(const struct entry *entry, struct stat *st, const struct
   }
   int tree = (int)syscall(SYS_open_tree, source, "",
                           AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | (unsigned)OPEN_TREE_CLOEXEC);
-  struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID};
+  /* Private, or where the host's mounts are shared its later ones would appear in here, and ours there. */
+  struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID, .propagation = MS_PRIVATE};
   bool writable = (entry->flags & WIRE_MOUNT_WRITABLE) != 0;
   if (entry->op == WIRE_MOUNT_BIND) attributes.attr_set |= MOUNT_ATTR_NODEV | (writable ? 0 : MOUNT_ATTR_RDONLY);
   if ((entry->flags & WIRE_MOUNT_EXEC) == 0) attributes.attr_set |= MOUNT_ATTR_NOEXEC;
