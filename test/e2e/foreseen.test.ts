@@ -94,8 +94,10 @@ test(
     assert.equal((await bridge.bell(['tool'])).stdout, 'hello\n')
     assert.equal((await bridge.bell(['tool'])).stdout, 'hello\n')
     await verify()
-    assert.equal(takenBack().length, 2)
-    assert.equal(entriesOf('intent').length, 5 + 3 + 2)
+    // None where the executor's answer overtook the launcher's frame to the broker.
+    const { length } = takenBack()
+    assert.ok(length <= 2)
+    assert.equal(entriesOf('intent').length, 5 + 3 + length)
     assert.equal(bridge.receiptCount(), 8)
   },
 )
