@@ -7,8 +7,6 @@
 
 #include "frame.h"
 
-#define MAX_DESCRIPTORS 8u
-
 union control {
   struct cmsghdr align;
   char space[CMSG_SPACE(sizeof(int) * MAX_DESCRIPTORS)];
@@ -43,12 +41,13 @@ ssize_t receive_descriptors(int socket, void *bytes, size_t capacity, int *fds, 
   if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
     found = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); /* the kernel has closed what did not fit: MSG_CTRUNC */
   if (found > 0) memcpy(came, CMSG_DATA(c), found * sizeof(int));
-  if (found <= most && (message.msg_flags & MSG_CTRUNC) == 0) {
+  if (found <= most) {
     memcpy(fds, came, found * sizeof(int));
     *count = found;
-    return size;
+    if ((message.msg_flags & MSG_CTRUNC) == 0) return size;
+  } else {
+    for (size_t i = 0; i < found; i++) close(came[i]);
   }
-  for (size_t i = 0; i < found; i++) close(came[i]);
   errno = EPROTO;
   return -1;
 }

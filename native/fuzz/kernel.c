@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../wire.h"
+#include "../launcher/launcher.h"
 #include "kernel.h"
 
 #define FIRST_FAKE 1000
@@ -44,9 +45,10 @@ static long took(enum step step) {
 }
 
 static long clone_nobody(void *arguments) {
-  uint64_t pidfd_at;
+  uint64_t flags, pidfd_at;
+  memcpy(&flags, arguments, sizeof flags);
   memcpy(&pidfd_at, (char *)arguments + 8, sizeof pidfd_at);
-  if (kernel.child || fuzz_call() != 0) return -1;
+  if (kernel.child || (flags & CLONE_FILES) != 0 || fuzz_call() != 0) return -1; /* who shares descriptors is needed */
   *(int *)(uintptr_t)pidfd_at = dup(0);
   return 1000000;
 }
@@ -119,6 +121,21 @@ ssize_t fuzz_write(int fd, const void *bytes, size_t size) {
 
 ssize_t fuzz_send(int fd, const void *bytes, size_t size, int flags) {
   return kernel.child ? (ssize_t)size : send(fd, bytes, size, flags);
+}
+
+/* The nursery: a run's process is nobody, a template's says that it is done, and no relay comes. */
+ssize_t fuzz_sendmsg(int fd, const struct msghdr *message, int flags) {
+  if (kernel.child || seats[NURSERY].socket <= 0 || fd != seats[NURSERY].socket) return sendmsg(fd, message, flags);
+  uint32_t what;
+  int gate, nobody = dup(0);
+  const pid_t pid = 1000000;
+  memcpy(&what, (const char *)message->msg_iov->iov_base + 8, sizeof what);
+  memcpy(&gate, CMSG_DATA(CMSG_FIRSTHDR(message)), sizeof gate);
+  if (what == RELAY) (void)shutdown(gate, SHUT_RDWR);
+  if (what != RELAY && !send_descriptors(gate, &pid, sizeof pid, &nobody, 1)) abort();
+  if (what == A_TEMPLATE) (void)!send(gate, "T", 1, 0);
+  close(nobody);
+  return (ssize_t)message->msg_iov->iov_len;
 }
 
 ssize_t fuzz_recv(int fd, void *bytes, size_t size, int flags) {

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #define write(fd, bytes, size) fuzz_write(fd, bytes, size)
 #define send(fd, bytes, size, flags) fuzz_send(fd, bytes, size, flags)
 #define recv(fd, bytes, size, flags) fuzz_recv(fd, bytes, size, flags)
+#define sendmsg(fd, message, flags) fuzz_sendmsg(fd, message, flags)
 #define fstat(fd, st) fuzz_fstat(fd, st)
 #define fcntl(...) fuzz_fcntl(__VA_ARGS__)
 #define socket(domain, type, protocol) fuzz_call()
@@ -55,6 +57,7 @@
 #define dup2(from, to) fuzz_dup(to)
 #define dup3(from, to, flags) fuzz_dup(to)
 #define prctl(...) fuzz_prctl(__VA_ARGS__)
+#define setitimer(kind, value, old) 0
 #define setrlimit(resource, value) fuzz_call()
 #define umask(mode) ((void)(mode))
 
@@ -65,6 +68,7 @@ int fuzz_close(int fd);
 ssize_t fuzz_write(int fd, const void *bytes, size_t size);
 ssize_t fuzz_send(int fd, const void *bytes, size_t size, int flags);
 ssize_t fuzz_recv(int fd, void *bytes, size_t size, int flags);
+ssize_t fuzz_sendmsg(int fd, const struct msghdr *message, int flags);
 int fuzz_fstat(int fd, struct stat *st);
 int fuzz_fcntl(int fd, int command, ...);
 int fuzz_socketpair(int domain, int type, int protocol, int pair[2]);

@@ -167,7 +167,7 @@ static bool pass(int fd, const struct message *message, size_t count) {
     control.align.cmsg_type = SCM_RIGHTS;
     control.align.cmsg_len = CMSG_LEN(sizeof(int) * count);
   }
-  return sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)message->size;
+  return (sendmsg)(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)message->size;
 }
 
 static void say(int server, const struct message *message, size_t count) {
@@ -252,6 +252,7 @@ static void begin(void) {
     streams[i].fd = pair[1];
     streams[i].sent = 0;
   }
+  if (!nursery_open()) abort();
   next_run = 1;
   failed = false;
   kernel.failing = 0;

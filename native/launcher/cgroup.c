@@ -19,7 +19,7 @@
 
 static const char *paths[3]; /* unified, pids, memory; NULL: not ours */
 static uint32_t next_serial = 1;
-struct seat seats[SEATS];
+struct seat seats[SEATS + 1];
 static struct {
   bool made;
   uint32_t pids;

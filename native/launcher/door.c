@@ -190,6 +190,8 @@ void door_accept(bool available) {
   if (slot == NULL) slot = &turned_away;
   slot->client = fd;
   for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
+  slot->known = false;
+  slot->odd_count = 0;
   slot->process = slot->relay = no_process;
   slot->request_size = slot->ticket_size = 0;
   slot->timed_out = slot->client_gone = slot->failed = slot->hurried = false;
@@ -221,8 +223,9 @@ static bool open_anew(int *fd) {
   char path[32];
   snprintf(path, sizeof path, "/proc/self/fd/%d", *fd);
   int own = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (own < 0) return false;
   close(*fd);
-  return (*fd = own) >= 0 && fcntl(own, F_SETFL, 0) == 0;
+  return fcntl(*fd = own, F_SETFL, 0) == 0;
 }
 
 /* enum wire_stdio, or -1. A directory, a device or an O_PATH descriptor would be a way out of the sandbox (C34). */
@@ -231,7 +234,7 @@ static int stdio_kind(int fd) {
   int type = 0;
   socklen_t size = sizeof type;
   int flags = fcntl(fd, F_GETFL);
-  if (flags < 0 || (flags & O_PATH) != 0 || fstat(fd, &st) != 0) return -1;
+  if (flags < 0 || (flags & O_PATH) != 0 || fstatat(fd, "", &st, AT_EMPTY_PATH | AT_STATX_DONT_SYNC) != 0) return -1;
   if (S_ISFIFO(st.st_mode)) return WIRE_STDIO_PIPE;
   if (S_ISREG(st.st_mode)) return is_sealed(fd) ? WIRE_STDIO_SEALED : WIRE_STDIO_FILE;
   if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) return WIRE_STDIO_NULL;
@@ -262,6 +265,7 @@ static void submit(struct slot *slot, size_t size) {
     if (i < 3) slot->subject.stdio[i] = (uint8_t)kind;
     slot->subject.input_count = i < 3 ? 0 : (uint32_t)i - 2;
   }
+  slot->known = true;
   slot->run = slot->subject.run = next_run++;
   slot->state = SLOT_SUBMITTED;
   slot->deadline_ms = now_ms() + ANSWER_DEADLINE_MS;
@@ -302,15 +306,15 @@ static bool take_request(struct slot *slot) {
  * time, ends the connection (C28). */
 void door_read(struct slot *slot) {
   uint8_t later[120];
-  int fds[STDIO];
   bool reading = slot->state == SLOT_READING;
-  size_t count = reading && slot->stdio[0] < 0 ? STDIO : 0;
+  size_t count = MAX_DESCRIPTORS, most = reading && slot->stdio[0] < 0 ? STDIO : 0;
   ssize_t n = reading ? receive_descriptors(slot->client, slot->request + slot->request_size,
-                                            WIRE_MAX_REQUEST - slot->request_size, fds, &count)
-                      : receive_descriptors(slot->client, later, sizeof later, fds, &count);
+                                            WIRE_MAX_REQUEST - slot->request_size, slot->odd, &count)
+                      : receive_descriptors(slot->client, later, sizeof later, slot->odd, &count);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  for (size_t i = 0; i < count; i++) slot->stdio[i] = fds[i];
-  bool good = n > 0 && (count == 0 || count >= 3);
+  bool good = n > 0 && (count == 0 || (count >= 3 && count <= most));
+  if (good) memcpy(slot->stdio, slot->odd, count * sizeof slot->odd[0]);
+  slot->odd_count = good ? 0 : (int)count;
   if (good && reading) slot->request_size += (size_t)n;
   if (good) good = reading ? take_request(slot) : take_signals(slot, later, (size_t)n);
   if (!good && slot->state != SLOT_FREE) run_client_gone(slot);

@@ -54,6 +54,7 @@ void note(const char *text);          /* one line on stderr */
 
 /* A namespace with the root of this plan, ready but for what each run has for itself; -1: build it from the plan. */
 int template_for(struct cursor rest, const struct wire_plan *plan);
+_Noreturn void template_begin(struct cursor plan, int gate);
 void templates_drop(void); /* the host's mounts have changed */
 
 /* ---- cgroup.c ---- */
@@ -65,7 +66,8 @@ struct seat {
   int socket, pidfd; /* of its process; 0: there is none */
 };
 
-extern struct seat seats[SEATS];
+#define NURSERY ((int)SEATS) /* the last of them, in no cgroup of its own: spawn.c */
+extern struct seat seats[SEATS + 1];
 
 struct group {
   int fd; /* the run's directory in v2; -1: none */
@@ -94,11 +96,20 @@ struct process {
 /* `namespaces`: those of enum wire_namespace that a clone makes; `flags`: CLONE_PARENT and the like. */
 pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd);
 extern const struct process no_process;
+enum { A_RUN = 3, A_SEAT = 4, A_TEMPLATE = 5 }; /* behind enum service_name */
+bool nursery_open(void);
+/* Closes descriptors that a client passed, in a process that shares ours and that a client may keep waiting. -1: it is
+ * done; else the descriptor of that process. */
+int close_elsewhere(const int *fds, size_t count);
+/* A child of that kind with its gate, `second` (-1: none) and `rest`. false: errno says why not, and nothing is left.
+ */
+bool child_start(struct process *process, uint32_t what, int second, struct cursor rest);
 /* Hands `body`, that of WIRE_PREPARE, to a process, with the descriptors of `start`. false: errno says why not. */
 bool process_start(struct process *process, struct cursor body, const struct start *start);
 void process_discard(struct process *process); /* kills it, waits for that, and leaves nothing; none is fine */
 void spares_refill(void);                      /* by one */
-void spares_release(void);
+void spares_drop(void);
+void spares_release(void); /* and all that clones */
 
 /* ---- run.c: slots, from a request to its end ---- */
 
@@ -116,6 +127,8 @@ struct slot {
   uint32_t generation; /* rises when the slot is freed: an event of one epoll_wait may be for who had it before */
   int client;          /* -1: gone */
   int stdio[STDIO];    /* then the inputs */
+  bool known;          /* their kinds stand in `subject` */
+  int odd[MAX_DESCRIPTORS + STDIO], odd_count; /* that came where none should */
   struct process process, relay;
   uint32_t end; /* enum wire_end: the command has ended so, and its relay has not; else 0 */
   bool hurried; /* the relay was told that the time is over */
@@ -151,7 +164,13 @@ void run_relayed(struct slot *slot);
 void run_client_gone(struct slot *slot);
 void run_expired(struct slot *slot);
 void run_lose_all(void); /* a service died, or we are told to stop */
-void slot_release(struct slot *slot);
+
+/* ---- slot.c: what a slot holds, and how it lets go of it ---- */
+
+void close_fd(int *fd);                        /* -1 is fine, and what is left */
+bool may_wait(const struct slot *slot, int i); /* whether to close this one of a client's descriptors can take long */
+void drop_client(struct slot *slot);
+void slot_release(struct slot *slot); /* and wait for who still has to end or to be closed */
 uint32_t slot_tag(const struct slot *slot);
 struct slot *slot_tagged(uint32_t tag); /* NULL: that slot's run or client is over */
 void refuse_client(struct slot *slot, uint32_t status, const char *problem);
@@ -181,6 +200,8 @@ struct service {
 extern struct service services[2];
 void services_describe(enum service_name name, struct cursor plan, struct cursor command);
 bool services_start(int bridge_listener);
+uint32_t service_namespaces(uint32_t name); /* of one that is none: none */
+_Noreturn void service_child(enum service_name name, int gate, int inherit);
 void services_stop(bool orderly); /* SIGTERM and some seconds, or SIGKILL; and reap */
 bool services_ready(void);
 /* A relay, and its order with four descriptors. It is one run's, and nothing restarts it. */

@@ -42,7 +42,7 @@ static int loop = -1, bridge = -1;
 static char bridge_path[4096];
 static uint8_t boot[1u << 20];
 static bool failed, stopping, listening, reload_due; /* `failed`: set by services_failed, acted on by the loop */
-static uint64_t restart_at_ms, started_at_ms, backoff_ms = 250;
+static uint64_t restart_at_ms, started_at_ms, backoff_ms = 250, stop_by_ms; /* 0: not, or not stopping */
 
 static uint64_t tag_of(enum watch kind, uint32_t index) { return (uint64_t)kind << 32 | index; }
 
@@ -78,7 +78,7 @@ void services_send(uint16_t kind, const struct part *parts, size_t count) {
 
 /* Safe whatever it says: of the kept ones a run gets those of its plan, which comes from the executor too. */
 static bool take_kept(struct cursor *body) {
-  spares_release(); /* made for another policy, if there are any */
+  spares_drop(); /* made for another policy, if there are any */
   host.kept = take_u64(body);
   for (uint32_t i = 0; i < MAX_SPARES; i++) spares_refill();
   return body->at == body->end;
@@ -151,8 +151,10 @@ static void signal_event(int signals) {
   while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
     if (info.ssi_signo == SIGHUP && info.ssi_code <= 0) /* by kill(2); of a terminal that hangs up the kernel says so */
       reload_due = true;
-    else if (info.ssi_signo != SIGPIPE)
+    else if (info.ssi_signo != SIGPIPE && !stopping) {
       stopping = true;
+      stop_by_ms = now_ms() + HANGUP_GRACE_MS;
+    }
 }
 
 /* ---- the loop ---- */
@@ -199,7 +201,7 @@ static void dispatch(const struct epoll_event *event, int signals) {
 
 /* Milliseconds until the next deadline; it also acts on those that have passed. */
 static int next_timeout(void) {
-  uint64_t now = now_ms(), next = restart_at_ms;
+  uint64_t now = now_ms(), next = stopping ? stop_by_ms : restart_at_ms;
   for (uint32_t i = 0; i < MAX_SLOTS; i++) {
     if (slots[i].state != SLOT_FREE && slots[i].deadline_ms != 0 && slots[i].deadline_ms <= now) run_expired(&slots[i]);
     uint64_t deadline = slots[i].state == SLOT_FREE ? 0 : slots[i].deadline_ms;
@@ -212,7 +214,8 @@ static int next_timeout(void) {
 
 static void run_loop(int signals) {
   struct epoll_event events[64];
-  while (!stopping || runs_left()) {
+  /* Who hangs in a client's file system cannot be ended; the bridge can. */
+  while (!stopping || (runs_left() && now_ms() < stop_by_ms)) {
     int count = epoll_wait(loop, events, 64, next_timeout());
     for (int i = 0; i < count; i++) dispatch(&events[i], signals);
     if (stopping) run_lose_all();
@@ -255,16 +258,19 @@ static void read_boot(const char *path) {
   if (c.bad || c.at != c.end) die("boot file");
   host_detect();
   cgroups_open(cgroup_paths[0], cgroup_paths[1], cgroup_paths[2]);
+  if (!nursery_open()) die("clone");
   bridge = listen_at(bridge_path, 0666); /* answers questions; runs nothing */
   if (listen(bridge, 128) != 0) die("listen");
   door_open(run_path);
 }
 
+static void interrupt(int number) { (void)number; }
+
 /* A known start whatever the caller left: descriptors, signals, limits, umask, environment (C30). */
 static int clean_start(void) {
   sigset_t wanted;
-  struct sigaction standard = {.sa_handler = SIG_DFL};
-  struct rlimit descriptors = {.rlim_cur = 4096, .rlim_max = 4096};
+  struct sigaction standard = {.sa_handler = SIG_DFL}, interrupting = {.sa_handler = interrupt}; /* no SA_RESTART */
+  struct rlimit descriptors = {.rlim_cur = 16384, .rlim_max = 16384};
   struct stat st;
   static char *nothing[] = {NULL};
   environ = nothing;
@@ -276,6 +282,7 @@ static int clean_start(void) {
   for (int place = null; place < PLACES; place++)
     if (place > null && dup3(null, place, O_CLOEXEC) != place) die("/dev/null");
   for (int number = 1; number < 65; number++) sigaction(number, &standard, NULL);
+  sigaction(SIGALRM, &interrupting, NULL);
   sigemptyset(&wanted);
   sigaddset(&wanted, SIGTERM);
   sigaddset(&wanted, SIGINT);

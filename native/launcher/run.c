@@ -28,26 +28,13 @@
 
 #include "launcher.h"
 
-struct slot slots[MAX_SLOTS];
 uint64_t next_run = 1;
 const struct process no_process = {.pidfd = -1, .gate = -1, .group = {.fd = -1, .seat = -1}};
-
-uint32_t slot_tag(const struct slot *slot) { return slot->generation << 8 | (uint32_t)(slot - slots); }
-
-struct slot *slot_tagged(uint32_t tag) {
-  struct slot *slot = &slots[tag & 0xff];
-  return slot->state != SLOT_FREE && slot_tag(slot) == tag ? slot : NULL;
-}
 
 static struct slot *find_run(uint64_t run) {
   for (uint32_t i = 0; i < MAX_SLOTS; i++)
     if (slots[i].state >= SLOT_SUBMITTED && slots[i].run == run) return &slots[i];
   return NULL;
-}
-
-static void close_fd(int *fd) {
-  if (*fd >= 0) close(*fd);
-  *fd = -1;
 }
 
 /* ---- starting ---- */
@@ -131,7 +118,8 @@ bool run_prepare(struct cursor *body) {
     if (relayed && !take_relay(slot, plan.output_max, pipes)) start_failed(slot, WIRE_STAGE_STDIO);
   }
   for (int i = 0; i < 4; i++) close_fd(&pipes[i]);
-  for (int i = 0; i < STDIO; i++) close_fd(&slot->stdio[i]);
+  for (int i = 0; i < STDIO; i++)
+    if (!may_wait(slot, i) || is_sealed(slot->stdio[i])) close_fd(&slot->stdio[i]);
   return true;
 }
 
@@ -177,7 +165,7 @@ static void answer_client(struct slot *slot, uint16_t kind, const struct part *p
     head.size += (uint32_t)parts[i].size;
   }
   if (slot->client >= 0) (void)sendmsg(slot->client, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  close_fd(&slot->client);
+  drop_client(slot);
 }
 
 /* The end of a run whose gate was opened. The client hears of it first: nobody waits for our cleaning up. */
@@ -214,7 +202,7 @@ void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
 
 /* A slot that never ran lets go of its client; what was prepared is killed and waited for. */
 static void abandon(struct slot *slot) {
-  close_fd(&slot->client);
+  drop_client(slot);
   close_fd(&slot->process.gate);
   slot->state = SLOT_ENDED;
   slot->deadline_ms = 0;
@@ -270,7 +258,7 @@ void run_signal(struct slot *slot, uint32_t signal) {
 }
 
 void run_client_gone(struct slot *slot) {
-  close_fd(&slot->client);
+  drop_client(slot);
   if (slot->state == SLOT_READING) {
     slot_release(slot);
   } else if (slot->state == SLOT_RUNNING && !slot->client_gone) {
@@ -292,7 +280,6 @@ static void hurry_relay(struct slot *slot) {
 void run_expired(struct slot *slot) {
   slot->deadline_ms = 0;
   if (slot->state == SLOT_READING) {
-    close_fd(&slot->client);
     slot_release(slot);
   } else if (slot->state == SLOT_RUNNING) {
     if (slot->end == 0) slot->timed_out = !slot->client_gone;
@@ -332,7 +319,7 @@ void run_relayed(struct slot *slot) {
     errno = EPIPE;
     start_failed(slot, WIRE_STAGE_STDIO);
   }
-  process_discard(&slot->relay);
+  close_fd(&slot->relay.gate);
 }
 
 void run_exited(struct slot *slot) {
@@ -361,15 +348,4 @@ void run_lose_all(void) {
       abandon(slot);
     }
   }
-}
-
-void slot_release(struct slot *slot) {
-  close_fd(&slot->client);
-  close_fd(&slot->process.gate);
-  close_fd(&slot->process.pidfd);
-  for (int i = 0; i < STDIO; i++) close_fd(&slot->stdio[i]);
-  group_remove(&slot->process.group);
-  process_discard(&slot->relay);
-  slot->generation++;
-  slot->state = SLOT_FREE;
 }

@@ -67,22 +67,34 @@ static bool permit_one_exec(int listener) {
   return permitted;
 }
 
+uint32_t service_namespaces(uint32_t name) {
+  struct wire_plan plan;
+  if (name > RELAY) return 0;
+  struct cursor c = described[name].plan;
+  return plan_head(&c, &plan) ? plan.namespaces : 0;
+}
+
+_Noreturn void service_child(enum service_name name, int gate, int inherit) {
+  struct wire_plan plan;
+  struct start start = described[name];
+  if (name == RELAY)
+    start.gate = gate;
+  else
+    start.bootstrap = gate;
+  start.inherit = inherit;
+  if (!plan_head(&start.plan, &plan) || (!start.relay && (plan.flags & WIRE_PLAN_NO_EXEC) == 0)) _exit(125);
+  service_begin(&start, &plan);
+}
+
 /* Starts one service. `peer` is the channel between the two: made by the broker, handed to the executor. */
 static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   struct service *service = &services[name];
-  struct wire_plan plan;
-  int bootstrap[2], fds[3];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bootstrap) != 0) return false;
-  struct start start = described[name];
-  start.bootstrap = bootstrap[1];
-  start.inherit = name == BROKER ? bridge_listener : *peer;
-  bool known = plan_head(&start.plan, &plan) && (plan.flags & WIRE_PLAN_NO_EXEC) != 0;
-  service->pid = known ? clone_child(plan.namespaces, 0, -1, &service->pidfd) : -1;
-  if (service->pid == 0) service_begin(&start, &plan);
-  close(bootstrap[1]);
-  if (service->pid < 0) service->pidfd = -1;
-  size_t count = service->pid < 0 ? 0 : receive_up(bootstrap[0], fds, 3);
-  close(bootstrap[0]);
+  struct process process;
+  int fds[3];
+  bool begun = child_start(&process, name, name == BROKER ? bridge_listener : *peer, (struct cursor){0});
+  service->pidfd = process.pidfd;
+  size_t count = begun ? receive_up(process.gate, fds, 3) : 0;
+  if (begun) close(process.gate);
   bool started = count == (name == BROKER ? 3u : 2u) && permit_one_exec(fds[1]);
   if (!started) {
     note(name == BROKER ? "the broker did not start" : "the executor did not start");
@@ -97,16 +109,8 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
 }
 
 bool relay_start(struct process *relay, const struct wire_relay *order, const int *fds) {
-  struct wire_plan plan;
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
-  struct start start = described[RELAY];
-  start.gate = pair[1];
-  relay->gate = pair[0];
-  relay->pid = plan_head(&start.plan, &plan) ? clone_child(plan.namespaces, 0, -1, &relay->pidfd) : -1;
-  if (relay->pid == 0) service_begin(&start, &plan);
-  close(pair[1]);
-  if (relay->pid > 0 && send_descriptors(relay->gate, order, sizeof *order, fds, 4)) return true;
+  if (!child_start(relay, RELAY, -1, (struct cursor){0})) return false;
+  if (send_descriptors(relay->gate, order, sizeof *order, fds, 4)) return true;
   process_discard(relay);
   return false;
 }

@@ -34,42 +34,54 @@ pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd) {
   return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
 }
 
-/* ---- seats: on hosts with v1 controllers, see cgroup.c ---- */
+/* ---- who clones ---- */
 
-/* For each message a child that is the launcher's, not ours, and that stays in our cgroups of v1. */
-static _Noreturn void serve_seat(int seat, int socket) {
-  struct start start = {.gate = socket, .template = -1, .bootstrap = -1, .inherit = -1};
-  child_begin(&start);
-  if (!seat_join(seat)) _exit(1);
-  for (;;) {
-    char byte;
-    int fds[2], pidfd;
-    size_t count = 2;
-    if (receive_descriptors(GATE, &byte, 1, fds, &count) != 1 || count == 0) _exit(0);
-    pid_t pid = clone_child(RUN_NAMESPACES, CLONE_PARENT | (host.privileged ? 0 : CLONE_NEWUSER),
-                            count == 2 ? fds[1] : -1, &pidfd);
-    if (pid == 0) wait_for_start(fds[0]);
-    if (pid < 0 || !send_descriptors(GATE, &pid, sizeof pid, &pidfd, 1)) _exit(1);
-    close(pidfd);
-    for (size_t i = 0; i < count; i++) close(fds[i]);
-  }
+/*
+ * Whoever clones copies all its descriptors, and to close the copy of a client's can take as long as that client wants:
+ * a file of a FUSE file system is flushed first, by who serves it. So the launcher clones nothing itself once clients
+ * are let in. A process of ours does that has no descriptor but the places: the nursery, or for runs on hosts with v1
+ * controllers a seat (cgroup.c). What it clones is the launcher's child, of which the child's own gate tells us.
+ */
+struct order {
+  uint64_t kept;
+  uint32_t what; /* enum service_name, or one of those below */
+  int32_t seat;
+};
+#define MAX_ORDER (sizeof(struct order) + WIRE_MAX_FRAME)
+
+static _Noreturn void serve(int seat, int socket);
+
+static _Noreturn void begin_child(const struct order *order, struct cursor rest, const int *fds, size_t count) {
+  host.kept = order->kept;
+  if (order->what == A_RUN) wait_for_start(fds[0]);
+  if (order->what == A_SEAT) serve(order->seat, fds[0]);
+  if (order->what == A_TEMPLATE) template_begin(rest, fds[0]);
+  service_child((enum service_name)order->what, fds[0], count > 1 ? fds[1] : -1);
 }
 
-static bool open_seat(int number) {
-  int pair[2];
-  const struct timeval patience = {.tv_sec = 5};
-  struct seat *seat = &seats[number];
-  if (seat->socket > 0) return true;
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
-  pid_t pid = clone_child(0, 0, -1, &seat->pidfd);
-  if (pid == 0) serve_seat(number, pair[1]);
-  close(pair[1]);
-  seat->socket = pair[0];
-  (void)setsockopt(seat->socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  if (pid > 0) return true;
-  close(seat->socket);
-  seat->socket = 0;
-  return false;
+/* For each message a child. */
+static _Noreturn void serve(int seat, int socket) {
+  static uint8_t bytes[MAX_ORDER];
+  struct start start = {.gate = socket, .template = -1, .bootstrap = -1, .inherit = -1};
+  child_begin(&start);
+  child.reports = false;
+  if (seat != NURSERY && !seat_join(seat)) _exit(1);
+  for (;;) {
+    struct order order;
+    int fds[2], pidfd;
+    size_t count = 2;
+    ssize_t size = receive_descriptors(GATE, bytes, sizeof bytes, fds, &count);
+    if (size < (ssize_t)sizeof order || count == 0) _exit(0);
+    memcpy(&order, bytes, sizeof order);
+    bool run = order.what == A_RUN;
+    uint32_t namespaces = run ? RUN_NAMESPACES : service_namespaces(order.what);
+    uint64_t flags = CLONE_PARENT | (run && !host.privileged ? CLONE_NEWUSER : 0);
+    pid_t pid = clone_child(namespaces, flags, run && count == 2 ? fds[1] : -1, &pidfd);
+    if (pid == 0) begin_child(&order, (struct cursor){bytes + sizeof order, bytes + size, false}, fds, count);
+    if (pid > 0) (void)send_descriptors(fds[0], &pid, sizeof pid, &pidfd, 1);
+    if (pid > 0) close(pidfd);
+    for (size_t i = 0; i < count; i++) close(fds[i]); /* it was not cloned: at the end of file they know */
+  }
 }
 
 static void close_seat(struct seat *seat) {
@@ -82,68 +94,98 @@ static void close_seat(struct seat *seat) {
   close(seat->pidfd);
 }
 
-/* Asks the seat of `process` for a child that has `gate`. Whoever needs it waits for the answer (`arrive`). A seat may
- * have been ended by somebody, or for want of memory, since it was last asked: then there is a new one. */
-static bool ask_seat(const struct process *process, int gate) {
-  const int fds[2] = {gate, process->group.fd};
-  struct seat *seat = &seats[process->group.seat];
-  for (int attempt = 0; attempt < 2 && open_seat(process->group.seat); attempt++) {
-    if (send_descriptors(seat->socket, "C", 1, fds, process->group.fd < 0 ? 1 : 2)) return true;
-    close_seat(seat);
+static bool open_seat(int number);
+
+/* Orders a child that has the other end of `process->gate`; who needs it waits for it (`arrive`). A seat may have been
+ * ended by somebody, or for want of memory, since it was last asked: then there is a new one. */
+static bool order_child(struct process *process, uint32_t what, int second, struct cursor rest) {
+  static uint8_t message[MAX_ORDER];
+  const int largest = 2 * WIRE_MAX_FRAME; /* a plan and a command come in one message */
+  const struct timeval patience = {.tv_sec = 5};
+  const int number = what == A_RUN && host.has_v1 ? process->group.seat : NURSERY;
+  const struct order order = {.kept = host.kept, .what = what, .seat = process->group.seat};
+  const size_t size = (size_t)(rest.end - rest.at);
+  int pair[2];
+  bool sent = false;
+  if (size > WIRE_MAX_FRAME || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
+  const int fds[2] = {pair[1], second};
+  (void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &largest, sizeof largest);
+  (void)setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  process->gate = pair[0];
+  for (int attempt = 0; attempt < 2 && !sent && open_seat(number); attempt++) {
+    memcpy(message, &order, sizeof order); /* a seat that was opened was ordered too */
+    if (size > 0) memcpy(message + sizeof order, rest.at, size);
+    sent = send_descriptors(seats[number].socket, message, sizeof order + size, fds, second < 0 ? 1 : 2);
+    if (!sent) close_seat(&seats[number]);
   }
-  return false;
+  close(pair[1]);
+  return sent;
 }
 
-/* false: the seat was ended by somebody; the next run that sits there gets another. */
+/* false: it could not be cloned, or who was asked has ended. */
 static bool arrive(struct process *process) {
   size_t count = 1;
   if (process->pidfd >= 0) return true;
-  struct seat *seat = &seats[process->group.seat];
-  ssize_t size = receive_descriptors(seat->socket, &process->pid, sizeof process->pid, &process->pidfd, &count);
+  ssize_t size = receive_descriptors(process->gate, &process->pid, sizeof process->pid, &process->pidfd, &count);
   if (size == (ssize_t)sizeof process->pid && count == 1) return true;
-  close_seat(seat);
   process->pidfd = -1;
   errno = EAGAIN;
   return false;
 }
 
+bool child_start(struct process *process, uint32_t what, int second, struct cursor rest) {
+  *process = no_process;
+  if (order_child(process, what, second, rest) && arrive(process)) return true;
+  process_discard(process);
+  return false;
+}
+
+/* The nursery is cloned by the launcher itself, while no client is there. */
+static bool open_seat(int number) {
+  struct seat *seat = &seats[number];
+  struct process process = no_process;
+  int pair[2];
+  if (seat->socket > 0) return true;
+  if (number == NURSERY) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
+    process = (struct process){.gate = pair[0], .pidfd = -1, .group = no_process.group};
+    process.pid = clone_child(0, 0, -1, &process.pidfd);
+    if (process.pid == 0) serve(number, pair[1]);
+    close(pair[1]);
+  } else {
+    process.group.seat = number;
+    if (order_child(&process, A_SEAT, -1, (struct cursor){0})) (void)arrive(&process);
+  }
+  if (process.pidfd < 0) close(process.gate);
+  if (process.pidfd < 0) return false;
+  seat->socket = process.gate;
+  seat->pidfd = process.pidfd;
+  return true;
+}
+
+bool nursery_open(void) { return open_seat(NURSERY); }
+
 /* ---- spares ---- */
 
 /* false: errno says why, and nothing is left. */
 static bool spawn(struct process *process) {
-  int gate[2];
-  const int largest = 2 * WIRE_MAX_FRAME; /* a plan and a command come in one message */
   *process = no_process;
   if (!group_make(&process->group)) return false;
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) != 0) {
-    group_remove(&process->group);
-    return false;
-  }
-  (void)setsockopt(gate[0], SOL_SOCKET, SO_SNDBUF, &largest, sizeof largest);
-  process->gate = gate[0];
-  bool begun = host.has_v1 && ask_seat(process, gate[1]);
-  if (!host.has_v1) {
-    process->pid = clone_child(RUN_NAMESPACES, host.privileged ? 0 : CLONE_NEWUSER, process->group.fd, &process->pidfd);
-    if (process->pid == 0) wait_for_start(gate[1]);
-    begun = process->pid > 0;
-  }
+  if (order_child(process, A_RUN, process->group.fd, (struct cursor){0})) return true;
   int error = errno;
-  close(gate[1]);
-  if (begun) return true;
-  close(process->gate);
-  group_remove(&process->group);
+  process_discard(process);
   errno = error;
   return false;
 }
 
 void process_discard(struct process *process) {
   siginfo_t info;
-  close(process->gate);
-  if ((process->pidfd >= 0 || process->group.seat >= 0) && arrive(process)) {
+  if (process->gate >= 0 && arrive(process)) {
     (void)syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
     (void)waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED);
     close(process->pidfd);
   }
+  if (process->gate >= 0) close(process->gate);
   group_remove(&process->group);
   *process = no_process;
 }
@@ -170,11 +212,23 @@ bool process_start(struct process *process, struct cursor body, const struct sta
   }
 }
 
+int close_elsewhere(const int *fds, size_t count) {
+  int pidfd = -1;
+  pid_t pid = clone_child(0, CLONE_FILES, -1, &pidfd);
+  for (size_t i = 0; i < count && pid <= 0; i++) close(fds[i]);
+  if (pid == 0) _exit(0);
+  return pid > 0 ? pidfd : -1;
+}
+
 void spares_refill(void) {
   if (spare_count < MAX_SPARES && spawn(&spares[spare_count])) spare_count++;
 }
 
-void spares_release(void) {
+void spares_drop(void) {
   while (spare_count > 0) process_discard(&spares[--spare_count]);
-  for (size_t seat = 0; seat < SEATS; seat++) close_seat(&seats[seat]);
+}
+
+void spares_release(void) {
+  spares_drop();
+  for (size_t seat = 0; seat <= SEATS; seat++) close_seat(&seats[seat]);
 }

@@ -25,19 +25,22 @@ struct template {
 
 static struct template templates[16];
 
-static void make_template(struct template *template, struct cursor mounts, const struct wire_plan *plan) {
-  int channel[2];
+static void make_template(struct template *template, struct cursor whole) {
+  struct process process;
   char path[64], byte;
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0) return;
-  pid_t pid = fork();
-  if (pid == 0 && close(channel[0]) == 0) child_template(mounts, plan, channel[1]); /* our end alone lets it go */
-  close(channel[1]);
-  if (pid > 0 && read(channel[0], &byte, 1) == 1) {
-    snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)pid);
+  if (!child_start(&process, A_TEMPLATE, -1, whole)) return;
+  if (recv(process.gate, &byte, 1, 0) == 1) {
+    snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)process.pid);
     template->fd = open(path, O_RDONLY | O_CLOEXEC);
   }
-  close(channel[0]);
-  if (pid > 0) waitpid(pid, NULL, 0);
+  process_discard(&process);
+}
+
+_Noreturn void template_begin(struct cursor c, int gate) {
+  struct wire_plan plan;
+  if (!plan_head(&c, &plan)) _exit(125);
+  (void)take(&c, plan.rlimit_count * sizeof(struct wire_rlimit));
+  child_template(c, &plan, gate);
 }
 
 /* Which files the sources are now. 0: not a plan for a template, since a run has something of the host for itself. */
@@ -66,6 +69,7 @@ void templates_drop(void) {
 
 int template_for(struct cursor rest, const struct wire_plan *plan) {
   static size_t oldest;
+  const struct cursor whole = {rest.at - sizeof *plan, rest.end, false};
   size_t size = (size_t)(rest.end - rest.at), at = 0;
   const uint8_t *bytes = rest.at;
   if (!host.privileged || (plan->namespaces & WIRE_NS_MOUNT) == 0 || size > sizeof templates[0].plan) return -1;
@@ -80,6 +84,6 @@ int template_for(struct cursor rest, const struct wire_plan *plan) {
   template->size = size;
   template->sources = sources;
   template->fd = -1;
-  make_template(template, rest, plan);
+  make_template(template, whole);
   return template->fd;
 }

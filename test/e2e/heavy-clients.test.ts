@@ -82,6 +82,40 @@ test(
   },
 )
 
+for (const mode of ['linger', 'unread']) {
+  test(
+    `C34 promise 7: a socket whose close waits for its peer holds up nobody (${mode})`,
+    { skip },
+    async () => {
+      const answer = heavy(mode, frameFile('small', 0))
+      for (let round = 0; round < 8; round += 1) {
+        const waited = await othersWait()
+        assert.ok(waited < 2_000, `${waited} ms`) // the socket waits for 20 s
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+      await answer
+    },
+  )
+}
+
+test(
+  'C34 promise 7: a file whose close waits for the client’s own file server holds up nobody',
+  { skip },
+  async (t) => {
+    const words = [program, 'fuse', bridge.socket, frameFile('small', 0), `${stranger}`]
+    const answer = run(words)
+    // As many as there are spares, and more: each was cloned while the launcher had that descriptor.
+    for (let round = 0; round < 20; round += 1) {
+      const waited = await othersWait()
+      assert.ok(waited < 2_000, `${waited} ms`) // the file waits for 6 s
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+    const { status, stderr } = await answer
+    if (status === 77) t.skip(stderr)
+    else assert.equal(status, 0, stderr)
+  },
+)
+
 test(
   'C88 promise 7: four strangers with 32 requests of 60 KiB each, ten times, cost nobody a run',
   { skip },

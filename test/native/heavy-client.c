@@ -4,21 +4,32 @@
  *
  *   heavy-client lease SOCKET FRAME            stdin is sealed memory with a lease on it: its open(2) waits for us
  *   heavy-client flood SOCKET FRAME UID COUNT  so many requests at once; prints how many were answered, and with what
+ *   heavy-client linger SOCKET FRAME           stdout is a TCP connection whose last close(2) waits 20 seconds for its peer
+ *   heavy-client unread SOCKET FRAME           the same, in messages behind the request that nobody reads
+ *   heavy-client fuse SOCKET FRAME UID         stdin is a file that UID serves itself, and whose close(2) waits 6 seconds
  *   heavy-client late SOCKET FRAME PID COUNT   so many connect, then PID is killed, then each sends its request
  */
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <linux/fuse.h>
 
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 static char frame[70000];
@@ -39,7 +50,7 @@ static int dial(void) {
 }
 
 /* The whole frame with `first` as stdin and /dev/null as the rest. false: there is no room, or nobody there. */
-static int send_frame(int fd, int first, int flags) {
+static int send_part(int fd, int first, size_t from, size_t size, int flags) {
   static int null = -1;
   if (null < 0) null = open("/dev/null", O_RDWR | O_CLOEXEC);
   int fds[3] = {first < 0 ? null : first, null, null};
@@ -47,14 +58,16 @@ static int send_frame(int fd, int first, int flags) {
     char bytes[CMSG_SPACE(sizeof fds)];
     struct cmsghdr align;
   } control = {0};
-  struct iovec part = {.iov_base = frame, .iov_len = frame_size};
+  struct iovec part = {.iov_base = frame + from, .iov_len = size};
   struct msghdr message = {
       .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
   *CMSG_FIRSTHDR(&message) =
       (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fds)};
   memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, sizeof fds);
-  return sendmsg(fd, &message, MSG_NOSIGNAL | flags) == (ssize_t)frame_size;
+  return sendmsg(fd, &message, MSG_NOSIGNAL | flags) == (ssize_t)size;
 }
+
+static int send_frame(int fd, int first, int flags) { return send_part(fd, first, 0, frame_size, flags); }
 
 /* Its size; 0: the connection ended without one. */
 static size_t take_answer(int fd, char *bytes, size_t size) {
@@ -79,6 +92,82 @@ static int leased_memory(void) {
   signal(SIGIO, SIG_IGN);
   if (leased < 0 || fcntl(leased, F_SETLEASE, F_WRLCK) != 0) err(2, "lease");
   return leased;
+}
+
+/* Its peer reads nothing, so that what is sent is never acknowledged. */
+static int lingering_connection(void) {
+  static char bytes[65536];
+  const struct linger linger = {1, 20};
+  struct sockaddr_in place = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof place;
+  int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (bind(listener, (struct sockaddr *)&place, sizeof place) != 0 || listen(listener, 1) != 0) err(2, "listen");
+  if (getsockname(listener, (struct sockaddr *)&place, &size) != 0) err(2, "getsockname");
+  if (connect(fd, (struct sockaddr *)&place, size) != 0) err(2, "connect");
+  if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) != 0) err(2, "linger");
+  while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0) continue;
+  return fd;
+}
+
+static void put(const char *path, const char *text) {
+  int fd = open(path, O_WRONLY);
+  if (fd < 0 || write(fd, text, strlen(text)) < 0) err(2, "%s", path);
+  close(fd);
+}
+
+/* Answers what is needed to open the file; to a flush nothing for six seconds. */
+static void serve_file(int device) {
+  static union {
+    char bytes[1 << 18];
+    struct fuse_in_header head;
+  } in;
+  while (read(device, &in, sizeof in) > 0) {
+    struct {
+      struct fuse_out_header head;
+      union {
+        struct fuse_init_out init;
+        struct fuse_attr_out attributes;
+        struct fuse_open_out open;
+      } body;
+    } out = {.head = {.unique = in.head.unique, .len = sizeof out.head}};
+    if (in.head.opcode == FUSE_INIT) {
+      out.body.init = (struct fuse_init_out){.major = 7, .minor = 31, .max_write = 65536};
+      out.head.len += sizeof out.body.init;
+    } else if (in.head.opcode == FUSE_GETATTR) {
+      out.body.attributes = (struct fuse_attr_out){.attr = {.ino = 1, .mode = S_IFREG | 0666, .nlink = 1}};
+      out.head.len += sizeof out.body.attributes;
+    } else if (in.head.opcode == FUSE_OPEN) {
+      out.head.len += sizeof out.body.open;
+    } else if (in.head.opcode == FUSE_FLUSH) {
+      sleep(6);
+      _exit(0);
+    }
+    if (write(device, &out, out.head.len) < 0 && errno != ENOENT) _exit(1);
+  }
+  _exit(0);
+}
+
+/* In a user namespace, as anybody can. Root only makes the device, which on most hosts everybody may open. */
+static int own_file(uid_t uid) {
+  char text[80];
+  if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) err(2, "unshare");
+  if (mount("none", "/mnt", "tmpfs", 0, "mode=755") != 0 || mknod("/mnt/file", S_IFREG | 0666, 0) != 0) err(2, "/mnt");
+  if (mknod("/mnt/fuse", S_IFCHR, makedev(10, 229)) != 0 || chmod("/mnt/fuse", 0666) != 0) err(2, "/mnt/fuse");
+  if (setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0 || prctl(PR_SET_DUMPABLE, 1) != 0) err(2, "uid");
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) errx(77, "no user namespaces here");
+  int device = open("/mnt/fuse", O_RDWR | O_CLOEXEC);
+  if (device < 0) errx(77, "no FUSE here");
+  snprintf(text, sizeof text, "0 %u 1", uid);
+  put("/proc/self/setgroups", "deny");
+  put("/proc/self/uid_map", text);
+  put("/proc/self/gid_map", text);
+  snprintf(text, sizeof text, "fd=%d,rootmode=100000,user_id=0,group_id=0", device);
+  if (mount("none", "/mnt/file", "fuse", 0, text) != 0) err(2, "mount");
+  if (fork() == 0) serve_file(device);
+  close(device);
+  int file = open("/mnt/file", O_RDWR);
+  if (file < 0) err(2, "/mnt/file");
+  return file;
 }
 
 static void flood(uid_t uid, int count) {
@@ -125,9 +214,24 @@ int main(int argc, char **argv) {
     late(atoi(argv[4]), atoi(argv[5]));
     return 0;
   }
-  if (strcmp(argv[1], "lease") != 0) errx(2, "usage");
-  int fd = dial();
-  if (!send_frame(fd, leased_memory(), 0)) err(2, "sendmsg");
+  int fd = dial(), passed = -1;
+  if (strcmp(argv[1], "fuse") == 0 && argc == 5) {
+    passed = own_file((uid_t)atoi(argv[4]));
+    if (!send_part(fd, passed, 0, 8, 0)) err(2, "sendmsg");
+    sleep(1); /* it is among the launcher's descriptors now */
+    if (send(fd, frame + 8, frame_size - 8, MSG_NOSIGNAL) < 0) err(2, "send");
+  } else if (strcmp(argv[1], "unread") == 0) {
+    passed = lingering_connection();
+    if (!send_frame(fd, -1, 0)) err(2, "sendmsg");
+    for (int i = 0; i < 20; i++) (void)send_part(fd, passed, 0, 1, 0);
+  } else if (strcmp(argv[1], "linger") == 0 || strcmp(argv[1], "lease") == 0) {
+    passed = strcmp(argv[1], "linger") == 0 ? lingering_connection() : leased_memory();
+    if (!send_frame(fd, passed, 0)) err(2, "sendmsg");
+  } else
+    errx(2, "usage");
+  if (strcmp(argv[1], "lease") != 0) close(passed); /* the launcher's is the last one */
   fwrite(answer, 1, take_answer(fd, answer, sizeof answer), stdout);
+  fflush(stdout);
+  if (strcmp(argv[1], "lease") != 0) sleep(5);
   return 0;
 }

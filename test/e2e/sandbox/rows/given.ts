@@ -23,7 +23,7 @@ export const given: readonly Row[] = [
     attempt: () => ['files'],
     without: noRlimit(7),
     refused: '1021, errno 24',
-    succeeds: '4093, errno 24',
+    succeeds: '16381, errno 24',
   },
   {
     name: 'rlimits: the hard limit is not raised',

@@ -89,8 +89,8 @@ export const noCgroup: readonly Edit[] = remove(
 )
 export const suid: readonly Edit[] = remove(
   'sandbox/mounts.c',
-  '{.attr_set = MOUNT_ATTR_NOSUID};',
-  '{.attr_set = 0};',
+  '{.attr_set = MOUNT_ATTR_NOSUID, .propagation',
+  '{.attr_set = 0, .propagation',
 )
 export const devices: readonly Edit[] = remove(
   'sandbox/mounts.c',

@@ -1,0 +1,82 @@
+/*
+ * slot.c: what a slot holds, and how it lets go of it. Not trusted: what a client passed. To close such a descriptor
+ * can take as long as the client likes, by a FUSE file system of its own or SO_LINGER; so it is never done where others
+ * wait.
+ */
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+struct slot slots[MAX_SLOTS];
+
+uint32_t slot_tag(const struct slot *slot) { return slot->generation << 8 | (uint32_t)(slot - slots); }
+
+struct slot *slot_tagged(uint32_t tag) {
+  struct slot *slot = &slots[tag & 0xff];
+  return slot->state != SLOT_FREE && slot_tag(slot) == tag ? slot : NULL;
+}
+
+void close_fd(int *fd) {
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+}
+
+/* Whether to close this one of a client's descriptors can take long. */
+bool may_wait(const struct slot *slot, int i) {
+  const uint8_t kind = i < 3 ? slot->subject.stdio[i] : (uint8_t)WIRE_STDIO_SEALED;
+  return !slot->known || (kind != WIRE_STDIO_PIPE && kind != WIRE_STDIO_NULL && kind != WIRE_STDIO_TERMINAL);
+}
+
+/* What it sent and nobody read goes too, descriptors in it as well. The last close of one can wait (SO_LINGER): not for
+ * longer than until the next signal. */
+void drop_client(struct slot *slot) {
+  const struct itimerval soon = {{0, 1000}, {0, 1000}}, never = {0};
+  int unread = 0;
+  if (slot->client < 0) return;
+  (void)shutdown(slot->client, SHUT_RDWR); /* no more comes */
+  bool waits = ioctl(slot->client, FIONREAD, &unread) != 0 || unread != 0;
+  if (waits) (void)setitimer(ITIMER_REAL, &soon, NULL);
+  close_fd(&slot->client);
+  if (waits) (void)setitimer(ITIMER_REAL, &never, NULL);
+}
+
+/* What is left of a client's descriptors. */
+static int let_go(struct slot *slot) {
+  size_t count = 0;
+  for (int i = 0; i < STDIO; i++) {
+    if (slot->stdio[i] < 0) continue;
+    if (!may_wait(slot, i))
+      close(slot->stdio[i]);
+    else
+      slot->odd[slot->odd_count++] = slot->stdio[i];
+    slot->stdio[i] = -1;
+  }
+  count = (size_t)slot->odd_count;
+  slot->odd_count = 0;
+  return count == 0 ? -1 : close_elsewhere(slot->odd, count);
+}
+
+/* Its uid has the place until the relay is gone and the client's descriptors are closed: either can wait for the
+ * client. */
+void slot_release(struct slot *slot) {
+  drop_client(slot);
+  close_fd(&slot->process.gate);
+  close_fd(&slot->process.pidfd);
+  close_fd(&slot->relay.gate);
+  group_remove(&slot->process.group);
+  if (slot->relay.pidfd >= 0) (void)syscall(SYS_pidfd_send_signal, slot->relay.pidfd, SIGKILL, NULL, 0);
+  slot->process.pidfd = slot->relay.pidfd >= 0 ? slot->relay.pidfd : let_go(slot);
+  slot->relay = no_process;
+  slot->state = slot->process.pidfd >= 0 ? SLOT_ENDED : SLOT_FREE;
+  slot->deadline_ms = 0;
+  if (slot->process.pidfd >= 0)
+    watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
+  else
+    slot->generation++;
+}
