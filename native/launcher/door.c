@@ -179,9 +179,11 @@ void door_accept(bool available) {
   if (slot == NULL) slot = &turned_away;
   slot->client = fd;
   for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
-  slot->process = slot->relay = no_process;
+  slot->process = slot->relay = slot->proxy = no_process;
+  slot->word = -1;
   slot->request_size = slot->ticket_size = 0;
   slot->timed_out = slot->client_gone = slot->failed = slot->hurried = false;
+  slot->awaits_proxy = slot->opening = false;
   slot->output_size = slot->end = 0;
   slot->opened_us = 0;
   slot->last = (struct wire_exited){0};

@@ -39,9 +39,12 @@ import type {
   CompiledPolicy,
   CompiledPrincipal,
   CompiledProfile,
+  CompiledProxy,
   CompiledRepeat,
   RunAs,
 } from './compiled.ts'
+import { isBusName, isInterfaceName, isMemberName, isObjectPath } from './dbus-call.ts'
+import type { DbusCall } from './dbus-call.ts'
 import { isUnitName } from './names.ts'
 import type { PathLink, ProfileCapability, ProfilePath, ProfileSocket } from './profile-source.ts'
 import { maxBurst, maxIntervalUs, maxUses } from './rate.ts'
@@ -188,7 +191,17 @@ const profilePath: Shape<ProfilePath> = recordOf((members) => ({
 const syscallChoice: Shape<CompiledProfile['syscalls']> = (value, where) =>
   Array.isArray(value) ? listOf(anyString)(value, where) : oneOf(syscallSetNames)(value, where)
 
-const socket: Shape<ProfileSocket> = recordOf((members) => ({ path: members.take('path', path) }))
+const dbusCall: Shape<DbusCall> = recordOf((members) => ({
+  name: members.take('name', stringWhere(isBusName, "a bus's name")),
+  interface: members.take('interface', stringWhere(isInterfaceName, "an interface's name")),
+  member: members.take('member', stringWhere(isMemberName, "a member's name")),
+  path: members.take('path', orNull(stringWhere(isObjectPath, "an object's path"))),
+}))
+
+const socket: Shape<ProfileSocket> = recordOf((members) => ({
+  path: members.take('path', path),
+  dbus: members.take('dbus', orNull(listOf(dbusCall))),
+}))
 
 const link: Shape<PathLink> = recordOf((members) => ({
   path: members.take('path', path),
@@ -219,6 +232,12 @@ const plan: Shape<string> = (value, where) => {
   return text
 }
 
+const proxy: Shape<CompiledProxy> = recordOf((members) => ({
+  executable: members.take('executable', path),
+  argv: members.take('argv', listOf(anyString)),
+  plan: members.take('plan', plan),
+}))
+
 const profile: Shape<CompiledProfile> = recordOf((members, where) => {
   const sealed = sealProfile({
     name: members.take('name', id),
@@ -228,6 +247,7 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
     write: members.take('write', listOf(profilePath)),
     sockets: members.take('sockets', listOf(socket)),
     escapable: members.take('escapable', anyBoolean),
+    proxy: members.take('proxy', orNull(proxy)),
     links: members.take('links', listOf(link)),
     stdin: members.take('stdin', oneOf(['none', 'bound', 'stream'])),
     output: members.take('output', oneOf(['pass', 'capped'])),

@@ -29,11 +29,13 @@ export type Resolved = Readonly<{
   actionDigest: Uint8Array
   /** All zero where the executable is no script. */
   interpreterSha256: Uint8Array
+  /** All zero where the profile filters no socket. */
+  proxySha256: Uint8Array
   bound: ResolvedInputs
 }>
 
 export function formatResolved(resolved: Resolved): Uint8Array {
-  const writer = openWriter(139)
+  const writer = openWriter(171)
   writeU64(writer, resolved.run)
   writeU64(writer, resolved.timeMs)
   writeU64(writer, resolved.notAfterMs)
@@ -41,6 +43,7 @@ export function formatResolved(resolved: Resolved): Uint8Array {
   writeBytes(writer, resolved.executableSha256)
   writeBytes(writer, resolved.actionDigest)
   writeBytes(writer, resolved.interpreterSha256)
+  writeBytes(writer, resolved.proxySha256)
   writeInputs(writer, resolved.bound)
   return formatFrame(wireKind.resolved, written(writer))
 }
@@ -55,6 +58,7 @@ export function parseResolved(body: Uint8Array): Resolved {
     executableSha256: readBytes(reader, 32).slice(),
     actionDigest: readBytes(reader, 32).slice(),
     interpreterSha256: readBytes(reader, 32).slice(),
+    proxySha256: readBytes(reader, 32).slice(),
     bound: readInputs(reader),
   }
 }

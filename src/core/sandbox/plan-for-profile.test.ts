@@ -111,6 +111,7 @@ test('plan for profile: a list always has what the run itself is started with', 
 test('plan for profile: a socket is bound if it is there, unless a directory brings it', () => {
   const sockets = ['/run/x/a.sock', '/var/lib/app/b.sock'].map((path) => ({
     path: cleanPath(path),
+    dbus: null,
   }))
   const mounts = mountsOf({ escapable: true, sockets, write: [at('/var/lib/app')] })
   const rights = { writable: false, executable: false, optional: true }

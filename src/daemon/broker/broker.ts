@@ -269,6 +269,7 @@ function resolveAgain(
     executableSha256: formatHex(resolved.executableSha256),
     interpreterSha256:
       found.permit.action.interpreter === null ? null : formatHex(resolved.interpreterSha256),
+    proxySha256: found.permit.profile.proxy === null ? null : formatHex(resolved.proxySha256),
     bound: resolved.bound,
   })
 }

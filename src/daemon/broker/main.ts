@@ -20,6 +20,7 @@ import type { ExecutorIdentity } from '../../core/protocol/identity-frame.ts'
 import { parseHello } from '../../core/protocol/launcher-frames.ts'
 import type { Hello } from '../../core/protocol/launcher-frames.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
+import { allowedCalls } from '../../core/sandbox/bus-place.ts'
 import { enforcementOf } from '../../core/sandbox/enforcement.ts'
 import { formatFeatures } from '../../core/sandbox/features.ts'
 import { parsePlan } from '../../core/sandbox/plan.ts'
@@ -133,9 +134,10 @@ function openBridge(
 }
 
 /** What of a profile's sandbox this kernel really enforces (DESIGN.md promise 8). */
-function describeProfile({ name, plan, escapable }: CompiledProfile, host: number): JsonValue {
+function describeProfile(profile: CompiledProfile, host: number): JsonValue {
+  const { name, plan, escapable, sockets } = profile
   const { inForce, missing } = enforcementOf(parsePlan(parseBase64(plan)), host)
-  return { name, escapable, in_force: inForce, missing }
+  return { name, escapable, filtered: allowedCalls(sockets), in_force: inForce, missing }
 }
 
 function commonOf(): EntryCommon {

@@ -16,10 +16,11 @@ import { formatResolved } from '../../core/protocol/peer-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
 import type { ReadInputs } from './readings.ts'
+import { openCompanion } from './companion.ts'
 import type { Run } from './runs.ts'
 import type { ExecutorHost } from './executor.ts'
 
-const noInterpreter = new Uint8Array(32)
+const noDigest = new Uint8Array(32)
 const nothing = new Uint8Array(0)
 
 /** A refusal, and for the log why. */
@@ -89,27 +90,36 @@ export function resolve(
   const notAfterMs = timeMs + host.settings.recordWithinMs
   const bound = bindRead(host, nonce, read)
   const { interpreter } = measured
+  const companion = openCompanion(host, permit)
   const interpreterSha256 = interpreter === null ? null : formatHex(interpreter.sha256)
   const facts = {
     ...{ policyDigest, hostId: host.hostId, nonce, notAfterMs, bound },
     ...{ executableSha256, interpreterSha256 },
+    proxySha256: companion && formatHex(companion.sha256),
   }
   const { digest } = resolveAction(permit, subject, facts)
   const resolved = formatResolved({
     ...{ run, timeMs, notAfterMs, nonce: nonceBytes, bound },
     executableSha256: measured.sha256,
     actionDigest: parseHex(digest),
-    interpreterSha256: interpreter?.sha256 ?? noInterpreter,
+    interpreterSha256: interpreter?.sha256 ?? noDigest,
+    proxySha256: companion?.sha256 ?? noDigest,
   })
-  const command = host.commandOf(permit, measured, binds)
-  const prepare = formatPrepare(run, host.planOf(permit.profile), command, inputCount)
+  const own = companion === null ? binds : [...binds, companion.bind]
+  const command = host.commandOf(permit, measured, own)
+  const plan = host.planOf(permit.profile)
+  const prepare = formatPrepare(run, plan, command, inputCount, companion?.prepared)
   return {
     kind: 'resolved',
     resolved,
     run: {
       ...{ run, subject, actionDigest: digest, nonce, timeMs, notAfterMs, prepare },
       ...{ prepared: false, stage: 'resolved', entry: null, receipt: null },
-      ...{ receiptRecord: nothing, ahead: null, release: measured.release },
+      ...{ receiptRecord: nothing, ahead: null },
+      release: () => {
+        measured.release()
+        companion?.release()
+      },
       use: permit.changes.uses?.grant ?? null,
     },
   }

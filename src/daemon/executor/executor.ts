@@ -24,6 +24,7 @@ import {
 } from '../../core/protocol/peer-frames.ts'
 import { formatLoaded, parseAdopt } from '../../core/protocol/reload-frames.ts'
 import type { Bind } from '../../core/sandbox/command.ts'
+import type { BusDirectory } from '../../host/bus-directory.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
 import { openReadings, wipe } from './readings.ts'
 import type { ReadAnswer, ReadInputs, Reading } from './readings.ts'
@@ -41,6 +42,8 @@ export type ExecutorHost = Readonly<{
   nowMs: () => number
   randomBytes: (size: number) => Uint8Array
   measure: Measure
+  /** A directory for a run and its proxy alone; throws `path_refused`. */
+  makeBus: () => BusDirectory
   /** PLAN bytes of a profile of the policy in force. */
   planOf: (profile: CompiledProfile) => Uint8Array
   /** Looks at what parameters name; throws `path_refused`. */

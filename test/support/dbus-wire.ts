@@ -1,0 +1,168 @@
+/** The wire of D-Bus, as far as tests speak it: little-endian messages with bodies of strings and u32. */
+import assert from 'node:assert/strict'
+
+/** D-Bus Specification, "Message Protocol". */
+export const messageType = { call: 1, return: 2, error: 3, signal: 4 } as const
+
+export type Message = Readonly<{
+  type: number
+  serial: number
+  path?: string
+  interface?: string
+  member?: string
+  errorName?: string
+  replySerial?: number
+  destination?: string
+  sender?: string
+  /** A `u32` or a string for each argument. */
+  body?: readonly (string | number)[]
+  flags?: number
+}>
+
+const fieldCodes = {
+  path: [1, 'o'],
+  interface: [2, 's'],
+  member: [3, 's'],
+  errorName: [4, 's'],
+  replySerial: [5, 'u'],
+  destination: [6, 's'],
+  sender: [7, 's'],
+} as const
+
+type FieldName = keyof typeof fieldCodes
+
+export function formatMessage(message: Message): Buffer {
+  const body = newWriter()
+  for (const value of message.body ?? []) body.value(typeof value === 'string' ? 's' : 'u', value)
+  const writer = newWriter()
+  writer.raw([0x6c, message.type, message.flags ?? 0, 1])
+  writer.value('u', body.bytes().length)
+  writer.value('u', message.serial)
+  const fields = newWriter()
+  for (const [name, [code, type]] of Object.entries(fieldCodes)) {
+    const value = valueOf(message, name)
+    if (value !== undefined) field(fields, code, type, value)
+  }
+  const signature = (message.body ?? []).map((value) => (typeof value === 'string' ? 's' : 'u'))
+  if (signature.length > 0) field(fields, 8, 'g', signature.join(''))
+  writer.value('u', fields.bytes().length)
+  return Buffer.concat([padded(Buffer.concat([writer.bytes(), fields.bytes()]), 8), body.bytes()])
+}
+
+function valueOf(message: Message, name: string): string | number | undefined {
+  const value = Object.entries(message).find(([key]) => key === name)?.[1]
+  return typeof value === 'string' || typeof value === 'number' ? value : undefined
+}
+
+type Writer = Readonly<{
+  raw: (bytes: readonly number[]) => void
+  align: (to: number) => void
+  value: (type: string, value: string | number) => void
+  bytes: () => Buffer
+}>
+
+/** Each field begins at a multiple of eight, and so do fields and body. */
+function field(writer: Writer, code: number, type: string, value: string | number): void {
+  writer.align(8)
+  writer.raw([code, 1, type.charCodeAt(0), 0])
+  writer.value(type, value)
+}
+
+function newWriter(): Writer {
+  let all = Buffer.alloc(0)
+  const add = (bytes: Uint8Array): void => {
+    all = Buffer.concat([all, bytes])
+  }
+  const align = (to: number): void => {
+    all = padded(all, to)
+  }
+  const u32 = (value: number): void => {
+    align(4)
+    const four = Buffer.alloc(4)
+    four.writeUInt32LE(value)
+    add(four)
+  }
+  return {
+    raw: (bytes) => add(Uint8Array.from(bytes)),
+    align,
+    value: (type, value) => {
+      if (typeof value === 'number') u32(value)
+      else if (type === 'g') add(Buffer.from([value.length, ...Buffer.from(value), 0]))
+      else {
+        const text = Buffer.from(value)
+        u32(text.length)
+        add(Buffer.from([...text, 0]))
+      }
+    },
+    bytes: () => all,
+  }
+}
+
+function padded(bytes: Buffer, to: number): Buffer<ArrayBuffer> {
+  return Buffer.concat([bytes, Buffer.alloc((to - (bytes.length % to)) % to)])
+}
+
+/** Cuts the first whole message off; null: there is none yet. */
+export function cutMessage(bytes: Buffer): Readonly<{ message: Message; rest: Buffer }> | null {
+  if (bytes.length < 16) return null
+  assert.equal(bytes[0], 0x6c, 'little-endian')
+  const [bodySize, fieldsSize] = [bytes.readUInt32LE(4), bytes.readUInt32LE(12)]
+  const bodyAt = Math.ceil((16 + fieldsSize) / 8) * 8
+  if (bytes.length < bodyAt + bodySize) return null
+  const { signature, ...fields } = readFields(bytes, 16 + fieldsSize)
+  const body = readBody(bytes.subarray(bodyAt, bodyAt + bodySize), signature)
+  const message = { type: bytes[1] ?? 0, serial: bytes.readUInt32LE(8), ...fields, body }
+  return { message, rest: bytes.subarray(bodyAt + bodySize) }
+}
+
+type Fields = Readonly<Partial<Record<FieldName, string | number>>>
+
+function readFields(bytes: Buffer, end: number): Omit<Message, 'type' | 'serial'> & { signature: string } {
+  const found: Record<string, string | number> = {}
+  let signature = ''
+  for (let at = 16; at < end; ) {
+    at = Math.ceil(at / 8) * 8
+    const [code, type] = [bytes[at] ?? 0, String.fromCharCode(bytes[at + 2] ?? 0)]
+    at += 4
+    const { value, next } = readValue(bytes, at, type)
+    at = next
+    const name = Object.entries(fieldCodes).find(([, [known]]) => known === code)?.[0]
+    if (code === 8) signature = String(value)
+    else if (name !== undefined) found[name] = value
+  }
+  const fields: Fields = found
+  const text = (name: FieldName): object =>
+    fields[name] === undefined ? {} : { [name]: fields[name] }
+  return Object.assign({ signature }, ...Object.keys(fieldCodes).map((name) => text(name as FieldName)))
+}
+
+function readValue(
+  bytes: Buffer,
+  from: number,
+  type: string,
+): Readonly<{ value: string | number; next: number }> {
+  if (type === 'g') {
+    const size = bytes[from] ?? 0
+    return { value: bytes.toString('utf8', from + 1, from + 1 + size), next: from + size + 2 }
+  }
+  const at = Math.ceil(from / 4) * 4
+  const number = bytes.readUInt32LE(at)
+  if (type === 'u' || type === 'b') return { value: number, next: at + 4 }
+  return { value: bytes.toString('utf8', at + 4, at + 4 + number), next: at + 5 + number }
+}
+
+/** Of an array of strings each is a value. */
+function readBody(bytes: Buffer, signature: string): readonly (string | number)[] {
+  const values: (string | number)[] = []
+  let at = 0
+  const take = (type: string): void => {
+    const { value, next } = readValue(bytes, at, type)
+    values.push(value)
+    at = next
+  }
+  if (signature === 'as') {
+    const end = 4 + bytes.readUInt32LE(0)
+    for (at = 4; at < end; ) take('s')
+  } else for (const type of /^[souxb]*$/.test(signature) ? signature : '') take(type)
+  return values
+}
