@@ -7,7 +7,7 @@ import type { OutcomeEntry } from '../../src/core/audit/entry.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { caller, readProc, startBridge, until } from './bridge.ts'
 import type { TestBridge } from './bridge.ts'
-import { openPeer, startPeer } from './dbus-peer.ts'
+import { openPeer } from './dbus-peer.ts'
 import type { Peer, Way } from './dbus-peer.ts'
 import { manager, startPrivateBus } from './private-bus.ts'
 import type { PrivateBus } from './private-bus.ts'
@@ -25,7 +25,7 @@ export type DbusBridge = AsyncDisposable &
     directory: string
     bridge: TestBridge
     bus: PrivateBus
-    way: (action: string) => Way & Readonly<{ end: Promise<number | null> }>
+    way: (action: string) => Way & Readonly<{ end: Promise<number | null>; kill: () => void }>
     reach: (action: string) => Promise<Reached>
     outcomeOf: (act: () => Promise<unknown>) => Promise<OutcomeEntry>
     /** Process ids of live proxies of this bridge. */
@@ -48,7 +48,7 @@ export async function startDbusBridge(): Promise<DbusBridge> {
     const words = [...identity, bridge.bellPath, '-S', bridge.socket, action]
     const child = spawn('/usr/bin/setpriv', words, { stdio: ['pipe', 'pipe', 'ignore'] })
     const end = new Promise<number | null>((resolve) => child.once('exit', resolve))
-    return { to: child.stdin, from: child.stdout, end }
+    return { to: child.stdin, from: child.stdout, end, kill: () => child.kill('SIGKILL') }
   }
   return {
     ...{ directory, bridge, bus, way },
@@ -86,8 +86,6 @@ function proxiesOf(socket: string): readonly number[] {
       return words[0] === 'xdg-dbus-proxy' && words.includes(`unix:path=${socket}`)
     })
 }
-
-export { openPeer, startPeer }
 
 function action(name: string, profile: string, command: readonly string[], rest = ''): string {
   return `[action."${name}"]
@@ -136,6 +134,8 @@ ${action('restart', 'capped', [...send, manager.path, call, ...unit], env)}
 ${action('stop', 'capped', [...send, manager.path, `${manager.interface}.StopUnit`, ...unit], env)}
 ${action('as.daemon', 'filtered', [...send, manager.path, call, ...unit], env).replace('"root"', '"daemon"')}
 ${action('look', 'filtered', ['/usr/bin/find', '/', '-xdev', '-not', '-path', '/usr/*', '-type', 's', '-o', '-path', '*bus*', '-not', '-path', '/usr/*'])}
+${action('spoil', 'filtered', ['/usr/bin/touch', '/bus-proxy/x'])}
+${action('open.true', 'open', ['/usr/bin/true'])}
 ${action('sleep', 'capped', ['/usr/bin/sleep', '30'])}
 `
 }

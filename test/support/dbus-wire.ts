@@ -29,8 +29,6 @@ const fieldCodes = {
   sender: [7, 's'],
 } as const
 
-type FieldName = keyof typeof fieldCodes
-
 export function formatMessage(message: Message): Buffer {
   const body = newWriter()
   for (const value of message.body ?? []) body.value(typeof value === 'string' ? 's' : 'u', value)
@@ -115,25 +113,27 @@ export function cutMessage(bytes: Buffer): Readonly<{ message: Message; rest: Bu
   return { message, rest: bytes.subarray(bodyAt + bodySize) }
 }
 
-type Fields = Readonly<Partial<Record<FieldName, string | number>>>
-
-function readFields(bytes: Buffer, end: number): Omit<Message, 'type' | 'serial'> & { signature: string } {
-  const found: Record<string, string | number> = {}
-  let signature = ''
-  for (let at = 16; at < end; ) {
+function readFields(
+  bytes: Buffer,
+  end: number,
+): Omit<Message, 'type' | 'serial'> & Readonly<{ signature: string }> {
+  const texts = new Map<number, string>()
+  let replySerial: number | undefined
+  for (let at = 16; at < end;) {
     at = Math.ceil(at / 8) * 8
     const [code, type] = [bytes[at] ?? 0, String.fromCharCode(bytes[at + 2] ?? 0)]
-    at += 4
-    const { value, next } = readValue(bytes, at, type)
+    const { value, next } = readValue(bytes, at + 4, type)
     at = next
-    const name = Object.entries(fieldCodes).find(([, [known]]) => known === code)?.[0]
-    if (code === 8) signature = String(value)
-    else if (name !== undefined) found[name] = value
+    if (typeof value === 'string') texts.set(code, value)
+    else if (code === fieldCodes.replySerial[0]) replySerial = value
   }
-  const fields: Fields = found
-  const text = (name: FieldName): object =>
-    fields[name] === undefined ? {} : { [name]: fields[name] }
-  return Object.assign({ signature }, ...Object.keys(fieldCodes).map((name) => text(name as FieldName)))
+  const named = Object.entries(fieldCodes).flatMap(([name, [code]]) => {
+    const text = texts.get(code)
+    return text === undefined ? [] : [[name, text] as const]
+  })
+  const fields: Readonly<Partial<Record<string, string>>> = Object.fromEntries(named)
+  const number = replySerial === undefined ? {} : { replySerial }
+  return { ...fields, ...number, signature: texts.get(8) ?? '' }
 }
 
 function readValue(
@@ -162,7 +162,7 @@ function readBody(bytes: Buffer, signature: string): readonly (string | number)[
   }
   if (signature === 'as') {
     const end = 4 + bytes.readUInt32LE(0)
-    for (at = 4; at < end; ) take('s')
+    for (at = 4; at < end;) take('s')
   } else for (const type of /^[souxb]*$/.test(signature) ? signature : '') take(type)
   return values
 }

@@ -1,0 +1,234 @@
+/**
+ * What a filtered run reaches of a bus, by a bus that allows everything. Each attempt is made twice: through the filter,
+ * and by the same program in a profile that differs from it in `escapable = true` and no filter, where it succeeds.
+ */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { until } from '../support/bridge.ts'
+import { startDbusBridge } from '../support/dbus-bridge.ts'
+import type { DbusBridge } from '../support/dbus-bridge.ts'
+import { driver } from '../support/dbus-peer.ts'
+import type { Call, Peer } from '../support/dbus-peer.ts'
+import { formatMessage, messageType } from '../support/dbus-wire.ts'
+import type { Message } from '../support/dbus-wire.ts'
+import { manager, otherName } from '../support/private-bus.ts'
+
+const skip = process.geteuid?.() !== 0
+let at: DbusBridge
+before(async () => {
+  if (!skip) at = await startDbusBridge()
+})
+after(async () => {
+  if (!skip) await at[Symbol.asyncDispose]()
+})
+
+const restart: Call = { ...manager, member: 'RestartUnit', body: ['a.service', 'replace'] }
+
+/** Speaks as a run of this action. */
+async function as<T>(action: string, act: (peer: Peer) => Promise<T>): Promise<T> {
+  const { peer, end, hangUp } = await at.reach(action)
+  try {
+    return await act(peer)
+  } finally {
+    hangUp()
+    await end
+  }
+}
+
+/** What comes of a call: the value of the answer, or its error without the common prefix. */
+function said(reply: Message | null): string {
+  if (reply === null) return 'nothing'
+  if (reply.type === messageType.return) return 'done'
+  return (reply.errorName ?? '').replace('org.freedesktop.DBus.Error.', '')
+}
+
+test(
+  'dbus: the named call goes through, and the service sees the ids of the run',
+  { skip },
+  async () => {
+    const before = at.bus.asked.length
+    assert.equal(await as('filtered', async (peer) => said(await peer.call(restart))), 'done')
+    const answer = await at.bridge.bell(['as.daemon'])
+    assert.equal(answer.status, 0, answer.stderr)
+    const call = `${manager.interface}.RestartUnit`
+    const body = ['a.service', 'replace']
+    assert.deepEqual(at.bus.asked.slice(before), [
+      { path: manager.path, call, body, uid: 0 },
+      { path: manager.path, call, body, uid: 1 },
+    ])
+  },
+)
+
+test('dbus: a call on any object is that, where the policy names no path', { skip }, async () => {
+  const elsewhere = { ...restart, path: '/elsewhere' }
+  const answers = async (action: string): Promise<string> =>
+    await as(action, async (peer) => said(await peer.call(elsewhere)))
+  assert.equal(await answers('anywhere'), 'done')
+  assert.equal(await answers('filtered'), 'AccessDenied')
+})
+
+/** A call, and what a filtered run hears. Who reaches the bus itself hears `done`. */
+const refused: readonly (readonly [name: string, call: Call, answer: string])[] = [
+  ['another member', { ...restart, member: 'StopUnit' }, 'AccessDenied'],
+  ['another interface', { ...restart, interface: 'org.example.Manager' }, 'AccessDenied'],
+  ['no interface', { ...manager, interface: '', member: 'RestartUnit' }, 'AccessDenied'],
+  ['another destination', { ...restart, destination: otherName }, 'ServiceUnknown'],
+  ['another object', { ...restart, path: '/org/freedesktop/systemd1/unit/a' }, 'AccessDenied'],
+  ['what lies below the object', { ...restart, path: `${manager.path}/x` }, 'AccessDenied'],
+  [
+    'the standard properties',
+    { ...manager, interface: 'org.freedesktop.DBus.Properties', member: 'Get' },
+    'AccessDenied',
+  ],
+  [
+    'a member that begins like the named one',
+    { ...restart, member: 'RestartUnitX' },
+    'AccessDenied',
+  ],
+  [
+    'a name to own',
+    { ...driver, member: 'RequestName', body: ['org.example.Mine', 0] },
+    'ServiceUnknown',
+  ],
+  [
+    'the named name to own',
+    { ...driver, member: 'RequestName', body: [manager.destination, 1] },
+    'AccessDenied',
+  ],
+  [
+    'who another peer is',
+    { ...driver, member: 'GetConnectionUnixUser', body: [otherName] },
+    'ServiceUnknown',
+  ],
+  [
+    'who owns another name',
+    { ...driver, member: 'GetNameOwner', body: [otherName] },
+    'NameHasNoOwner',
+  ],
+  ['to eavesdrop', { ...driver, member: 'AddMatch', body: ['eavesdrop=true'] }, 'AccessDenied'],
+  [
+    'to eavesdrop, with a quote',
+    { ...driver, member: 'AddMatch', body: ["type='method_call',eavesdrop='true'"] },
+    'AccessDenied',
+  ],
+  ['to reload the bus', { ...driver, member: 'ReloadConfig' }, 'AccessDenied'],
+]
+for (const [name, call, answer] of refused) {
+  test(
+    `dbus: ${name} is refused to a filtered run, and not to an escapable one`,
+    { skip },
+    async () => {
+      const wanted = call.interface === '' ? without(call, 'interface') : call
+      assert.equal(await as('filtered', async (peer) => said(await peer.call(wanted))), answer)
+      assert.equal(await as('open', async (peer) => said(await peer.call(wanted))), 'done')
+    },
+  )
+}
+
+function without(call: Call, name: 'interface'): Call {
+  const { [name]: _, ...rest } = call
+  return rest
+}
+
+test(
+  'dbus: monitoring is refused to a filtered run, and not to an escapable one',
+  { skip },
+  async () => {
+    // `as` and u32: an empty list of rules, and no flags.
+    const call = {
+      ...driver,
+      interface: 'org.freedesktop.DBus.Monitoring',
+      member: 'BecomeMonitor',
+    }
+    assert.equal(
+      await as('filtered', async (peer) => said(await monitor(peer, call))),
+      'AccessDenied',
+    )
+    await as('open', async (peer) => {
+      assert.equal(said(await monitor(peer, call)), 'done')
+      const other = await at.bus.peer()
+      await other.call(restart)
+      other.close()
+      await until(() => peer.heard.some(({ member }) => member === 'RestartUnit'), 3000)
+    })
+  },
+)
+
+/** Its body is of the signature `asu`, which our messages have not: the bytes of two u32 zeros are the same. */
+async function monitor(peer: Peer, call: Call): Promise<Message | null> {
+  let found: Message | null = null
+  const serial = peer.next()
+  const message = { ...call, type: messageType.call, serial, body: [0, 0] }
+  const bytes = formatMessage(message)
+  const signature = bytes.indexOf(Buffer.from([8, 1, 0x67, 0, 2, 0x75, 0x75, 0]))
+  assert.ok(signature > 0 && bytes.length % 4 === 0)
+  const longer = Buffer.from([8, 1, 0x67, 0, 3, 0x61, 0x73, 0x75, 0])
+  const fields = Buffer.concat([bytes.subarray(0, signature), longer])
+  fields.writeUInt32LE(fields.length - 16, 12)
+  const padding = Buffer.alloc((8 - (fields.length % 8)) % 8)
+  peer.raw(Buffer.concat([fields, padding, Buffer.alloc(8)]))
+  await until(() => {
+    found = peer.heard.find(({ replySerial }) => replySerial === serial) ?? null
+    return found !== null
+  }, 3000)
+  return found
+}
+
+test('dbus: a filtered run sees the names that it may call, and no others', { skip }, async () => {
+  const names = async (action: string): Promise<readonly unknown[]> =>
+    await as(action, async (peer) => {
+      const list = (await peer.call({ ...driver, member: 'ListNames' }))?.body ?? []
+      return list.filter((name) => name !== peer.name())
+    })
+  const seen = await names('filtered')
+  assert.deepEqual(
+    seen.toSorted(),
+    ['org.freedesktop.DBus', manager.destination, at.bus.service.name()].toSorted(),
+  )
+  assert.ok((await names('open')).includes(otherName))
+})
+
+test('dbus: a filtered run hears nothing that others say to all', { skip }, async () => {
+  const signal = { path: manager.path, interface: manager.interface, member: 'JobRemoved' }
+  const hears = async (action: string): Promise<boolean> =>
+    await as(action, async (peer) => {
+      await peer.call({ ...driver, member: 'AddMatch', body: ["type='signal'"] })
+      const { service } = at.bus
+      service.send({ ...signal, type: messageType.signal, serial: service.next(), body: ['x'] })
+      await peer.call(restart) // what was sent before has come by then
+      return peer.heard.some(({ member }) => member === 'JobRemoved')
+    })
+  assert.deepEqual([await hears('filtered'), await hears('open')], [false, true])
+})
+
+test(
+  'dbus: a call that quotes the serial of a reply is a call (CVE-2026-94422)',
+  { skip },
+  async () => {
+    const before = at.bus.asked.length
+    await as('filtered', async (peer) => {
+      const asks = {
+        destination: peer.name(),
+        path: '/x',
+        interface: 'org.example.X',
+        member: 'Ask',
+      }
+      const { service } = at.bus
+      service.send({ ...asks, type: messageType.call, serial: service.next() })
+      await until(() => peer.heard.some(({ member }) => member === 'Ask'), 3000)
+      const replySerial = peer.heard.find(({ member }) => member === 'Ask')?.serial ?? 0
+      await peer.call({ ...restart, member: 'StopUnit', replySerial }, 500)
+    })
+    assert.deepEqual(at.bus.asked.slice(before), [])
+  },
+)
+
+test(
+  'dbus: the real dbus-send gets the named call through, and hears why not of another',
+  { skip },
+  async () => {
+    assert.equal((await at.bridge.bell(['restart'])).status, 0)
+    const stop = await at.bridge.bell(['stop'])
+    assert.deepEqual([stop.status, /AccessDenied/.test(stop.stderr)], [1, true])
+  },
+)
