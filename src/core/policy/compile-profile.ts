@@ -128,8 +128,9 @@ export function finishProfile(
     if (!(error instanceof BelladonnaError)) throw error
     return report.add(place, 'plan_invalid', error.message)
   }
-  const libraries = resolveAll(report, place, facts, [...profileDefaults.read, ...loaderPaths])
-  const proxy = compileProxy(report, place, facts, source, libraries)
+  const proxy = compileProxy(report, place, facts, source, () =>
+    resolveAll(report, place, facts, [...profileDefaults.read, ...loaderPaths]),
+  )
   const { timeMs, memoryBytes, processes, outputBytes } = source.limits
   return sealProfile({
     ...source,

@@ -26,14 +26,14 @@ const maxArgumentBytes = 65_536
 /**
  * What filters the sockets of a profile: null if none of them is to be filtered, or if it cannot be (a problem).
  *
- * @param libraries what a dynamically linked program needs, as each profile has it
+ * @param resolveLibraries what a dynamically linked program needs, as each profile has it
  */
 export function compileProxy(
   report: Report,
   place: Place,
   facts: CompileFacts,
   profile: ProfileSource,
-  libraries: readonly ResolvedPath[],
+  resolveLibraries: () => readonly ResolvedPath[],
 ): CompiledProxy | null {
   const sockets = filteredSockets(profile.sockets)
   if (sockets.length === 0 || !isCleanPath(proxyProgram)) return null
@@ -51,6 +51,7 @@ export function compileProxy(
   if (argv.join('').length > maxArgumentBytes) {
     return report.add(place, 'plan_invalid', 'more calls by D-Bus than one proxy can be told of')
   }
+  const libraries = resolveLibraries()
   const links = [...libraries.flatMap((path) => path.links), ...fact.links]
   const plan = facts.compileProxyPlan({
     ...{ name: profile.name, network: 'none', tcp: { connect: null, bind: null } },

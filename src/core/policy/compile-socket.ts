@@ -20,8 +20,9 @@ const maxCalls = 32
 export function readSocket(facts: CompileFacts): Read<NamedSocket> {
   return (report, node) => {
     const fields = openFields(report, node, { required: ['path'], optional: ['dbus'] })
-    const calls = fields.read('dbus', readList(readDbusCall, maxCalls), null)
-    if (calls?.length === 0) {
+    const read = fields.read('dbus', readList(readDbusCall, maxCalls), null)
+    const calls = fields.has('dbus') ? (read ?? []) : null // unreadable: a problem, and no reason for another one
+    if (read?.length === 0) {
       report.add(fields.place('dbus'), 'value_invalid', 'an empty list would let nothing through')
     }
     const path = fields.read('path', readCleanPath, null)
