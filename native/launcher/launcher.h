@@ -46,7 +46,8 @@ bool channel_receive(struct channel *channel, bool (*handle)(uint16_t kind, stru
 /* ---- host.c: what this kernel and this host have ---- */
 
 void host_detect(void);
-uint64_t now_ms(void); /* CLOCK_MONOTONIC */
+uint32_t features_of(const struct wire_plan *plan); /* enum wire_feature: in force for its runs */
+uint64_t now_ms(void);                              /* CLOCK_MONOTONIC */
 uint64_t now_us(void);
 _Noreturn void die(const char *what); /* prints `what` and errno, exit 1; only before the loop runs */
 void note(const char *text);          /* one line on stderr */

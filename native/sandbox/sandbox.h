@@ -69,7 +69,7 @@ struct start {
 };
 
 #define MAX_ARGUMENTS 1024u
-#define MAX_BINDS 16u
+#define MAX_BINDS 17u
 
 /* What the child's files share. */
 struct child {

@@ -105,6 +105,16 @@ const refused: readonly (readonly [name: string, call: Call, answer: string])[] 
     { ...driver, member: 'GetNameOwner', body: [otherName] },
     'NameHasNoOwner',
   ],
+  [
+    'to eavesdrop, with a blank',
+    { ...driver, member: 'AddMatch', body: ['eavesdrop =true'] },
+    'AccessDenied',
+  ],
+  [
+    'to eavesdrop, with a tab',
+    { ...driver, member: 'AddMatch', body: ["type='signal',eavesdrop\t='true'"] },
+    'AccessDenied',
+  ],
   ['to eavesdrop', { ...driver, member: 'AddMatch', body: ['eavesdrop=true'] }, 'AccessDenied'],
   [
     'to eavesdrop, with a quote',

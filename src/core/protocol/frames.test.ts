@@ -69,10 +69,7 @@ test('RESOLVED: interpreter and proxy stand before what was bound, and each is r
   check({ ...resolved, bound: noInputs })
   const body = bodyOf(formatResolved(resolved), wireKind.resolved)
   const { size, offsets } = wireLayout.resolved
-  assert.deepEqual(
-    body.subarray(offsets.interpreterSha256, offsets.proxySha256),
-    bytes(32, 4),
-  )
+  assert.deepEqual(body.subarray(offsets.interpreterSha256, offsets.proxySha256), bytes(32, 4))
   assert.deepEqual(body.subarray(offsets.proxySha256, size), bytes(32, 8))
   assert.deepEqual([...body.subarray(size, size + 2)], [1, 5])
   assert.equal(

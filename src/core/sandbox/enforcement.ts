@@ -1,6 +1,6 @@
 /**
  * What this host enforces of a plan, and what not, with the reason (DESIGN.md promise 8). The launcher says the same of each
- * run in its own way: `features_of` in native/launcher/run.c. A test compares the two.
+ * run in its own way: `features_of` in native/launcher/host.c. A test compares the two.
  */
 import { wireFeature, wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { formatFeatures } from './features.ts'

@@ -107,7 +107,7 @@ function openBridge(
       counts: { ...broker.counts },
       features,
       profiles: policy.profiles.map((profile) => describeProfile(profile, hello.features)),
-      limits: limitsOf(mode, escapable, features),
+      limits: limitsOf(mode, policy.profiles, features),
     }
   })
   const signing = keepSigned(writer, links.executor, settings.signEveryMs, async (note) => {
@@ -147,13 +147,14 @@ function commonOf(): EntryCommon {
 /** What does not hold in this mode (DESIGN.md promise 8): said, not implied. */
 function limitsOf(
   mode: string,
-  escapable: readonly string[],
+  profiles: readonly CompiledProfile[],
   features: readonly string[],
 ): readonly string[] {
   const always = [
-    ...escapable.map(
-      (name) => `profile ${name} is escapable: its runs reach servers that obey root`,
-    ),
+    ...profiles.flatMap(({ name, escapable, proxy }) => [
+      ...(escapable ? [`profile ${name} is escapable: its runs reach servers that obey root`] : []),
+      ...(proxy === null ? [] : [`profile ${name}: calls by D-Bus are held without arguments`]),
+    ]),
     'no observation: this version has no probe',
     ...(features.includes('peer_pidfd')
       ? []

@@ -17,6 +17,8 @@ import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
 import type { ReadInputs } from './readings.ts'
 import { openCompanion } from './companion.ts'
+import type { Companion } from './companion.ts'
+import type { Measured } from '../../host/executable.ts'
 import type { Run } from './runs.ts'
 import type { ExecutorHost } from './executor.ts'
 
@@ -90,7 +92,7 @@ export function resolve(
   const notAfterMs = timeMs + host.settings.recordWithinMs
   const bound = bindRead(host, nonce, read)
   const { interpreter } = measured
-  const companion = openCompanion(host, permit)
+  const companion = companionOf(host, permit, measured)
   const interpreterSha256 = interpreter === null ? null : formatHex(interpreter.sha256)
   const facts = {
     ...{ policyDigest, hostId: host.hostId, nonce, notAfterMs, bound },
@@ -122,6 +124,16 @@ export function resolve(
       },
       use: permit.changes.uses?.grant ?? null,
     },
+  }
+}
+
+/** Without one that it needs nothing runs, and nothing is kept. */
+function companionOf(host: ExecutorHost, permit: Permit, measured: Measured): Companion | null {
+  try {
+    return openCompanion(host, permit)
+  } catch (error) {
+    measured.release()
+    throw error
   }
 }
 
