@@ -4,8 +4,7 @@
  *   frame        from      states that take it          effect
  *   PREPARE      executor  SUBMITTED                    sandbox is built and waits at the gate -> PREPARED
  *   READ         executor  SUBMITTED                    a part of a sealed input goes to the executor
- *   OPEN         executor  PREPARED                     gate opens -> RUNNING; or the end is told -> ENDED
- *                                                    (it stays PREPARED, `opening`, until its proxy is ready)
+ *   OPEN         executor  PREPARED                     gate opens, once a proxy is ready -> RUNNING; or -> ENDED
  *   REFUSE       broker    SUBMITTED, PREPARED          what was prepared is killed, the client is told -> ENDED
  *   SIGNAL       client    RUNNING; before: gives up    passed to the command
  *
@@ -75,8 +74,8 @@ static bool take_relay(struct slot *slot, uint64_t output_max, const int *pipes)
   return true;
 }
 
-/* What filters a run's sockets: built as a run is, and its gate opened at once. It says over its stdout when it can be
- * used (`run_proxied`). `body`: a PREPARE of its own. */
+/* What filters a run's sockets: built as a run is, and held at its gate until OPEN. It says over its stdout when it can
+ * be used (`run_proxied`). `body`: a PREPARE of its own. */
 static bool take_proxy(struct slot *slot, struct cursor body, const struct start *order, const struct wire_plan *plan) {
   int word[2];
   if (pipe2(word, O_CLOEXEC) != 0) return false;
@@ -90,7 +89,7 @@ static bool take_proxy(struct slot *slot, struct cursor body, const struct start
   slot->word = word[0];
   slot->awaits_proxy = true;
   watch(word[0], WATCH_PROXY, slot_tag(slot), EPOLLIN);
-  return started && group_limit(&slot->proxy.group, plan) && send(slot->proxy.gate, "G", 1, MSG_NOSIGNAL) == 1;
+  return started && group_limit(&slot->proxy.group, plan);
 }
 
 bool run_prepare(struct cursor *body) {
@@ -103,7 +102,8 @@ bool run_prepare(struct cursor *body) {
   const struct cursor behind = *body;
   bool proxied = (plan.flags & WIRE_PLAN_PROXIED) != 0;
   if (proxied != (frame.proxy_size > 0)) return false;
-  if (proxied && (!take_prepare(body, &proxy_frame, &proxy, &proxy_plan) || body->at != body->end)) return false;
+  if (proxied && (!take_prepare(body, &proxy_frame, &proxy, &proxy_plan) || proxy_frame.input_count != 0)) return false;
+  if (body->at != body->end) return false;
   struct slot *slot = find_run(frame.run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
   if (slot->state != SLOT_SUBMITTED || frame.input_count != slot->subject.input_count) return false;
@@ -273,7 +273,10 @@ bool run_open(struct cursor *body) {
   slot->ticket_size = (uint16_t)size;
   slot->opening = true;
   slot->deadline_ms = now_ms() + PROXY_DEADLINE_MS;
-  if (!slot->awaits_proxy || slot->failed) open_gate(slot);
+  if (!slot->awaits_proxy || slot->failed)
+    open_gate(slot);
+  else
+    (void)!send(slot->proxy.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* then its own gate, `run_proxied` */
   return true;
 }
 
