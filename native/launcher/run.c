@@ -102,7 +102,8 @@ bool run_prepare(struct cursor *body) {
   const struct cursor behind = *body;
   bool proxied = (plan.flags & WIRE_PLAN_PROXIED) != 0;
   if (proxied != (frame.proxy_size > 0)) return false;
-  if (proxied && (!take_prepare(body, &proxy_frame, &proxy, &proxy_plan) || proxy_frame.input_count != 0)) return false;
+  if (proxied && !take_prepare(body, &proxy_frame, &proxy, &proxy_plan)) return false;
+  if (proxied && (proxy_frame.run != frame.run || proxy_frame.input_count != 0)) return false;
   if (body->at != body->end) return false;
   struct slot *slot = find_run(frame.run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
