@@ -74,8 +74,7 @@ static bool take_relay(struct slot *slot, uint64_t output_max, const int *pipes)
   return true;
 }
 
-/* What filters a run's sockets: built as a run is, and held at its gate until OPEN. It says over its stdout when it can
- * be used (`run_proxied`). `body`: a PREPARE of its own. */
+/* What filters a run's sockets, built as a run is. It says over its stdout when it can be used (`run_proxied`). */
 static bool take_proxy(struct slot *slot, struct cursor body, const struct start *order, const struct wire_plan *plan) {
   int word[2];
   if (pipe2(word, O_CLOEXEC) != 0) return false;
