@@ -136,6 +136,7 @@ ${action('as.daemon', 'filtered', [...send, manager.path, call, ...unit], env).r
 ${action('look', 'filtered', ['/usr/bin/find', '/', '-xdev', '-not', '-path', '/usr/*', '-type', 's', '-o', '-path', '*bus*', '-not', '-path', '/usr/*'])}
 ${action('spoil', 'filtered', ['/usr/bin/touch', '/bus-proxy/x'])}
 ${action('open.true', 'open', ['/usr/bin/true'])}
+${action('true.filtered', 'filtered', ['/usr/bin/true'])}
 ${action('sleep', 'capped', ['/usr/bin/sleep', '30'])}
 `
 }
