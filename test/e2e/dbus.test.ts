@@ -246,6 +246,21 @@ test(
   },
 )
 
+test(
+  'dbus: busctl, which authenticates in one piece, needs a proxy of 0.1.6',
+  { skip },
+  async () => {
+    const { stdout: version } = await run(['/usr/bin/xdg-dbus-proxy', '--version'])
+    const [major = 0, minor = 0, patch = 0] = (version.match(/\d+/g) ?? []).map(Number)
+    const takesIt = major > 0 || minor > 1 || patch >= 6
+    const before = at.bus.asked.length
+    const { status, stdout, stderr } = await at.bridge.bell(['busctl'])
+    assert.deepEqual([status, at.bus.asked.length - before], takesIt ? [0, 1] : [1, 0], version)
+    if (takesIt) assert.match(stdout, /^o "\/org\/freedesktop\/systemd1\/job\/1"$/m)
+    else assert.match(stderr, /not connected/)
+  },
+)
+
 test('dbus: what remains: a filtered run can say a signal, and be called', { skip }, async () => {
   const other = await at.bus.peer()
   await other.call({ ...driver, member: 'AddMatch', body: ["type='signal',member='Said'"] })

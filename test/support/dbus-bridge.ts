@@ -134,6 +134,7 @@ ${action('restart', 'capped', [...send, manager.path, call, ...unit], env)}
 ${action('stop', 'capped', [...send, manager.path, `${manager.interface}.StopUnit`, ...unit], env)}
 ${action('as.daemon', 'filtered', [...send, manager.path, call, ...unit], env).replace('"root"', '"daemon"')}
 ${action('look', 'filtered', ['/usr/bin/find', '/', '-xdev', '-not', '-path', '/usr/*', '-type', 's', '-o', '-path', '*bus*', '-not', '-path', '/usr/*'])}
+${action('busctl', 'capped', ['/usr/bin/busctl', 'call', manager.destination, manager.path, manager.interface, 'RestartUnit', 'ss', 'a.service', 'replace'], env)}
 ${action('spoil', 'filtered', ['/usr/bin/touch', '/bus-proxy/x'])}
 ${action('open.true', 'open', ['/usr/bin/true'])}
 ${action('true.filtered', 'filtered', ['/usr/bin/true'])}

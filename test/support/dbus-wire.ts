@@ -16,6 +16,8 @@ export type Message = Readonly<{
   sender?: string
   /** A `u32` or a string for each argument. */
   body?: readonly (string | number)[]
+  /** Where it is not `s` for strings: `o` for one that is the path of an object. */
+  signature?: string
   flags?: number
 }>
 
@@ -41,8 +43,9 @@ export function formatMessage(message: Message): Buffer {
     const value = valueOf(message, name)
     if (value !== undefined) field(fields, code, type, value)
   }
-  const signature = (message.body ?? []).map((value) => (typeof value === 'string' ? 's' : 'u'))
-  if (signature.length > 0) field(fields, 8, 'g', signature.join(''))
+  const types = (message.body ?? []).map((value) => (typeof value === 'string' ? 's' : 'u'))
+  const signature = message.signature ?? types.join('')
+  if (signature !== '') field(fields, 8, 'g', signature)
   writer.value('u', fields.bytes().length)
   return Buffer.concat([padded(Buffer.concat([writer.bytes(), fields.bytes()]), 8), body.bytes()])
 }
