@@ -7,6 +7,7 @@ import { isCleanPath } from '../../src/core/identity.ts'
 import { sha256Hex } from '../../src/core/json/digest.ts'
 import { parseCompiledPolicy } from '../../src/core/policy/compiled-parse.ts'
 import { formatCompiledPolicy, sealProfile } from '../../src/core/policy/compiled.ts'
+import type { CompiledProfile } from '../../src/core/policy/compiled.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { installPolicy, loadInstalledPolicy } from '../../src/host/policy-store.ts'
 import { readProc, until } from '../support/bridge.ts'
@@ -103,6 +104,12 @@ function sleepers(): number {
   return found.split('\n').filter((line) => line === '/usr/bin/sleep 30').length
 }
 
+function resealed({ digest, ...profile }: CompiledProfile): CompiledProfile {
+  const sealed = sealProfile(profile)
+  assert.equal(sealed.digest === digest, profile.proxy === null)
+  return sealed
+}
+
 /** A proxy that root exchanged in the installed policy, so that it does not do what proxies do. */
 async function withProxy(argv: readonly string[], act: () => Promise<void>): Promise<void> {
   const { policy } = bridgePaths(at.bridge.root)
@@ -110,9 +117,9 @@ async function withProxy(argv: readonly string[], act: () => Promise<void>): Pro
   const whole = parseCompiledPolicy(text)
   const executable = argv[0]
   assert.ok(isCleanPath(executable))
-  const profiles = whole.profiles.map(({ digest: _, ...profile }) => {
+  const profiles = whole.profiles.map((profile) => {
     const { proxy } = profile
-    return sealProfile({ ...profile, proxy: proxy && { ...proxy, executable, argv } })
+    return resealed({ ...profile, proxy: proxy && { ...proxy, executable, argv } })
   })
   const reload = async (next: string): Promise<void> => {
     installPolicy(policy, next)

@@ -5,6 +5,9 @@ import { parsePlan, formatPlan } from '../sandbox/plan.ts'
 import { planForProxy } from '../sandbox/plan-for-profile.ts'
 import type { CompileFacts, PathFact } from './compile-facts.ts'
 import { compilePolicy } from './compile.ts'
+import { parseCompiledPolicy } from './compiled-parse.ts'
+import { formatCompiledPolicy, sealProfile } from './compiled.ts'
+import type { CompiledProfile } from './compiled.ts'
 import { proxyArguments } from './compile-proxy.ts'
 import { pathOf, policyOf, testFacts } from './policy.test-support.ts'
 import type { ProfileSource } from './profile-source.ts'
@@ -68,19 +71,19 @@ test('compile proxy: where nothing is filtered there is none, and none is looked
 })
 
 test('compile proxy: its sandbox has libraries, the sockets and no right of the run', () => {
-  let seen: ProfileSource | null = null
+  const seen: ProfileSource[] = []
   const more = 'caps = ["CAP_SYSLOG"]\nwrite = ["/var/log/app"]\nnetwork = "loopback"\n'
   const compileProxyPlan = (profile: ProfileSource): Uint8Array => {
-    seen = profile
+    seen.push(profile)
     const plan = planForProxy(profile, 'x86_64')
     assert.deepEqual(parsePlan(formatPlan(plan)), plan)
     return formatPlan(plan)
   }
   const readOnly = text.replace('sockets', `read = ["/opt/tool"]\n${more}sockets`)
   assert.deepEqual(compileWith({ compileProxyPlan }, readOnly), [])
-  assert.ok(seen !== null)
-  const { read, write, sockets, caps, network, links, escapable, stdin, output }: ProfileSource =
-    seen
+  const [first] = seen
+  assert.ok(first !== undefined)
+  const { read, write, sockets, caps, network, links, escapable, stdin, output } = first
   assert.deepEqual(
     read.map(({ path }) => path),
     ['/etc/ld.so.cache', '/usr', '/usr/bin', '/usr/lib'],
@@ -119,4 +122,21 @@ test('compile proxy: more calls than fit into a frame are refused', () => {
   })
   const many = `schema = 1\n[profile.p]\nsockets = [${sockets.join(', ')}]\n`
   assert.match(compileWith({}, many).join(), /more calls by D-Bus.*\[plan_invalid\]$/)
+})
+
+test('compile proxy: an installed policy has a proxy for each filter, and none without one', () => {
+  const policy = policyOf(text)
+  const changed = (change: Partial<CompiledProfile>): string => {
+    const profiles = policy.profiles.map((profile) => {
+      const { digest: before, ...rest } = { ...profile, ...change }
+      const sealed = sealProfile(rest)
+      assert.notEqual(sealed.digest, before)
+      return sealed
+    })
+    return formatCompiledPolicy({ ...policy, profiles })
+  }
+  assert.deepEqual(parseCompiledPolicy(formatCompiledPolicy(policy)), policy)
+  for (const change of [{ proxy: null }, { sockets: [] }]) {
+    assert.throws(() => parseCompiledPolicy(changed(change)), { code: 'input_invalid' })
+  }
 })

@@ -1,8 +1,8 @@
 import type { CleanPath } from '../identity.ts'
-import { isCleanPath } from '../identity.ts'
 import { formatBase64 } from '../json/base64.ts'
 import { busSocket, filteredSockets } from '../sandbox/bus-place.ts'
 import type { FilteredSocket } from '../sandbox/bus-place.ts'
+import { cleanPath } from '../sandbox/fixed-mounts.ts'
 import { syscallGroups } from '../sandbox/syscall-sets.ts'
 import type { CompileFacts } from './compile-facts.ts'
 import type { ResolvedPath } from './compile-path.ts'
@@ -14,7 +14,7 @@ import type { ProfileSource } from './profile-source.ts'
 import { compareText } from './reader.ts'
 import type { Report } from './reader.ts'
 
-const proxyProgram = '/usr/bin/xdg-dbus-proxy'
+const proxyProgram = cleanPath('/usr/bin/xdg-dbus-proxy')
 const proxyPackage = 'xdg-dbus-proxy'
 
 /** For the proxy of one run. What a client makes it keep is bounded by this and not by the run's own limit. */
@@ -36,17 +36,16 @@ export function compileProxy(
   resolveLibraries: () => readonly ResolvedPath[],
 ): CompiledProxy | null {
   const sockets = filteredSockets(profile.sockets)
-  if (sockets.length === 0 || !isCleanPath(proxyProgram)) return null
+  if (sockets.length === 0) return null
   const fact = facts.resolvePath(proxyProgram, 'command')
   if (fact.kind === 'refused') return report.add(place, fact.code, fact.message)
-  const problem =
-    fact.kind !== 'found'
-      ? `does not exist: install the package ${proxyPackage}`
-      : (fact.changeable ?? (fact.interpreter === undefined ? undefined : 'is a script'))
-  if (fact.kind !== 'found' || problem !== undefined) {
-    const what = `what filters D-Bus, ${quote(proxyProgram)},`
-    return report.add(place, 'dbus_proxy_missing', `${what} ${problem ?? ''}`)
+  const missing = (why: string): null => {
+    const what = `what filters D-Bus, ${quote(proxyProgram)}, ${why}`
+    return report.add(place, 'dbus_proxy_missing', what)
   }
+  if (fact.kind !== 'found') return missing(`does not exist: install the package ${proxyPackage}`)
+  if (fact.changeable !== undefined) return missing(fact.changeable)
+  if (fact.interpreter !== undefined) return missing('is a script')
   const argv = proxyArguments(sockets)
   if (argv.join('').length > maxArgumentBytes) {
     return report.add(place, 'plan_invalid', 'more calls by D-Bus than one proxy can be told of')

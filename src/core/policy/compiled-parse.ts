@@ -17,6 +17,7 @@ import { parseBase64 } from '../json/base64.ts'
 import { parseStrictJson } from '../json/strict.ts'
 import { isIdentifier, requestLimits } from '../protocol/request.ts'
 import type { TcpPorts } from '../sandbox/landlock.ts'
+import { filteredSockets } from '../sandbox/bus-place.ts'
 import { syscallSetNames } from '../sandbox/syscall-sets.ts'
 import type { Automaton } from './automaton.ts'
 import {
@@ -258,6 +259,9 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
     plan: members.take('plan', plan),
   })
   if (members.take('digest', digest) !== sealed.digest) throw misshapen(where, 'wrong digest')
+  if ((sealed.proxy === null) !== (filteredSockets(sealed.sockets).length === 0)) {
+    throw misshapen(where, 'a proxy without a filter, or a filter without one')
+  }
   return sealed
 })
 

@@ -149,6 +149,17 @@ test('promise 3: each member that can change is changed by some mutation', () =>
   assert.deepEqual([...changed].sort(), members.sort())
 })
 
+test('resolved action: of a proxy whose hash is not known the calls are known', () => {
+  const proxy = { executable: pathOf('/usr/bin/xdg-dbus-proxy'), argv: [], plan: '' }
+  const facts = { policyDigest: '', hostId: '', nonce: '', notAfterMs: 0 }
+  const { text } = resolveAction(
+    { ...permit, profile: { ...permit.profile, proxy, sockets: [] } },
+    subjectOf(0),
+    { ...facts, executableSha256: '', interpreterSha256: null },
+  )
+  assert.match(text, /"proxy":\{"allow":\{\},"path":"\/usr\/bin\/xdg-dbus-proxy","sha256":null\}/)
+})
+
 test('resolved action: the pid of who asks is not part of it', () => {
   assert.ok(example !== undefined)
   assert.ok(!example.text.includes('pid'))
