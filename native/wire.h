@@ -48,7 +48,7 @@ enum wire_kind {
   WIRE_BYTES = 0x0205,  /* to the executor alone: struct wire_bytes, then the bytes */
   /* executor to launcher */
   WIRE_EXECUTOR_READY = 0x0301, /* u64 capabilities that some profile of the policy keeps */
-  WIRE_PREPARE = 0x0302,        /* struct wire_prepare, then that many bytes of plan and of command */
+  WIRE_PREPARE = 0x0302,        /* struct wire_prepare, then so many bytes of plan, command and proxy */
   WIRE_OPEN = 0x0303,           /* u64 run, then a ticket of at most 256 bytes that goes to the client unread */
   WIRE_KEPT = 0x0304,           /* u64 as in WIRE_EXECUTOR_READY, of the policy that is in force from now on */
   WIRE_READ = 0x0305,           /* struct wire_read */
@@ -145,6 +145,7 @@ enum wire_stage {
   WIRE_STAGE_EXEC = 10,
   WIRE_STAGE_STDIO = 11,
   WIRE_STAGE_CAPACITY = 12,
+  WIRE_STAGE_PROXY = 13, /* what filters its sockets could not be started, or died */
 };
 
 struct wire_ended {
@@ -219,6 +220,7 @@ enum wire_feature {
   WIRE_FEATURE_LANDLOCK_TCP = 1u << 19,      /* only the TCP ports that the profile names */
   WIRE_FEATURE_LANDLOCK_TRUNCATE = 1u << 20, /* truncation is among what that wall holds; before Linux 6.2 it is not */
   WIRE_FEATURE_LANDLOCK_IOCTL = 1u << 21,    /* so with ioctl(2) on devices, Linux 6.10 */
+  WIRE_FEATURE_DBUS_FILTERED = 1u << 23,     /* it reaches a bus through its proxy only */
 };
 
 /* Which sandbox, before which command. The executor sends it once its own decision is a permit. */
@@ -227,7 +229,8 @@ struct wire_prepare {
   uint32_t plan_size;    /* a PLAN, compiled when the policy was installed (spec/plan.md) */
   uint32_t command_size; /* a COMMAND, made for this run (spec/plan.md) */
   uint32_t input_count;  /* as it was submitted: all of them are the command's */
-  uint32_t zero;
+  uint32_t
+      proxy_size; /* behind the command, the whole body of another PREPARE: with WIRE_PLAN_PROXIED, and only then */
 };
 
 /* Who this host is, and where receipts and signatures stand. */
@@ -247,6 +250,7 @@ struct wire_resolved {
   uint8_t executable_sha256[32];
   uint8_t action_digest[32];
   uint8_t interpreter_sha256[32]; /* all zero: the executable is no script */
+  uint8_t proxy_sha256[32];       /* all zero: its sockets are not filtered */
 };
 
 struct wire_intend {
@@ -310,6 +314,7 @@ enum wire_plan_flag {
   WIRE_PLAN_STDIN_NULL = 1u << 0, /* the command reads /dev/null whatever the client passed */
   WIRE_PLAN_NO_EXEC = 1u << 1,    /* services: no execve after their own start, and no new process */
   WIRE_PLAN_OWN_TMP = 1u << 2,    /* there is a tmpfs at /tmp among the mounts */
+  WIRE_PLAN_PROXIED = 1u << 3,    /* nothing of this plan runs without its proxy */
 };
 
 struct wire_rlimit {

@@ -194,7 +194,7 @@ static const char *const end_names[] = {"", "exited", "signalled", "timed_out", 
 
 static const char *const stage_names[] = {
     "none",     "clone",   "cgroup",     "network", "mount", "limits",   "identity",
-    "landlock", "seccomp", "executable", "exec",    "stdio", "capacity",
+    "landlock", "seccomp", "executable", "exec",    "stdio", "capacity", "proxy",
 };
 
 static int status_of(uint32_t kind, uint32_t value, uint32_t stage) {
@@ -317,7 +317,7 @@ static int report_ended(struct slice body, bool json) {
   uint32_t least = kind == WIRE_END_SIGNALLED || kind == WIRE_END_FAILED ? 1 : 0;
   uint32_t most = kind == WIRE_END_EXITED ? 255 : kind == WIRE_END_SIGNALLED ? 64 : kind == WIRE_END_FAILED ? 4095 : 0;
 
-  if (kind < WIRE_END_EXITED || kind > WIRE_END_LOST || value < least || value > most || stage > WIRE_STAGE_CAPACITY ||
+  if (kind < WIRE_END_EXITED || kind > WIRE_END_LOST || value < least || value > most || stage > WIRE_STAGE_PROXY ||
       ticket.size > ANSWER_MAX_TICKET || (rest != ticket.size && rest != ticket.size + sizeof(struct wire_output))) {
     return report_malformed(json);
   }

@@ -51,6 +51,7 @@ static void repair_frame(uint8_t *message, size_t body) {
   if (head.kind != WIRE_PREPARE || head.size < sizeof prepare) return;
   memcpy(&prepare, bytes + sizeof head, sizeof prepare);
   size_t rest = head.size - sizeof prepare;
+  if (prepare.proxy_size < rest) rest -= prepare.proxy_size;
   if (prepare.plan_size > rest) prepare.plan_size = (uint32_t)rest;
   prepare.command_size = (uint32_t)rest - prepare.plan_size;
   memcpy(bytes + sizeof head, &prepare, sizeof prepare);

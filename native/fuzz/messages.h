@@ -15,6 +15,7 @@ enum operation {
   DEADLINE,
   REPORT, /* of a run's first process */
   EXIT,
+  PROXY, /* an odd argument: it can be used; else it has ended */
   OPERATIONS
 };
 

@@ -208,6 +208,17 @@ static void hear_service(int name, const struct message *message) {
     failed = true;
 }
 
+/* Its end of the pipe is closed already; so a word of it comes by another pipe in the place of that one. */
+static void hear_proxy(struct slot *slot, uint8_t argument) {
+  int pair[2];
+  if ((argument & 1) != 0 && pipe(pair) == 0) {
+    CLAIM((write)(pair[1], "x", 1) == 1 && (dup2)(pair[0], slot->word) == slot->word);
+    (close)(pair[0]);
+    (close)(pair[1]);
+  }
+  run_proxied(slot);
+}
+
 static void act(const struct message *message) {
   struct slot *slot = slot_of(message->argument);
   if (message->operation == CONNECT) connect_client(message);
@@ -227,6 +238,7 @@ static void act(const struct message *message) {
     run_reported(slot);
   }
   if (message->operation == EXIT && slot->process.pidfd >= 0) run_exited(slot);
+  if (message->operation == PROXY && slot->word >= 0) hear_proxy(slot, message->argument);
 }
 
 /* A gate is known by what the launcher holds: looked up after each act, since one act starts at most one run. */
@@ -285,7 +297,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   (void)argc, (void)argv;
   int null = (open)("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0 || (dup2)(null, 0) != 0) return 1; /* what clients pass */
-  for (size_t i = 0; i < MAX_SLOTS; i++) slots[i].process = slots[i].relay = no_process;
+  for (size_t i = 0; i < MAX_SLOTS; i++) slots[i].process = slots[i].relay = slots[i].proxy = no_process;
+  for (size_t i = 0; i < MAX_SLOTS; i++) slots[i].word = -1;
   max_per_uid = 32;
   for (int i = 0; i < MAX_PEERS; i++) clients[i] = gates[i] = -1;
   kernel.accepted = kernel.peer_of_gate = -1;

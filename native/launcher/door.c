@@ -194,9 +194,11 @@ void door_accept(bool available) {
   for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
   slot->known = false;
   slot->odd_count = 0;
-  slot->process = slot->relay = no_process;
+  slot->process = slot->relay = slot->proxy = no_process;
+  slot->word = -1;
   slot->request_size = slot->ticket_size = 0;
   slot->timed_out = slot->client_gone = slot->failed = slot->hurried = false;
+  slot->awaits_proxy = slot->opening = false;
   slot->output_size = slot->end = 0;
   slot->opened_us = 0;
   slot->last = (struct wire_exited){0};

@@ -97,7 +97,7 @@ void host_detect(void) {
   host.features = WIRE_FEATURE_PID_NAMESPACE | WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_IPC_NAMESPACE |
                   WIRE_FEATURE_UTS_NAMESPACE | WIRE_FEATURE_NETWORK_NAMESPACE | WIRE_FEATURE_CGROUP_NAMESPACE |
                   WIRE_FEATURE_ROOT_READ_ONLY | WIRE_FEATURE_PRIVATE_TMP | WIRE_FEATURE_CAPABILITIES |
-                  WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP | WIRE_FEATURE_RLIMITS;
+                  WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP | WIRE_FEATURE_RLIMITS | WIRE_FEATURE_DBUS_FILTERED;
   if (!host.privileged) host.features |= WIRE_FEATURE_USER_NAMESPACE;
   detect_landlock();
   if (host.privileged) open_network();
@@ -114,4 +114,35 @@ void host_detect(void) {
     close(pair[0]);
     close(pair[1]);
   }
+}
+
+#define WIRE_FEATURES_OF_FILES                                                                                         \
+  (WIRE_FEATURE_LANDLOCK_FILES | WIRE_FEATURE_LANDLOCK_TRUNCATE | WIRE_FEATURE_LANDLOCK_IOCTL)
+
+/*
+ * What is in force for a run of this plan once its command starts: every step of sandbox.c ends the run if it fails, so
+ * each that the plan asks for and that the host has was taken (DESIGN.md promise 8).
+ */
+uint32_t features_of(const struct wire_plan *plan) {
+  static const struct {
+    uint32_t asked, feature;
+  } by_namespace[] = {{WIRE_NS_PID, WIRE_FEATURE_PID_NAMESPACE},
+                      {WIRE_NS_MOUNT, WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_ROOT_READ_ONLY},
+                      {WIRE_NS_IPC, WIRE_FEATURE_IPC_NAMESPACE},
+                      {WIRE_NS_UTS, WIRE_FEATURE_UTS_NAMESPACE},
+                      {WIRE_NS_NETWORK, WIRE_FEATURE_NETWORK_NAMESPACE},
+                      {WIRE_NS_CGROUP, WIRE_FEATURE_CGROUP_NAMESPACE}};
+  uint32_t features = WIRE_FEATURE_CAPABILITIES | WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP;
+  for (size_t i = 0; i < sizeof by_namespace / sizeof by_namespace[0]; i++)
+    if ((plan->namespaces & by_namespace[i].asked) != 0) features |= by_namespace[i].feature;
+  if ((plan->flags & WIRE_PLAN_OWN_TMP) != 0) features |= WIRE_FEATURE_PRIVATE_TMP;
+  if ((plan->namespaces & WIRE_NS_NETWORK) != 0 && may_share_network(plan))
+    features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
+  if (plan->landlock_scope != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_SCOPE;
+  if (plan->landlock_fs != 0) features |= host.features & WIRE_FEATURES_OF_FILES;
+  if (plan->landlock_net != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_TCP;
+  if (plan->rlimit_count > 0) features |= WIRE_FEATURE_RLIMITS;
+  if ((plan->flags & WIRE_PLAN_PROXIED) != 0) features |= WIRE_FEATURE_DBUS_FILTERED;
+  return features |
+         (host.features & (WIRE_FEATURE_CGROUP_KILL | WIRE_FEATURE_CGROUP_LIMITS | WIRE_FEATURE_USER_NAMESPACE));
 }

@@ -16,6 +16,7 @@
 #define MAX_REFUSAL 4096u
 #define REQUEST_DEADLINE_MS 2000u /* from accept to a whole request frame */
 #define ANSWER_DEADLINE_MS 40000u /* from SUBMIT to OPEN or REFUSE; a service that takes longer hangs */
+#define PROXY_DEADLINE_MS 5000u   /* from OPEN to a proxy that can be used */
 #define HANGUP_GRACE_MS 5000u     /* between SIGHUP and cgroup.kill once a client is gone (DESIGN.md section 5) */
 
 /* ---- channel.c: frames to and from the two services ---- */
@@ -45,7 +46,8 @@ bool channel_receive(struct channel *channel, bool (*handle)(uint16_t kind, stru
 /* ---- host.c: what this kernel and this host have ---- */
 
 void host_detect(void);
-uint64_t now_ms(void); /* CLOCK_MONOTONIC */
+uint32_t features_of(const struct wire_plan *plan); /* enum wire_feature: in force for its runs */
+uint64_t now_ms(void);                              /* CLOCK_MONOTONIC */
 uint64_t now_us(void);
 uint64_t wall_ms(void);               /* CLOCK_REALTIME */
 _Noreturn void die(const char *what); /* prints `what` and errno, exit 1; only before the loop runs */
@@ -143,7 +145,8 @@ struct slot {
   int stdio[STDIO];    /* then the inputs */
   bool known;          /* their kinds stand in `subject` */
   int odd[MAX_DESCRIPTORS + STDIO], odd_count; /* that came where none should */
-  struct process process, relay;
+  struct process process, relay, proxy;
+  int word;     /* the proxy's: a byte once it can be used, and its end; -1: there is none */
   uint32_t end; /* enum wire_end: the command has ended so, and its relay has not; else 0 */
   bool hurried; /* the relay was told that the time is over */
   size_t output_size;
@@ -153,8 +156,9 @@ struct slot {
   uint64_t opened_us;
   uint32_t time_limit_ms;
   bool timed_out, client_gone, failed;
-  uint32_t features;       /* enum wire_feature: in force once the command starts */
-  struct wire_exited last; /* how it ended: what its first process knows of that, then the rest */
+  bool awaits_proxy, opening; /* OPEN has come, and waits for the proxy */
+  uint32_t features;          /* enum wire_feature: in force once the command starts */
+  struct wire_exited last;    /* how it ended: what its first process knows of that, then the rest */
   struct wire_submit subject;
   uint32_t groups[WIRE_MAX_GROUPS];
   char cgroups[WIRE_MAX_CGROUPS];
@@ -175,6 +179,7 @@ void run_signal(struct slot *slot, uint32_t signal);
 void run_reported(struct slot *slot);
 void run_exited(struct slot *slot);
 void run_relayed(struct slot *slot);
+void run_proxied(struct slot *slot);
 void run_client_gone(struct slot *slot);
 void run_expired(struct slot *slot);
 void run_lose_all(void); /* a service died, or we are told to stop */
@@ -232,6 +237,7 @@ enum watch {
   WATCH_GATE,
   WATCH_PROCESS,
   WATCH_RELAY,
+  WATCH_PROXY,
   WATCH_MOUNTS
 };
 void watch(int fd, enum watch kind, uint32_t index, uint32_t events);

@@ -190,6 +190,9 @@ static void dispatch(const struct epoll_event *event, int signals) {
   case WATCH_RELAY:
     if (slot != NULL && slot->relay.gate >= 0) run_relayed(slot);
     return;
+  case WATCH_PROXY:
+    if (slot != NULL && slot->word >= 0) run_proxied(slot);
+    return;
   case WATCH_MOUNTS:
     templates_drop();
     spares_reshape();
@@ -301,7 +304,7 @@ int main(int argc, char **argv) {
     note("usage: belladonna-launcher BOOT-FILE (started by `belladonna up`)");
     return 2;
   }
-  for (uint32_t i = 0; i < MAX_SLOTS; i++) slots[i].process = slots[i].relay = no_process;
+  for (uint32_t i = 0; i < MAX_SLOTS; i++) slots[i].process = slots[i].relay = slots[i].proxy = no_process;
   for (int i = 0; i < 2; i++) services[i].pidfd = services[i].channel.fd = -1;
   int signals = clean_start();
   loop = epoll_create1(EPOLL_CLOEXEC);

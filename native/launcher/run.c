@@ -4,7 +4,7 @@
  *   frame        from      states that take it          effect
  *   PREPARE      executor  SUBMITTED                    sandbox is built and waits at the gate -> PREPARED
  *   READ         executor  SUBMITTED                    a part of a sealed input goes to the executor
- *   OPEN         executor  PREPARED                     gate opens -> RUNNING; or the end is told -> ENDED
+ *   OPEN         executor  PREPARED                     gate opens, once a proxy is ready -> RUNNING; or -> ENDED
  *   REFUSE       broker    SUBMITTED, PREPARED          what was prepared is killed, the client is told -> ENDED
  *   SIGNAL       client    RUNNING; before: gives up    passed to the command
  *
@@ -39,36 +39,6 @@ static struct slot *find_run(uint64_t run) {
 
 /* ---- starting ---- */
 
-#define WIRE_FEATURES_OF_FILES                                                                                         \
-  (WIRE_FEATURE_LANDLOCK_FILES | WIRE_FEATURE_LANDLOCK_TRUNCATE | WIRE_FEATURE_LANDLOCK_IOCTL)
-
-/*
- * What is in force for a run of this plan once its command starts: every step of sandbox.c ends the run if it fails, so
- * each that the plan asks for and that the host has was taken (DESIGN.md promise 8).
- */
-static uint32_t features_of(const struct wire_plan *plan) {
-  static const struct {
-    uint32_t asked, feature;
-  } by_namespace[] = {{WIRE_NS_PID, WIRE_FEATURE_PID_NAMESPACE},
-                      {WIRE_NS_MOUNT, WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_ROOT_READ_ONLY},
-                      {WIRE_NS_IPC, WIRE_FEATURE_IPC_NAMESPACE},
-                      {WIRE_NS_UTS, WIRE_FEATURE_UTS_NAMESPACE},
-                      {WIRE_NS_NETWORK, WIRE_FEATURE_NETWORK_NAMESPACE},
-                      {WIRE_NS_CGROUP, WIRE_FEATURE_CGROUP_NAMESPACE}};
-  uint32_t features = WIRE_FEATURE_CAPABILITIES | WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP;
-  for (size_t i = 0; i < sizeof by_namespace / sizeof by_namespace[0]; i++)
-    if ((plan->namespaces & by_namespace[i].asked) != 0) features |= by_namespace[i].feature;
-  if ((plan->flags & WIRE_PLAN_OWN_TMP) != 0) features |= WIRE_FEATURE_PRIVATE_TMP;
-  if ((plan->namespaces & WIRE_NS_NETWORK) != 0 && may_share_network(plan))
-    features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
-  if (plan->landlock_scope != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_SCOPE;
-  if (plan->landlock_fs != 0) features |= host.features & WIRE_FEATURES_OF_FILES;
-  if (plan->landlock_net != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_TCP;
-  if (plan->rlimit_count > 0) features |= WIRE_FEATURE_RLIMITS;
-  return features |
-         (host.features & (WIRE_FEATURE_CGROUP_KILL | WIRE_FEATURE_CGROUP_LIMITS | WIRE_FEATURE_USER_NAMESPACE));
-}
-
 static void start_failed(struct slot *slot, uint32_t stage) {
   slot->failed = true;
   slot->last = (struct wire_exited){.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
@@ -91,13 +61,37 @@ static bool take_relay(struct slot *slot, uint64_t output_max, const int *pipes)
   return true;
 }
 
+/* What filters a run's sockets, built as a run is. It says over its stdout when it can be used (`run_proxied`). */
+static bool take_proxy(struct slot *slot, struct cursor body, const struct start *order, const struct wire_plan *plan) {
+  int word[2];
+  if (pipe2(word, O_CLOEXEC) != 0) return false;
+  struct start start = *order;
+  const struct template *template = template_for(start.plan, plan);
+  if (template != NULL) start.template = template->fd;
+  start.stdio[0] = start.stdio[2] = NULL_DEVICE;
+  start.stdio[1] = word[1];
+  bool started = process_start(&slot->proxy, body, &start, NULL);
+  if (!started) slot->proxy = no_process;
+  close(word[1]);
+  slot->word = word[0];
+  slot->awaits_proxy = true;
+  watch(word[0], WATCH_PROXY, slot_tag(slot), EPOLLIN);
+  return started && group_limit(&slot->proxy.group, plan);
+}
+
 bool run_prepare(struct cursor *body) {
-  struct wire_prepare frame;
-  struct wire_plan plan;
-  struct start start;
+  struct wire_prepare frame, proxy_frame;
+  struct wire_plan plan, proxy_plan;
+  struct start start, proxy;
   int pipes[4] = {-1, -1, -1, -1};
   const struct cursor whole = *body;
   if (!take_prepare(body, &frame, &start, &plan) || frame.run >= next_run) return false;
+  const struct cursor behind = *body;
+  bool proxied = (plan.flags & WIRE_PLAN_PROXIED) != 0;
+  if (proxied != (frame.proxy_size > 0)) return false;
+  if (proxied && !take_prepare(body, &proxy_frame, &proxy, &proxy_plan)) return false;
+  if (proxied && (proxy_frame.run != frame.run || proxy_frame.input_count != 0)) return false;
+  if (body->at != body->end) return false;
   struct slot *slot = find_run(frame.run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
   if (slot->state != SLOT_SUBMITTED || frame.input_count != slot->subject.input_count) return false;
@@ -118,6 +112,7 @@ bool run_prepare(struct cursor *body) {
     watch(slot->process.gate, WATCH_GATE, slot_tag(slot), EPOLLIN);
     watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
     if (relayed && !take_relay(slot, plan.output_max, pipes)) start_failed(slot, WIRE_STAGE_STDIO);
+    if (proxied && !take_proxy(slot, behind, &proxy, &proxy_plan)) start_failed(slot, WIRE_STAGE_PROXY);
   }
   for (int i = 0; i < 4; i++) close_fd(&pipes[i]);
   for (int i = 0; i < STDIO; i++)
@@ -186,6 +181,7 @@ static void finish(struct slot *slot, uint32_t kind) {
   last->features = slot->opened_us == 0 ? 0 : slot->features;
   last->wall_us = wall_us;
   tell_services(last, output);
+  (void)syscall(SYS_pidfd_send_signal, slot->proxy.pidfd, SIGKILL, NULL, 0); /* reaped with the run */
   if (kind != WIRE_END_EXITED && kind != WIRE_END_SIGNALLED) kill_run(slot); /* else its first process has ended */
   if (slot->process.pidfd < 0) slot_release(slot);
   spares_refill(); /* now, when nobody waits for us */
@@ -221,10 +217,36 @@ bool run_refuse(struct cursor *body) {
   if (body->bad || run >= next_run) return false;
   struct slot *slot = find_run(run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true;
-  if (slot->state == SLOT_RUNNING) return false;
+  if (slot->state == SLOT_RUNNING || slot->opening) return false;
   refuse_client(slot, status, problem);
   abandon(slot);
   return true;
+}
+
+static void open_gate(struct slot *slot) {
+  slot->opening = false;
+  if (slot->client_gone || slot->failed) {
+    finish(slot, slot->failed ? WIRE_END_FAILED : WIRE_END_GONE);
+    return;
+  }
+  slot->state = SLOT_RUNNING;
+  slot->opened_us = now_us();
+  slot->deadline_ms = slot->time_limit_ms == 0 ? 0 : now_ms() + slot->time_limit_ms;
+  (void)!send(slot->process.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* EPIPE: it is dead, and its pidfd says so */
+}
+
+/* The proxy's word that it can be used, or its end: then the run is lost, or fails before it began. */
+void run_proxied(struct slot *slot) {
+  char byte;
+  bool usable = read(slot->word, &byte, 1) == 1;
+  slot->awaits_proxy = false;
+  if (!usable) {
+    close_fd(&slot->word);
+    errno = EPIPE;
+    if (slot->state == SLOT_PREPARED && !slot->failed) start_failed(slot, WIRE_STAGE_PROXY);
+    if (slot->state == SLOT_RUNNING && slot->end == 0) finish(slot, WIRE_END_LOST);
+  }
+  if (slot->opening && slot->state == SLOT_PREPARED) open_gate(slot);
 }
 
 bool run_open(struct cursor *body) {
@@ -238,17 +260,15 @@ bool run_open(struct cursor *body) {
     tell_services(&none, (struct part){0});
     return true;
   }
-  if (slot->state != SLOT_PREPARED) return false;
+  if (slot->state != SLOT_PREPARED || slot->opening) return false;
   memcpy(slot->ticket, ticket, size);
   slot->ticket_size = (uint16_t)size;
-  if (slot->client_gone || slot->failed) {
-    finish(slot, slot->failed ? WIRE_END_FAILED : WIRE_END_GONE);
-    return true;
-  }
-  slot->state = SLOT_RUNNING;
-  slot->opened_us = now_us();
-  slot->deadline_ms = slot->time_limit_ms == 0 ? 0 : now_ms() + slot->time_limit_ms;
-  (void)!send(slot->process.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* EPIPE: it is dead, and its pidfd says so */
+  slot->opening = true;
+  slot->deadline_ms = now_ms() + PROXY_DEADLINE_MS;
+  if (!slot->awaits_proxy || slot->failed)
+    open_gate(slot);
+  else
+    (void)!send(slot->proxy.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* then its own gate, `run_proxied` */
   return true;
 }
 
@@ -288,6 +308,10 @@ void run_expired(struct slot *slot) {
     if (slot->end == 0) slot->timed_out = !slot->client_gone;
     kill_run(slot);
     if (slot->relay.gate >= 0) hurry_relay(slot);
+  } else if (slot->opening) {
+    errno = ETIMEDOUT;
+    start_failed(slot, WIRE_STAGE_PROXY);
+    open_gate(slot);
   } else {
     services_failed("a request was not answered in time");
   }
@@ -343,7 +367,7 @@ void run_exited(struct slot *slot) {
 void run_lose_all(void) {
   for (uint32_t i = 0; i < MAX_SLOTS; i++) {
     struct slot *slot = &slots[i];
-    if (slot->state == SLOT_RUNNING) {
+    if (slot->state == SLOT_RUNNING || (slot->state == SLOT_PREPARED && slot->opening)) {
       kill_run(slot);
       finish(slot, WIRE_END_LOST);
     } else if (slot->state == SLOT_SUBMITTED || slot->state == SLOT_PREPARED) {

@@ -16,7 +16,7 @@
  *      (both in first-process.c)
  *
  * Each step that fails ends the process with the step's name and errno in its report. None is skipped silently: what
- * this host does not have was known before the clone (`features_of` in run.c).
+ * this host does not have was known before the clone (`features_of` in host.c).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -70,7 +70,7 @@ struct start {
 };
 
 #define MAX_ARGUMENTS 1024u
-#define MAX_BINDS 16u
+#define MAX_BINDS 17u
 
 /* What the child's files share. */
 struct child {
@@ -122,7 +122,7 @@ _Noreturn void run_command(int executable);
 
 #define RUN_NAMESPACES (WIRE_NS_PID | WIRE_NS_IPC | WIRE_NS_UTS | WIRE_NS_CGROUP)
 
-/* Takes the body of WIRE_PREPARE apart. false: it is none. */
+/* Takes the body of WIRE_PREPARE apart, and leaves in `body` that of the proxy. false: it is none. */
 bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan);
 /* A spare: until there is something to run. End of file: the launcher is gone, or has no use for it. */
 _Noreturn void wait_for_start(int gate);

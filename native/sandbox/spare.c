@@ -13,7 +13,7 @@ bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start 
   if (bytes == NULL) return false;
   memcpy(frame, bytes, sizeof *frame);
   const uint8_t *plan_bytes = take(body, frame->plan_size), *command_bytes = take(body, frame->command_size);
-  if (body->bad || body->at != body->end) return false;
+  if (body->bad || (size_t)(body->end - body->at) != frame->proxy_size) return false;
   start->plan = (struct cursor){.at = plan_bytes, .end = plan_bytes + frame->plan_size};
   start->command = (struct cursor){.at = command_bytes, .end = command_bytes + frame->command_size};
   start->input_count = frame->input_count;

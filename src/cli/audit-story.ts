@@ -107,6 +107,7 @@ function describeIntent(entry: IntentEntry): readonly string[] {
     `          executable ${show(executable['path'])}, SHA-256 ${show(executable['sha256'])}`,
     `          as uid ${show(runAs['uid'])}, gid ${show(runAs['gid'])}`,
     ...describeInput(membersOf(action['stdin']), membersOf(action['secrets'])),
+    ...describeProxy(membersOf(action['proxy'])),
   ]
 }
 
@@ -121,6 +122,17 @@ function describeInput(
       ? [`stdin     ${show(stdin['size'])} bytes, SHA-256 ${show(stdin['sha256'])}`]
       : []),
     ...names.map((name) => `secret    ${formatQuoted(name)}, commitment ${show(secrets[name])}`),
+  ]
+}
+
+/** What of a bus its proxy lets through: nothing else of it is reached. */
+function describeProxy(proxy: Readonly<Record<string, JsonValue>>): readonly string[] {
+  if (!('allow' in proxy)) return []
+  return [
+    ...Object.entries(membersOf(proxy['allow'])).map(
+      ([socket, calls]) => `filtered  ${formatQuoted(socket)}, but for ${show(calls)}`,
+    ),
+    `          by ${show(proxy['path'])}, SHA-256 ${show(proxy['sha256'])}`,
   ]
 }
 

@@ -1,6 +1,8 @@
 import type { Subject } from '../core/identity.ts'
+import type { CompiledProfile } from '../core/policy/compiled.ts'
 import { quote } from '../core/toml/problem.ts'
 import { problemOf } from '../core/problem.ts'
+import { allowedCalls } from '../core/sandbox/bus-place.ts'
 import type { CheckAnswer } from './check.ts'
 import { aboutGrant, describeGrant } from './grant-story.ts'
 
@@ -62,9 +64,17 @@ function runRows(answer: Exclude<CheckAnswer, { advice: unknown }>): readonly Ro
     ['cwd', action.cwd],
     ...inputRows(answer),
     ['profile', `${profile.name}${profile.escapable ? ' (escapable)' : ''}, ${profile.digest}`],
+    ...filterRows(profile.sockets),
     ['risk', action.risk],
     ['approval', approvalOf(answer)],
   ]
+}
+
+/** What a run may call on a bus, and nothing else of it. */
+function filterRows(sockets: CompiledProfile['sockets']): readonly Row[] {
+  return Object.entries(allowedCalls(sockets)).flatMap(([socket, calls]) =>
+    calls.map((call): Row => ['may call', `${call} (of ${quote(socket)}, arguments unseen)`]),
+  )
 }
 
 /** What comes by descriptors: it is read at the run, so that nothing is known of it here. */

@@ -147,13 +147,22 @@ function denial(
 type Digests = Parameters<typeof previewAction>[3]
 
 /** The hashes that the executor would find; null if only the caller may not read the files. */
-function measure({ uid }: ChosenPolicy, { action }: Permit | Ask): Digests | { fault: string } {
-  if (!mayRead(action.executable)) return { executable: null, interpreter: null }
+function measure(
+  { uid }: ChosenPolicy,
+  { action, profile: { proxy } }: Permit | Ask,
+): Digests | { fault: string } {
+  const programs = [action.executable, ...(proxy === null ? [] : [proxy.executable])]
+  if (!programs.every(mayRead)) return { executable: null, interpreter: null, proxy: null }
   try {
-    const { sha256, interpreter } = openMeasure(uid, uncopied)(action)
+    const open = openMeasure(uid, uncopied)
+    const { sha256, interpreter } = open(action)
     const executable = formatHex(sha256)
     if (!isPinned(action, executable)) return { fault: `sha256 ${executable} is not pinned` }
-    return { executable, interpreter: interpreter && formatHex(interpreter.sha256) }
+    return {
+      executable,
+      interpreter: interpreter && formatHex(interpreter.sha256),
+      proxy: proxy && formatHex(open({ ...proxy, interpreter: null, sha256: [] }).sha256),
+    }
   } catch (error) {
     if (!(error instanceof BelladonnaError)) throw error
     return { fault: error.message }

@@ -4,6 +4,7 @@ import { formatCompiledPolicy, policyDigest } from '../core/policy/compiled.ts'
 import { formatPolicyWarning } from '../core/toml/problem.ts'
 import type { PolicyProblem } from '../core/toml/problem.ts'
 import { segmentDigests } from '../core/policy/segments.ts'
+import { allowedCalls } from '../core/sandbox/bus-place.ts'
 import { architecture } from '../host/boot-plan.ts'
 import { holdDirectory } from '../host/directory.ts'
 import { findLauncher } from '../host/launcher-process.ts'
@@ -103,14 +104,26 @@ function showPolicy(
     profiles: policy.profiles.length,
     grants: policy.grants.length,
   }
+  const filtered = Object.fromEntries(
+    policy.profiles
+      .filter(({ proxy }) => proxy !== null)
+      .map(({ name, sockets }) => [name, allowedCalls(sockets)]),
+  )
   const escapable = policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name)
   if (options.json) {
     const segments = segmentDigests(policy)
-    output.print(JSON.stringify({ kind, digest, segments, ...counts, escapable, warnings }))
+    output.print(
+      JSON.stringify({ kind, digest, segments, ...counts, escapable, filtered, warnings }),
+    )
   } else {
     for (const warning of warnings) output.complain(formatPolicyWarning(warning))
     const sizes = Object.entries(counts).map(([name, count]) => `${count} ${name}`)
     output.print(`${kind}: ${sizes.join(', ')}, digest ${digest}`)
+    for (const [name, sockets] of Object.entries(filtered)) {
+      for (const [socket, calls] of Object.entries(sockets)) {
+        output.print(`filtered profile ${name}: of ${socket} only ${calls.join(', ')}`)
+      }
+    }
     if (escapable.length > 0) output.print(`escapable profiles: ${escapable.join(', ')}`)
   }
   return 0

@@ -70,6 +70,14 @@ function describeProfile(profile: JsonValue): string {
     `${held} in force`,
     ...missing.map((lack) => `missing ${lack}`),
     ...(memberOf(profile, 'escapable') === true ? ['escapable'] : []),
+    ...filteredWords(memberOf(profile, 'filtered')),
   ]
   return `profile ${textOf(profile, 'name')}: ${words.join('; ')}`
+}
+
+function filteredWords(filtered: JsonValue): readonly string[] {
+  return Object.entries(membersOf(filtered)).map(([socket, calls]) => {
+    const names = Array.isArray(calls) ? calls.map(String) : []
+    return `of ${socket} only ${names.join(', ')}`
+  })
 }

@@ -90,6 +90,7 @@ function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: O
   make(paths.state, 0o700)
   make(paths.copies, 0o700)
   make(paths.run, 0o755)
+  make(paths.buses, 0o700)
 }
 
 function executorService(options: BridgeOptions, checkout: Checkout, own: Owner): BootService {

@@ -15,6 +15,8 @@ export type BridgePaths = Readonly<{
   /** Copies of executables that others can change: root's, 0700, empty when nothing runs. */
   copies: string
   run: string
+  /** Where runs meet the proxies of their filtered sockets: root's, 0700, empty when nothing runs. */
+  buses: string
   runSocket: string
   bridgeSocket: string
   bootFile: string
@@ -34,6 +36,7 @@ export function bridgePaths(root: string): BridgePaths {
     state: `${lib}/state`,
     copies: `${lib}/copies`,
     run,
+    buses: `${run}/buses`,
     runSocket: `${run}/run.sock`,
     bridgeSocket: `${run}/bridge.sock`,
     bootFile: `${run}/boot`,

@@ -1,6 +1,6 @@
 import type { CompileFacts } from '../core/policy/compile-facts.ts'
 import { formatPlan } from '../core/sandbox/plan.ts'
-import { planForProfile } from '../core/sandbox/plan-for-profile.ts'
+import { planForProfile, planForProxy } from '../core/sandbox/plan-for-profile.ts'
 import type { Architecture } from '../core/sandbox/syscalls.ts'
 import { readAccounts } from './accounts.ts'
 import { resolvePolicyPath } from './policy-paths.ts'
@@ -19,5 +19,6 @@ export function readPolicyFacts(uid: number, architecture: Architecture): Compil
     resolvePath: (path, use) => resolvePolicyPath(path, use, { uid, architecture }),
     findSockets: openSocketSearch(),
     compilePlan: (profile, roots) => formatPlan(planForProfile(profile, { architecture, roots })),
+    compileProxyPlan: (profile) => formatPlan(planForProxy(profile, architecture)),
   }
 }

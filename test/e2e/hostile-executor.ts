@@ -15,7 +15,7 @@ import {
   formatPrepare,
   parseSubmission,
 } from '../../src/core/protocol/launcher-frames.ts'
-import { wireKind } from '../../src/core/protocol/layout.ts'
+import { wireKind, wireLayout, wirePlanFlag } from '../../src/core/protocol/layout.ts'
 import { formatCommand } from '../../src/core/sandbox/command.ts'
 import { openChannel } from '../../src/host/channel.ts'
 import { openMeasure } from '../../src/host/executable.ts'
@@ -41,6 +41,20 @@ function changed(frame: Uint8Array, at: number, value: number): Uint8Array {
   const copy = frame.slice()
   new DataView(copy.buffer).setUint32(at, value, true)
   return copy
+}
+
+/** Its plan says that it needs a proxy. */
+function proxied(frame: Uint8Array): Uint8Array {
+  const at = 8 + wireLayout.prepare.size + wireLayout.plan.offsets.flags
+  const flags = new DataView(frame.buffer, frame.byteOffset).getUint32(at, true)
+  return changed(frame, at, flags | wirePlanFlag.proxied)
+}
+
+/** A PREPARE with the body of another one behind it. */
+function around(frame: Uint8Array, proxy: Uint8Array): Uint8Array {
+  const body = proxy.slice(8)
+  const outer = changed(frame, 8 + wireLayout.prepare.offsets.proxySize, body.length)
+  return formatFrame(wireKind.prepare, outer.slice(8), body)
 }
 
 export const attacks: readonly Attack[] = [
@@ -98,6 +112,37 @@ export const attacks: readonly Attack[] = [
     name: 'PREPARE with an input that nobody passed',
     answer: 'ends both',
     frames: (run, prepare) => [changed(prepare(run), 24, 1)],
+  },
+  {
+    name: 'PREPARE of a plan that needs a proxy, without one',
+    answer: 'ends both',
+    frames: (run, prepare) => [proxied(prepare(run)), open(run)],
+  },
+  {
+    name: 'PREPARE with a proxy that its plan does not need',
+    answer: 'ends both',
+    frames: (run, prepare) => [around(prepare(run), prepare(run)), open(run)],
+  },
+  {
+    name: 'PREPARE with a proxy that has a proxy',
+    answer: 'ends both',
+    frames: (run, prepare) => [
+      around(proxied(prepare(run)), around(proxied(prepare(run)), prepare(run))),
+      open(run),
+    ],
+  },
+  {
+    name: 'PREPARE with a proxy that has an input',
+    answer: 'ends both',
+    frames: (run, prepare) => [
+      around(proxied(prepare(run)), changed(prepare(run), 24, 1)),
+      open(run),
+    ],
+  },
+  {
+    name: 'PREPARE with a proxy and nothing more',
+    answer: 'waits',
+    frames: (run, prepare) => [around(proxied(prepare(run)), prepare(run))],
   },
   {
     name: 'READ of a stdin that can still change',

@@ -14,12 +14,15 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { checkout, startBridge } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
+import { manager, startPrivateBus } from '../support/private-bus.ts'
+import type { PrivateBus } from '../support/private-bus.ts'
 
 const skip = process.geteuid?.() !== 0
 const shipped = readFileSync(join(checkout, 'packaging/policy/server.toml'), 'utf8')
 const swappiness = '/proc/sys/vm/swappiness'
 let directory: string
 let bridge: TestBridge
+let bus: PrivateBus
 
 /** As shipped, but that it works below a directory of the test's own instead of in the host's. */
 function policyBelow(place: string): string {
@@ -31,12 +34,18 @@ function policyBelow(place: string): string {
     '/var/tmp',
     '/etc/ssl/private',
   ]
-  return moved.reduce((text, path) => {
+  const reached = moved.reduce((text, path) => {
     const below = `${place}${path}`
     mkdirSync(below, { recursive: true })
     assert.ok(text.includes(`"${path}`) || text.includes(`=${path}/`), path)
     return text.replaceAll(`"${path}"`, `"${below}"`).replaceAll(`=${path}/`, `=${below}/`)
   }, shipped)
+  const socket = `${place}/run/dbus/system_bus_socket`
+  assert.ok(reached.includes('"/run/dbus/system_bus_socket"'))
+  // Where dbus-send looks for the bus of the system.
+  const env = `env = { DBUS_SYSTEM_BUS_ADDRESS = "unix:path=${socket}" }`
+  const bused = reached.replace('"/run/dbus/system_bus_socket"', `"${socket}"`)
+  return bused.replace('[action."service.restart"]\n', (line) => `${line}${env}\n`)
 }
 
 function inNetwork(...words: readonly string[]): string {
@@ -47,6 +56,7 @@ function inNetwork(...words: readonly string[]): string {
 before(async () => {
   if (skip) return
   directory = mkdtempSync('/var/lib/belladonna-test.')
+  bus = await startPrivateBus(join(directory, 'run/dbus'))
   // In a network of its own: the firewall that is changed is nobody's.
   const start = (program: string, boot: string): readonly string[] => [
     ...['/usr/bin/unshare', '--net', program, boot],
@@ -57,6 +67,7 @@ after(async () => {
   if (skip) return
   assert.deepEqual((await bridge.verify()).problems, [])
   assert.equal(await bridge.stop(), 0)
+  await bus[Symbol.asyncDispose]()
   rmSync(directory, { recursive: true })
 })
 
@@ -114,6 +125,17 @@ const attempts: Readonly<Record<string, () => Promise<void>>> = {
       ['old', 'new'].map((name) => existsSync(place(`/var/tmp/${name}`))),
       [false, true],
     )
+  },
+  // Not systemd: a service of the test's own that owns its name, on a bus of the test's own.
+  'service.restart': async () => {
+    const { stdout } = await permitted('service.restart', 'service=cron.service')
+    assert.match(stdout, /object path "\/org\/freedesktop\/systemd1\/job\/1"/)
+    const call = `${manager.interface}.RestartUnit`
+    const body = ['cron.service', 'replace']
+    assert.deepEqual(bus.asked, [{ path: manager.path, call, body, uid: 0 }])
+    const other = await bridge.bell(['service.restart', 'service=dbus.service'])
+    assert.equal(other.status, 125)
+    assert.equal(bus.asked.length, 1)
   },
   'firewall.block': async () => {
     inNetwork('nft', 'add', 'table', 'inet', 'filter')

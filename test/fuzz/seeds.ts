@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatBoot } from '../../src/core/protocol/boot.ts'
 import { formatFrame } from '../../src/core/protocol/frame.ts'
-import { wireKind } from '../../src/core/protocol/layout.ts'
+import { wireKind, wireLayout, wirePlanFlag } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
 
 /** The targets in C, by the name of their file. */
@@ -55,6 +55,16 @@ function prepareBody(run: number, plan: Uint8Array, command: Uint8Array): Buffer
   return Buffer.concat([u64(run), u32(plan.length), u32(command.length), inputs, plan, command])
 }
 
+/** With the body of another one behind it: that of its proxy. */
+function proxiedBody(run: number, plan: Uint8Array, command: Uint8Array): Buffer {
+  const needy = Buffer.from(plan)
+  const at = wireLayout.plan.offsets.flags
+  needy.writeUInt32LE(needy.readUInt32LE(at) | wirePlanFlag.proxied, at)
+  const [outer, inner] = [prepareBody(run, needy, command), prepareBody(run, plan, command)]
+  outer.writeUInt32LE(inner.length, wireLayout.prepare.offsets.proxySize)
+  return Buffer.concat([outer, inner])
+}
+
 // --- native/fuzz/session.c -----------------------------------------------------------------------------------------
 
 const operation = {
@@ -66,6 +76,7 @@ const operation = {
   deadline: 5,
   report: 6,
   exit: 7,
+  proxy: 8,
 } as const
 
 function message(
@@ -91,6 +102,9 @@ function sessionSeeds(): readonly Uint8Array[] {
     formatFrame(kind, Buffer.concat(parts))
   const prepare = (run: number): Buffer =>
     message('executorSays', 0, frame(wireKind.prepare, prepareBody(run, plan, command)))
+  const proxied = message(
+    ...(['executorSays', 0, frame(wireKind.prepare, proxiedBody(1, plan, command))] as const),
+  )
   const open = (run: number): Buffer =>
     message('executorSays', 0, frame(wireKind.open, u64(run), Buffer.from('{"entry":1}')))
   const widest = frame(wireKind.open, u64(1), Buffer.alloc(256, 'x')) // the largest ticket
@@ -108,6 +122,10 @@ function sessionSeeds(): readonly Uint8Array[] {
     [asked, prepare(1), message('executorSays', 0, widest), report, exit],
     [asked, prepare(1), refuse(1), exit],
     [asked, refuse(1)],
+    [asked, proxied, open(1), message('proxy', 0x01), report, exit],
+    [asked, proxied, message('proxy', 0x01), open(1), message('proxy', 0), exit],
+    [asked, proxied, open(1), message('deadline', 0), exit],
+    [asked, proxied, open(1), open(1)],
     [message('connect', 3, request.subarray(0, 5)), message('clientSays', 0, request.subarray(5))],
     [asked, prepare(1), open(1), message('clientGone', 0), message('deadline', 0), exit],
     [asked, asked, prepare(2), prepare(1), open(2), open(1), message('deadline', 1), exit],

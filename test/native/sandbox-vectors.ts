@@ -58,7 +58,7 @@ export const richProfile: ProfileSource = {
     { path: cleanPath('/usr/local/state'), kind: 'directory' },
     { path: cleanPath('/var/lib/app'), kind: 'directory' },
   ],
-  sockets: [{ path: cleanPath('/run/dbus/system_bus_socket') }],
+  sockets: [{ path: cleanPath('/run/dbus/system_bus_socket'), dbus: null }],
   escapable: true,
   stdin: 'stream',
   caps: [{ name: 'CAP_NET_BIND_SERVICE', number: 10 }],

@@ -220,9 +220,9 @@ function readAllParameters(facts: CompileFacts, report: Report, node: TomlNode):
   return { params: params.sort((a, b) => compareText(a.name, b.name)), names }
 }
 
-/** Each path is a mount of its own; one more is kept for a script, or for a copy of the executable. */
+/** Each path is a mount of its own; two more are kept: for a script or a copy of the executable, and for a proxy's sockets. */
 function checkBinds(report: Report, place: Place, params: readonly CompiledParameter[]): void {
-  const most = commandBounds.binds - 1
+  const most = commandBounds.binds - 2
   const counts = params.map((item) => (item.kind === 'path' ? (item.repeat?.max ?? 1) : 0))
   if (counts.reduce((sum, count) => sum + count, 0) <= most) return
   const message = `expected at most ${String(most)} paths in one request: say \`repeat = { max = … }\``

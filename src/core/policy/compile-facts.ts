@@ -49,4 +49,6 @@ export type CompileFacts = Readonly<{
   findSockets: (path: CleanPath) => SocketFinding
   /** PLAN bytes, with an empty place at each of the roots; a BelladonnaError that it throws becomes a problem at the profile. */
   compilePlan: (profile: ProfileSource, roots: readonly CleanPath[]) => Uint8Array
+  /** PLAN bytes of the proxy of a profile, which is described like one. */
+  compileProxyPlan: (profile: ProfileSource) => Uint8Array
 }>

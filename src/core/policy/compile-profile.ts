@@ -9,18 +9,13 @@ import { readCleanPath, resolveAt } from './compile-path.ts'
 import type { ResolvedPath } from './compile-path.ts'
 import { defaultLimits, readLimits } from './compile-limits.ts'
 import { readTcpPorts } from './compile-ports.ts'
-import { checkSockets, readSocket } from './compile-socket.ts'
+import { compileProxy } from './compile-proxy.ts'
+import { checkSockets, onceByPath, readSocket } from './compile-socket.ts'
 import { sealProfile } from './compiled.ts'
 import type { CompiledProfile } from './compiled.ts'
 import { quote } from '../toml/problem.ts'
 import type { Place } from '../toml/problem.ts'
-import type {
-  PathLink,
-  ProfileCapability,
-  ProfilePath,
-  ProfileSocket,
-  ProfileSource,
-} from './profile-source.ts'
+import type { PathLink, ProfileCapability, ProfilePath, ProfileSource } from './profile-source.ts'
 import { compareText, openFields, readList, readText, readTruth, readWord } from '../toml/reader.ts'
 import type { Fields, Read, Report } from '../toml/reader.ts'
 import { suggestionFor } from '../toml/suggestion.ts'
@@ -88,7 +83,7 @@ export function readProfile(
       tcp: readTcpPorts(report, fields, network),
       read: outermost([...read, ...loader]),
       write: outermost(write),
-      sockets: onceByPath(sockets),
+      sockets: onceByPath(report, sockets),
       escapable: fields.read('escapable', readTruth, false),
       links: [...read, ...loader, ...write, ...sockets].flatMap(({ links }) => links),
       stdin: fields.read('stdin', readWord(['none', 'bound', 'stream']), 'none'),
@@ -133,10 +128,13 @@ export function finishProfile(
     if (!(error instanceof BelladonnaError)) throw error
     return report.add(place, 'plan_invalid', error.message)
   }
+  const proxy = compileProxy(report, place, facts, source, () =>
+    resolveAll(report, place, facts, [...profileDefaults.read, ...loaderPaths]),
+  )
   const { timeMs, memoryBytes, processes, outputBytes } = source.limits
   return sealProfile({
     ...source,
-    links,
+    ...{ proxy, links },
     limits: { time_ms: timeMs, memory_bytes: memoryBytes, processes, output_bytes: outputBytes },
     plan: formatBase64(plan),
   })
@@ -166,11 +164,6 @@ function resolveAll(
     .filter(isCleanPath)
     .filter((path) => facts.resolvePath(path, 'profile').kind !== 'absent')
     .flatMap((path) => resolveAt(report, place, facts, path, 'profile') ?? [])
-}
-
-function onceByPath(sockets: readonly ProfileSocket[]): readonly ProfileSocket[] {
-  const once = new Map(sockets.map(({ path }) => [path, { path }]))
-  return [...once.values()].sort((a, b) => compareText(a.path, b.path))
 }
 
 function readCaps(report: Report, fields: Fields): readonly ProfileCapability[] {

@@ -36,7 +36,7 @@ test('compile socket: a named socket needs `escapable = true`', () => {
   const [compiled] = policyOf(profile(named, 'escapable = true')).profiles
   assert.deepEqual(
     [compiled?.sockets, compiled?.escapable],
-    [[{ path: '/run/app/app.sock' }], true],
+    [[{ path: '/run/app/app.sock', dbus: null }], true],
   )
 })
 
@@ -71,11 +71,100 @@ test('compile socket: one that is not there yet is a warning', () => {
   ])
 })
 
-test('compile socket: a filter of D-Bus calls is not in this version', () => {
-  const bus = 'sockets = [{ path = "/run/app/app.sock", dbus = ["org.example.Manager.Restart"] }]'
-  assert.deepEqual(problems(bus, 'escapable = true'), [
-    '3:49: error: this version has no proxy that would let only these calls through [dbus_filter_unsupported]',
+/** A filtered socket with these elements of `dbus`. */
+function filtered(...calls: readonly string[]): string {
+  return `sockets = [{ path = "/run/app/app.sock", dbus = [${calls.join(', ')}] }]`
+}
+
+const restart = '"org.example.Manager.Restart"'
+
+test('compile socket: one that is filtered needs no `escapable = true`, and has a proxy', () => {
+  const [compiled] = policyOf(profile('read = ["/usr"]', filtered(restart))).profiles
+  const call = { name: 'org.example', interface: 'org.example.Manager', member: 'Restart' }
+  assert.deepEqual(compiled?.sockets, [
+    { path: '/run/app/app.sock', dbus: [{ ...call, path: null }] },
   ])
+  assert.equal(compiled.escapable, false)
+  assert.deepEqual(compiled.proxy, {
+    executable: '/usr/bin/xdg-dbus-proxy',
+    argv: [
+      ...['xdg-dbus-proxy', '--fd=1', 'unix:path=/run/app/app.sock', '/bus-proxy/0', '--filter'],
+      '--call=org.example=org.example.Manager.Restart',
+    ],
+    plan: Buffer.from('plan of the proxy of p').toString('base64'),
+  })
+})
+
+test('compile socket: calls stand in one order, whatever the file has', () => {
+  const long = '{ name = "org.example.Z", call = "org.example.Manager.Stop", path = "/z" }'
+  const digest = (...calls: readonly string[]): string | undefined =>
+    policyOf(profile(filtered(...calls))).profiles[0]?.digest
+  assert.equal(digest(long, restart), digest(restart, long))
+  assert.notEqual(digest(long, restart), digest(restart))
+})
+
+const badLists: readonly (readonly [name: string, lines: readonly string[], code: string])[] = [
+  ['an empty list', [filtered()], 'value_invalid'],
+  ['a call twice', [filtered(restart, restart)], 'duplicate'],
+  ['a list that is a text', [filtered().replace('[] }', '"x" }')], 'type_wrong'],
+  ['a call that is a number', [filtered('1')], 'type_wrong'],
+  ['the network of the host', [filtered(restart), 'network = "host"'], 'escapable_required'],
+  [
+    'a call that hands over the host',
+    [filtered('"org.freedesktop.systemd1.Manager.StartTransientUnit"')],
+    'escapable_required',
+  ],
+]
+for (const [name, lines, code] of badLists) {
+  test(`compile socket: ${name} with a filter is refused`, () => {
+    const found = problems(...lines)
+    const known = found.filter((line) => /^[34]:\d+: error: /.test(line))
+    assert.deepEqual(known, found)
+    assert.ok(
+      found.some((line) => line.endsWith(`[${code}]`)),
+      found.join('\n'),
+    )
+  })
+}
+
+test('compile socket: what hands over the host is for profiles that say that they can be left', () => {
+  const all = [
+    filtered('"org.freedesktop.systemd1.Manager.StartTransientUnit"'),
+    ...['escapable = true', 'network = "host"'],
+  ]
+  const [compiled] = policyOf(profile(...all)).profiles
+  assert.equal(compiled?.escapable, true)
+  assert.notEqual(compiled.proxy, null)
+})
+
+test('compile socket: a filtered one in a directory of the profile would be there without its filter', () => {
+  const inside = 'sockets = [{ path = "/srv/own.sock", dbus = ["org.example.Manager.Restart"] }]'
+  for (const more of ['escapable = true', 'stdin = "none"']) {
+    const found = problems('write = ["/srv"]', inside, more)
+    const shown = found.filter((line) => line.includes('without the filter'))
+    assert.match(
+      shown.join(),
+      /^4:21: error: "\/srv" shows "\/srv\/own.sock" itself.*\[socket_reachable\]$/,
+    )
+  }
+})
+
+test('compile socket: a filtered one beside another that is not needs `escapable = true`', () => {
+  const two = `sockets = [{ path = "/run/a.sock" }, { path = "/run/app/app.sock", dbus = [${restart}] }]`
+  assert.match(problems(two).join(), /"\/run\/a.sock" decides.*escapable_required/)
+  const [compiled] = policyOf(profile(two, 'escapable = true')).profiles
+  assert.deepEqual(
+    compiled?.sockets.map(({ dbus }) => dbus?.length ?? null),
+    [null, 1],
+  )
+})
+
+test('compile socket: one path has one list of calls', () => {
+  const one = `{ path = "/run/app/app.sock", dbus = [${restart}] }`
+  for (const other of [one, '{ path = "/run/app/app.sock" }']) {
+    const found = problems(`sockets = [${one}, ${other}]`, 'escapable = true')
+    assert.match(found.join(), /named twice.*\[duplicate\]$/)
+  }
 })
 
 const refused: readonly (readonly [name: string, line: string, code: string])[] = [
@@ -102,5 +191,5 @@ for (const [name, line, code] of refused) {
 test('compile socket: the same one twice is one', () => {
   const twice = 'sockets = [{ path = "/run/app/app.sock" }, { path = "/run/app/app.sock" }]'
   const [compiled] = policyOf(profile(twice, 'escapable = true')).profiles
-  assert.deepEqual(compiled?.sockets, [{ path: '/run/app/app.sock' }])
+  assert.deepEqual(compiled?.sockets, [{ path: '/run/app/app.sock', dbus: null }])
 })

@@ -17,6 +17,7 @@ import { parseBase64 } from '../json/base64.ts'
 import { parseStrictJson } from '../json/strict.ts'
 import { isIdentifier, requestLimits } from '../protocol/request.ts'
 import type { TcpPorts } from '../sandbox/landlock.ts'
+import { filteredSockets } from '../sandbox/bus-place.ts'
 import { syscallSetNames } from '../sandbox/syscall-sets.ts'
 import type { Automaton } from './automaton.ts'
 import {
@@ -39,9 +40,12 @@ import type {
   CompiledPolicy,
   CompiledPrincipal,
   CompiledProfile,
+  CompiledProxy,
   CompiledRepeat,
   RunAs,
 } from './compiled.ts'
+import { isBusName, isInterfaceName, isMemberName, isObjectPath } from './dbus-call.ts'
+import type { DbusCall } from './dbus-call.ts'
 import { isUnitName } from './names.ts'
 import type { PathLink, ProfileCapability, ProfilePath, ProfileSocket } from './profile-source.ts'
 import { maxBurst, maxIntervalUs, maxUses } from './rate.ts'
@@ -188,7 +192,17 @@ const profilePath: Shape<ProfilePath> = recordOf((members) => ({
 const syscallChoice: Shape<CompiledProfile['syscalls']> = (value, where) =>
   Array.isArray(value) ? listOf(anyString)(value, where) : oneOf(syscallSetNames)(value, where)
 
-const socket: Shape<ProfileSocket> = recordOf((members) => ({ path: members.take('path', path) }))
+const dbusCall: Shape<DbusCall> = recordOf((members) => ({
+  name: members.take('name', stringWhere(isBusName, "a bus's name")),
+  interface: members.take('interface', stringWhere(isInterfaceName, "an interface's name")),
+  member: members.take('member', stringWhere(isMemberName, "a member's name")),
+  path: members.take('path', orNull(stringWhere(isObjectPath, "an object's path"))),
+}))
+
+const socket: Shape<ProfileSocket> = recordOf((members) => ({
+  path: members.take('path', path),
+  dbus: members.take('dbus', orNull(listOf(dbusCall))),
+}))
 
 const link: Shape<PathLink> = recordOf((members) => ({
   path: members.take('path', path),
@@ -219,6 +233,12 @@ const plan: Shape<string> = (value, where) => {
   return text
 }
 
+const proxy: Shape<CompiledProxy> = recordOf((members) => ({
+  executable: members.take('executable', path),
+  argv: members.take('argv', listOf(anyString)),
+  plan: members.take('plan', plan),
+}))
+
 const profile: Shape<CompiledProfile> = recordOf((members, where) => {
   const sealed = sealProfile({
     name: members.take('name', id),
@@ -228,6 +248,7 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
     write: members.take('write', listOf(profilePath)),
     sockets: members.take('sockets', listOf(socket)),
     escapable: members.take('escapable', anyBoolean),
+    proxy: members.take('proxy', orNull(proxy)),
     links: members.take('links', listOf(link)),
     stdin: members.take('stdin', oneOf(['none', 'bound', 'stream'])),
     output: members.take('output', oneOf(['pass', 'capped'])),
@@ -238,6 +259,9 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
     plan: members.take('plan', plan),
   })
   if (members.take('digest', digest) !== sealed.digest) throw misshapen(where, 'wrong digest')
+  if ((sealed.proxy === null) !== (filteredSockets(sealed.sockets).length === 0)) {
+    throw misshapen(where, 'a proxy without a filter, or a filter without one')
+  }
   return sealed
 })
 

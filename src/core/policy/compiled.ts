@@ -91,6 +91,14 @@ export type CompiledAction = Readonly<{
   params: readonly CompiledParameter[]
 }>
 
+/** What stands between a run and the sockets of its profile that are filtered. */
+export type CompiledProxy = Readonly<{
+  executable: CleanPath
+  argv: readonly string[]
+  /** PLAN bytes of its own sandbox, in base64. */
+  plan: string
+}>
+
 /** A checked profile with its plan. */
 export type CompiledProfile = Readonly<{
   name: string
@@ -100,8 +108,10 @@ export type CompiledProfile = Readonly<{
   read: readonly ProfilePath[]
   write: readonly ProfilePath[]
   sockets: readonly ProfileSocket[]
-  /** The run may open Unix sockets: it can do what their servers do for it (DESIGN.md section 6). */
+  /** The run can do what the servers of Unix sockets do for it (DESIGN.md section 6). */
   escapable: boolean
+  /** Null: no socket is filtered. */
+  proxy: CompiledProxy | null
   links: readonly PathLink[]
   stdin: 'none' | 'bound' | 'stream'
   output: 'pass' | 'capped'

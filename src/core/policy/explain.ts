@@ -82,19 +82,24 @@ export type ActionPreview = Readonly<Record<string, JsonValue>>
  * Makes the resolved action as broker and executor do, and leaves out what only the executor knows. Of a secret and of a
  * bound stdin it says that there is one: what is in them is read at the run alone.
  *
- * @param digests the executable's, one that the action takes, and its interpreter's; null when the caller cannot read it
+ * @param digests the executable's, one that the action takes, its interpreter's and its proxy's; null when the caller cannot read it
  * @throws {BelladonnaError} `input_invalid` if it is none that the action pins
  */
 export function previewAction(
   permit: Permit | Ask,
   subject: Subject,
   policyDigest: string,
-  digests: Readonly<{ executable: string | null; interpreter: string | null }>,
+  digests: Readonly<{
+    executable: string | null
+    interpreter: string | null
+    proxy?: string | null
+  }>,
 ): ActionPreview {
   const { text } = resolveAction(permit, subject, {
     ...{ policyDigest, hostId: '', nonce: '', notAfterMs: 0 },
     executableSha256: digests.executable ?? permit.action.sha256[0] ?? '',
     interpreterSha256: digests.interpreter,
+    proxySha256: digests.proxy ?? null,
   })
   const whole = mapOf(anyString, (value) => value)(parseStrictJson(text), 'resolved action')
   const executable = { path: permit.action.executable, sha256: digests.executable }

@@ -7,7 +7,7 @@ import { openPrograms } from './programs.ts'
 import { indexPolicy } from './policy-index.ts'
 import { factsAt, pathOf, policyOf, requestOf, subjectOf } from './policy.test-support.ts'
 
-const program = { executableSha256: 'a'.repeat(64), interpreterSha256: null }
+const program = { executableSha256: 'a'.repeat(64), interpreterSha256: null, proxySha256: null }
 const other = { ...program, executableSha256: 'b'.repeat(64) }
 const script = { ...program, interpreterSha256: 'c'.repeat(64) }
 

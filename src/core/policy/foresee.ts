@@ -5,14 +5,16 @@ export type ExecutableDigests = Readonly<{
   executableSha256: string
   /** Null where the executable is no script. */
   interpreterSha256: string | null
+  /** Null where no socket is filtered. */
+  proxySha256: string | null
 }>
 
 /**
  * Whether the resolved action follows from what broker and executor both know, once the digests of its program are known
  * too. Not where the executor looks at something for this run alone, or counts what the broker does not.
  */
-export function isForeseeable({ paths, changes }: Permit, inputCount: number): boolean {
-  return paths.length === 0 && inputCount === 0 && !changes.isCounted
+export function isForeseeable({ paths, changes, profile }: Permit, inputCount: number): boolean {
+  return profile.proxy === null && paths.length === 0 && inputCount === 0 && !changes.isCounted
 }
 
 /** Whether these are the digests of one program. */

@@ -53,6 +53,7 @@ const kinds: ReadonlyMap<string, PathKind> = new Map([
     '/etc/hosts',
     '/usr/bin/script',
     '/opt/theirs',
+    '/usr/bin/xdg-dbus-proxy',
   ].map((path) => [path, 'file'] as const),
   ...['vm/swappiness', 'net/ipv4/ip_forward', 'kernel/hostname', 'kernel/shmmax'].map(
     (name) => [`/proc/sys/${name}`, 'file'] as const,
@@ -119,6 +120,7 @@ export const testFacts: CompileFacts = {
     if (name === 'broken') throw new TypeError('a bug')
     return new TextEncoder().encode(`plan of ${name}`)
   },
+  compileProxyPlan: ({ name }) => new TextEncoder().encode(`plan of the proxy of ${name}`),
 }
 
 /** A policy that uses every key once. */

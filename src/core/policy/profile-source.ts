@@ -1,6 +1,7 @@
 import type { CleanPath } from '../identity.ts'
 import type { TcpPorts } from '../sandbox/landlock.ts'
 import type { SyscallSet } from '../sandbox/syscall-sets.ts'
+import type { DbusCall } from './dbus-call.ts'
 
 /** What a path of a profile is on the host, as found when the policy was installed. */
 export type PathKind = 'directory' | 'file' | 'device' | 'socket'
@@ -8,8 +9,11 @@ export type PathKind = 'directory' | 'file' | 'device' | 'socket'
 /** A real path of the host, no component of it a link; it appears at the same path in the sandbox. */
 export type ProfilePath = Readonly<{ path: CleanPath; kind: Exclude<PathKind, 'socket'> }>
 
-/** A Unix socket of the host that a run may connect to, by its real path; it need not be there before it is needed. */
-export type ProfileSocket = Readonly<{ path: CleanPath }>
+/**
+ * A Unix socket of the host that a run may connect to, by its real path; it need not be there before it is needed. With
+ * `dbus` a run has in its place a proxy that lets these calls through: sorted, none twice, not empty. Null: no filter.
+ */
+export type ProfileSocket = Readonly<{ path: CleanPath; dbus: readonly DbusCall[] | null }>
 
 /** A root-owned link of the host that is made again in the sandbox: `path` is the link, `text` what it says. */
 export type PathLink = Readonly<{ path: CleanPath; text: string }>
@@ -46,11 +50,11 @@ export type ProfileSource = Readonly<{
   read: readonly ProfilePath[]
   /** Writable; may lie below a path of `read`, and wins there. */
   write: readonly ProfilePath[]
-  /** What a run may connect to. Not empty only with `escapable`: there is no filter in between yet. */
+  /** What a run may connect to. Without a filter only with `escapable`. */
   sockets: readonly ProfileSocket[]
   /**
-   * The run may open Unix sockets, so it can do whatever the servers do for it whose sockets it sees: those of
-   * `sockets`, and those in directories of `read` and `write`.
+   * The run can do whatever the servers do for it whose sockets it sees: those of `sockets`, and those in directories of
+   * `read` and `write`.
    */
   escapable: boolean
   /** Links on the way to any of the paths and commands, and Debian's `/bin`, `/sbin`, `/lib`, `/lib64`. */

@@ -51,7 +51,7 @@ test('resolve: the text is the canonical JSON of every fact, also when the actio
       },
       subject,
       ...{ host: facts.hostId, nonce: facts.nonce, not_after_ms: facts.notAfterMs },
-      ...{ stdin: null, inputs: {}, interpreter: null, secrets: {} },
+      ...{ stdin: null, inputs: {}, interpreter: null, proxy: null, secrets: {} },
     })
     const resolved = resolveAction(permit, asking, facts)
     assert.equal(resolved.text, expected)

@@ -8,10 +8,19 @@ import type { RunAs } from './compiled.ts'
 import { decide } from './decide.ts'
 import type { Permit } from './decide.ts'
 import { indexPolicy } from './policy-index.ts'
-import { factsAt, fullPolicy, policyOf, requestOf, subjectOf } from './policy.test-support.ts'
+import {
+  factsAt,
+  fullPolicy,
+  pathOf,
+  policyOf,
+  requestOf,
+  subjectOf,
+} from './policy.test-support.ts'
 import type { ResolvedInputs } from '../protocol/input-frames.ts'
 import { commitmentOf } from './inputs.ts'
 import { isPinned, resolveAction } from './resolve.ts'
+import type { DbusCall } from './dbus-call.ts'
+import type { ProfileSocket } from './profile-source.ts'
 
 /** A resolved action as an object: what its text says. */
 type Resolved = Readonly<{
@@ -25,6 +34,7 @@ type Resolved = Readonly<{
   env: Readonly<Record<string, string>>
   cwd: CleanPath
   profile: string
+  proxy: VectorProxy | null
   escapable: boolean
   subject: Pick<Subject, 'uid' | 'gid' | 'groups' | 'unit'>
   host: string
@@ -32,6 +42,11 @@ type Resolved = Readonly<{
   not_after_ms: number
 }> &
   ResolvedInputs
+type VectorProxy = Readonly<{
+  allow: Readonly<Record<CleanPath, readonly string[]>>
+  path: CleanPath
+  sha256: string
+}>
 type Vectors = Readonly<{
   valid: readonly Readonly<{ name: string; resolved: Resolved; text: string; digest: string }>[]
   commitments: readonly Readonly<{
@@ -73,7 +88,12 @@ function resolveVector(vector: Resolved): ReturnType<typeof resolveAction> {
       ...permit,
       action: { ...permit.action, id, executable: executable.path, interpreter, run_as, env, cwd },
       version: vector.action_version,
-      profile: { ...permit.profile, digest: vector.profile, escapable: vector.escapable },
+      profile: {
+        ...permit.profile,
+        ...{ digest: vector.profile, escapable: vector.escapable },
+        sockets: vector.proxy === null ? [] : socketsOf(vector.proxy),
+        proxy: vector.proxy && { executable: vector.proxy.path, argv: [], plan: '' },
+      },
       argv,
     },
     { ...subject, pid: 1, foreign: false },
@@ -84,9 +104,22 @@ function resolveVector(vector: Resolved): ReturnType<typeof resolveAction> {
       notAfterMs: vector.not_after_ms,
       executableSha256: executable.sha256,
       interpreterSha256: vector.interpreter?.sha256 ?? null,
+      proxySha256: vector.proxy?.sha256 ?? null,
       bound: { stdin: vector.stdin, secrets: vector.secrets },
     },
   )
+}
+
+function socketsOf({ allow }: VectorProxy): readonly ProfileSocket[] {
+  return Object.entries(allow).map(([path, calls]) => {
+    return { path: pathOf(path), dbus: calls.map(callOf) }
+  })
+}
+
+function callOf(text: string): DbusCall {
+  const [name = '', call = '', path = null] = text.split(' ')
+  const dot = call.lastIndexOf('.')
+  return { name, interface: call.slice(0, dot), member: call.slice(dot + 1), path }
 }
 
 for (const { name, resolved, text, digest } of valid) {
@@ -114,6 +147,17 @@ test('promise 3: each member that can change is changed by some mutation', () =>
   const changed = new Set(mutations.map(({ member }) => member))
   const members = Object.keys(example?.resolved ?? {}).filter((member) => !fixed.includes(member))
   assert.deepEqual([...changed].sort(), members.sort())
+})
+
+test('resolved action: of a proxy whose hash is not known the calls are known', () => {
+  const proxy = { executable: pathOf('/usr/bin/xdg-dbus-proxy'), argv: [], plan: '' }
+  const facts = { policyDigest: '', hostId: '', nonce: '', notAfterMs: 0 }
+  const { text } = resolveAction(
+    { ...permit, profile: { ...permit.profile, proxy, sockets: [] } },
+    subjectOf(0),
+    { ...facts, executableSha256: '', interpreterSha256: null },
+  )
+  assert.match(text, /"proxy":\{"allow":\{\},"path":"\/usr\/bin\/xdg-dbus-proxy","sha256":null\}/)
 })
 
 test('resolved action: the pid of who asks is not part of it', () => {

@@ -4,6 +4,7 @@ import { formatCanonicalJson } from '../json/canonical.ts'
 import { sha256Hex } from '../json/digest.ts'
 import { noInputs } from '../protocol/input-frames.ts'
 import type { ResolvedInputs } from '../protocol/input-frames.ts'
+import { allowedCalls } from '../sandbox/bus-place.ts'
 import type { CompiledAction, CompiledProfile } from './compiled.ts'
 import type { Ask, Permit } from './decide.ts'
 
@@ -17,6 +18,8 @@ export type ResolveFacts = Readonly<{
   executableSha256: string
   /** Of the program that reads the script; null where the executable is a program. */
   interpreterSha256: string | null
+  /** Of what filters the profile's sockets, where something does. */
+  proxySha256?: string | null
   /** Stdin and secrets, where the action binds them. */
   bound?: ResolvedInputs
 }>
@@ -56,7 +59,7 @@ function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFa
     `"host":${json(facts.hostId)},"inputs":{},"interpreter":${interpreterOf(permit.action, facts)},` +
     `"nonce":${json(facts.nonce)},` +
     `"not_after_ms":${json(facts.notAfterMs)},"policy":${json(facts.policyDigest)},` +
-    `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":${json(bound.secrets)},"stdin":${json(bound.stdin)},` +
+    `"profile":${json(permit.profile.digest)},"proxy":${proxyOf(permit.profile, facts)},"run_as":${runAs},"secrets":${json(bound.secrets)},"stdin":${json(bound.stdin)},` +
     `"subject":{"gid":${json(gid)},"groups":${json(groups)},"uid":${json(uid)},"unit":${json(subject.unit)}},` +
     `"type":"belladonna/resolved-action/v1"}`
   )
@@ -67,6 +70,12 @@ const json = formatCanonicalJson
 function interpreterOf({ interpreter }: CompiledAction, facts: ResolveFacts): string {
   if (interpreter === null) return 'null'
   return `{"path":${json(interpreter.executable)},"sha256":${json(facts.interpreterSha256)}}`
+}
+
+/** What filters sockets, and what it lets through, by the socket: approvers see it, and the intent has it. */
+function proxyOf({ proxy, sockets }: CompiledProfile, { proxySha256 }: ResolveFacts): string {
+  if (proxy === null) return 'null'
+  return json({ allow: allowedCalls(sockets), path: proxy.executable, sha256: proxySha256 ?? null })
 }
 
 /** What is the same in each run of an action. */

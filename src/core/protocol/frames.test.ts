@@ -54,11 +54,11 @@ function isSameAfter<T>(kind: number, format: (value: T) => Uint8Array, parse: P
 type Parse<T> = (body: Uint8Array) => T
 type Check<T> = (value: T) => void
 
-test('RESOLVED: the interpreter stands before what was bound, and each is read again', () => {
+test('RESOLVED: interpreter and proxy stand before what was bound, and each is read again', () => {
   const resolved = {
     ...{ run: 7, timeMs: 1_800_000_000_000, notAfterMs: 1_800_000_030_000 },
     ...{ executableSha256: bytes(32, 2), actionDigest: bytes(32, 3) },
-    interpreterSha256: bytes(32, 4),
+    ...{ interpreterSha256: bytes(32, 4), proxySha256: bytes(32, 8) },
     bound: {
       stdin: { sha256: '05'.repeat(32), size: 2 ** 20 },
       secrets: { token: '06'.repeat(32), key: '07'.repeat(32) },
@@ -69,7 +69,8 @@ test('RESOLVED: the interpreter stands before what was bound, and each is read a
   check({ ...resolved, bound: noInputs })
   const body = bodyOf(formatResolved(resolved), wireKind.resolved)
   const { size, offsets } = wireLayout.resolved
-  assert.deepEqual(body.subarray(offsets.interpreterSha256, size), bytes(32, 4))
+  assert.deepEqual(body.subarray(offsets.interpreterSha256, offsets.proxySha256), bytes(32, 4))
+  assert.deepEqual(body.subarray(offsets.proxySha256, size), bytes(32, 8))
   assert.deepEqual([...body.subarray(size, size + 2)], [1, 5])
   assert.equal(
     bodyOf(formatResolved({ ...resolved, bound: noInputs }), wireKind.resolved).length,
@@ -106,6 +107,12 @@ test('PREPARE, OPEN and REFUSE have their numbers first, then what is passed on 
   assert.equal(
     text(formatPrepare(1, bytes(0, 0), bytes(0, 0)), wireKind.prepare),
     `0100000000000000${'00000000'.repeat(4)}`,
+  )
+  const proxy = { plan: bytes(1, 0xcc), command: bytes(2, 0xdd) }
+  const inner = ['0100000000000000', '01000000', '02000000', '00000000', '00000000', 'ccdddd']
+  assert.equal(
+    text(formatPrepare(1, bytes(1, 0xaa), bytes(1, 0xbb), 0, proxy), wireKind.prepare),
+    ['0100000000000000', '01000000', '01000000', '00000000', '1b000000', 'aabb', ...inner].join(''),
   )
   assert.equal(text(formatOpen(2, bytes(2, 0xcc)), wireKind.open), '0200000000000000cccc')
   assert.equal(text(formatRefuse(3, 125, '{}'), wireKind.refuse), '03000000000000007d0000007b7d')

@@ -148,20 +148,37 @@ export function parseRunEnd(body: Uint8Array): RunEnd {
   return { run, kind, value, stage, features, userUs, systemUs, maxRssKib, wallUs, output }
 }
 
-/** PREPARE: builds the sandbox of `plan` around `command` and holds it at the gate. `inputs`: as they were submitted. */
+/** A sandbox and what is started in it, as bytes of spec/plan.md. */
+export type Prepared = Readonly<{ plan: Uint8Array; command: Uint8Array }>
+
+/**
+ * PREPARE: builds the sandbox of `plan` around `command` and holds it at the gate. `inputs`: as they were submitted.
+ *
+ * @param proxy what stands between the run and its filtered sockets, exactly if the plan says that there is one
+ */
 export function formatPrepare(
   run: number,
   plan: Uint8Array,
   command: Uint8Array,
   inputs = 0,
+  proxy: Prepared | null = null,
+): Uint8Array {
+  const inner = proxy === null ? [] : [prepareHead(run, proxy, 0, 0), proxy.plan, proxy.command]
+  const size = inner.reduce((sum, part) => sum + part.length, 0)
+  const head = prepareHead(run, { plan, command }, inputs, size)
+  return formatFrame(wireKind.prepare, head, plan, command, ...inner)
+}
+
+function prepareHead(
+  run: number,
+  { plan, command }: Prepared,
+  inputs: number,
+  proxySize: number,
 ): Uint8Array {
   const writer = openWriter(24)
   writeU64(writer, run)
-  writeU32(writer, plan.length)
-  writeU32(writer, command.length)
-  writeU32(writer, inputs)
-  writeU32(writer, 0)
-  return formatFrame(wireKind.prepare, written(writer), plan, command)
+  for (const value of [plan.length, command.length, inputs, proxySize]) writeU32(writer, value)
+  return written(writer)
 }
 
 /** OPEN: lets the command start. `ticket` goes to the client as it is; at most 256 bytes. */

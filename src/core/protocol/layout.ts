@@ -67,7 +67,7 @@ export const wireLayout = {
   relay: { size: 16, offsets: { outputMax: 0, stdio: 8, zero: 10 } },
   prepare: {
     size: 24,
-    offsets: { run: 0, planSize: 8, commandSize: 12, inputCount: 16, zero: 20 },
+    offsets: { run: 0, planSize: 8, commandSize: 12, inputCount: 16, proxySize: 20 },
   },
   identity: {
     size: 144,
@@ -81,7 +81,7 @@ export const wireLayout = {
     },
   },
   resolved: {
-    size: 120,
+    size: 152,
     offsets: {
       run: 0,
       timeMs: 8,
@@ -89,6 +89,7 @@ export const wireLayout = {
       executableSha256: 24,
       actionDigest: 56,
       interpreterSha256: 88,
+      proxySha256: 120,
     },
   },
   intend: { size: 40, offsets: { run: 0, actionDigest: 8 } },
@@ -198,6 +199,7 @@ export const wireStage = {
   exec: 10,
   stdio: 11,
   capacity: 12,
+  proxy: 13,
 } as const
 
 /** enum wire_feature: what was in force. */
@@ -224,6 +226,7 @@ export const wireFeature = {
   landlockTcp: 0x8_0000,
   landlockTruncate: 0x10_0000,
   landlockIoctl: 0x20_0000,
+  dbusFiltered: 0x80_0000,
 } as const
 
 /** enum wire_namespace: which namespaces a plan asks for. */
@@ -239,7 +242,7 @@ export const wireNamespace = {
 } as const
 
 /** enum wire_plan_flag. */
-export const wirePlanFlag = { stdinNull: 1, noExec: 2, ownTmp: 4 } as const
+export const wirePlanFlag = { stdinNull: 1, noExec: 2, ownTmp: 4, proxied: 8 } as const
 
 /** enum wire_mount: what a mount entry of a plan does. */
 export const wireMount = {

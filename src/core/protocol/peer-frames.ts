@@ -28,17 +28,20 @@ export type Resolved = Readonly<{
   actionDigest: Uint8Array
   /** All zero where the executable is no script. */
   interpreterSha256: Uint8Array
+  /** All zero where the profile filters no socket. */
+  proxySha256: Uint8Array
   bound: ResolvedInputs
 }>
 
 export function formatResolved(resolved: Resolved): Uint8Array {
-  const writer = openWriter(123)
+  const writer = openWriter(155)
   writeU64(writer, resolved.run)
   writeU64(writer, resolved.timeMs)
   writeU64(writer, resolved.notAfterMs)
   writeBytes(writer, resolved.executableSha256)
   writeBytes(writer, resolved.actionDigest)
   writeBytes(writer, resolved.interpreterSha256)
+  writeBytes(writer, resolved.proxySha256)
   writeInputs(writer, resolved.bound)
   return formatFrame(wireKind.resolved, written(writer))
 }
@@ -52,6 +55,7 @@ export function parseResolved(body: Uint8Array): Resolved {
     executableSha256: readBytes(reader, 32).slice(),
     actionDigest: readBytes(reader, 32).slice(),
     interpreterSha256: readBytes(reader, 32).slice(),
+    proxySha256: readBytes(reader, 32).slice(),
     bound: readInputs(reader),
   }
 }

@@ -146,7 +146,7 @@ const unfit: readonly (readonly [string, Partial<Command>])[] = [
   ['a lone surrogate', { argv: ['\ud800'] }],
   ['a negative stamp', { stamp: { ...small.stamp, mtimeNs: -1n } }],
   ['more than a frame holds', { argv: [longest, longest] }],
-  ['too many binds', { binds: Array.from({ length: 17 }, () => bind) }],
+  ['too many binds', { binds: Array.from({ length: 18 }, () => bind) }],
   ['the host as a bind', { binds: [{ ...bind, source: cleanPath('/') }] }],
   ['another process as a bind', { binds: [{ ...bind, source: cleanPath('/proc/1/root') }] }],
   ['a bind over the root', { binds: [{ ...bind, target: cleanPath('/') }] }],

@@ -54,7 +54,7 @@ export type Bind = Readonly<{
  * Bounds of a command. The launcher has places for 1,024 texts of each kind; one text of 128 KiB, its NUL included,
  * is the longest that execve(2) takes (MAX_ARG_STRLEN).
  */
-export const commandBounds = { argv: 1024, env: 1024, binds: 16, textBytes: 131_071 } as const
+export const commandBounds = { argv: 1024, env: 1024, binds: 17, textBytes: 131_071 } as const
 
 const encoder = new TextEncoder()
 const knownBindFlags =

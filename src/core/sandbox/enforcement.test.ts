@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { wireFeature, wireNamespace } from '../protocol/layout.ts'
+import { wireFeature, wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { enforcementOf } from './enforcement.ts'
 import { cleanPath } from './fixed-mounts.ts'
 import { allLandlockFs, allLandlockNet } from './landlock.ts'
@@ -19,7 +19,7 @@ const plan: Plan = {
   timeLimitMs: 0,
   outputMaxBytes: 0,
   umask: 0,
-  flags: 0,
+  flags: wirePlanFlag.proxied,
   rlimits: [{ resource: 0, soft: 0n, hard: 0n }],
   mounts: [{ kind: 'tmpfs', target: cleanPath('/tmp'), mode: 0o1777, sizeBytes: 1 }],
   seccomp: new Uint8Array(8),

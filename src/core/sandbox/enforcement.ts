@@ -1,8 +1,8 @@
 /**
  * What this host enforces of a plan, and what not, with the reason (DESIGN.md promise 8). The launcher says the same of each
- * run in its own way: `features_of` in native/launcher/run.c. A test compares the two.
+ * run in its own way: `features_of` in native/launcher/host.c. A test compares the two.
  */
-import { wireFeature, wireNamespace } from '../protocol/layout.ts'
+import { wireFeature, wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { formatFeatures } from './features.ts'
 import { landlockFs } from './landlock.ts'
 import type { Plan } from './plan.ts'
@@ -72,6 +72,7 @@ function askedBy(plan: Plan): number {
     [(handledFs & landlockFs.truncate) !== 0n, f.landlockTruncate],
     [(handledFs & landlockFs.ioctlDev) !== 0n, f.landlockIoctl],
     [handledNet !== 0n, f.landlockTcp],
+    [(plan.flags & wirePlanFlag.proxied) !== 0, f.dbusFiltered],
   ]
   return asked.reduce((all, [applies, features]) => (applies ? all | features : all), 0)
 }

@@ -17,7 +17,11 @@ test('features: names come in the order of the bits', () => {
     'pid_namespace',
     'seccomp',
   ])
-  assert.equal(formatFeatures(0x3f_ffff).length, featureNames.length)
+  const all = featureNames.reduce((bits, [bit]) => bits | bit, 0)
+  assert.deepEqual(
+    formatFeatures(all),
+    featureNames.map(([, name]) => name),
+  )
 })
 
 test('features: promise 8: a bit without a name is shown, not dropped', () => {

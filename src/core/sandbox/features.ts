@@ -28,6 +28,7 @@ export const featureNames: readonly (readonly [bit: number, name: string])[] = [
   [wireFeature.landlockTcp, 'landlock_tcp'],
   [wireFeature.landlockTruncate, 'landlock_truncate'],
   [wireFeature.landlockIoctl, 'landlock_ioctl'],
+  [wireFeature.dbusFiltered, 'dbus_filtered'],
 ]
 
 /** Stands among the features of a run, and says that something does not hold: its profile is `escapable = true`. */

@@ -10,7 +10,7 @@ import type { ProfilePath, ProfileSource } from '../policy/profile-source.ts'
 import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { cleanPath } from './fixed-mounts.ts'
 import type { Mount } from './mount.ts'
-import { planForProfile, profilePathProblem } from './plan-for-profile.ts'
+import { planForProfile, planForProxy, profilePathProblem } from './plan-for-profile.ts'
 import { formatPlan, parsePlan } from './plan.ts'
 import { compileSeccomp } from './seccomp.ts'
 import { callsOfSet, neededToStart } from './syscall-sets.ts'
@@ -111,6 +111,7 @@ test('plan for profile: a list always has what the run itself is started with', 
 test('plan for profile: a socket is bound if it is there, unless a directory brings it', () => {
   const sockets = ['/run/x/a.sock', '/var/lib/app/b.sock'].map((path) => ({
     path: cleanPath(path),
+    dbus: null,
   }))
   const mounts = mountsOf({ escapable: true, sockets, write: [at('/var/lib/app')] })
   const rights = { writable: false, executable: false, optional: true }
@@ -120,6 +121,52 @@ test('plan for profile: a socket is bound if it is there, unless a directory bri
   assert.deepEqual(of(mounts, '/run/x'), [
     { kind: 'directory', target: cleanPath('/run/x'), mode: 0o755 },
   ])
+})
+
+const call = { name: 'a.b', interface: 'a.b.M', member: 'Stop', path: null }
+
+test('plan for profile: in place of a filtered socket there is a link to where its proxy serves it', () => {
+  const sockets = [
+    { path: cleanPath('/run/dbus/system_bus_socket'), dbus: [call] },
+    { path: cleanPath('/run/plain.sock'), dbus: null },
+    { path: cleanPath('/run/z.sock'), dbus: [call] },
+  ]
+  const plan = planForProfile({ ...plain, escapable: true, sockets }, facts)
+  const link = (path: string, text: string): Mount => {
+    return { kind: 'symlink', target: cleanPath(path), text }
+  }
+  assert.deepEqual(of(plan.mounts, '/run/dbus/system_bus_socket'), [
+    link('/run/dbus/system_bus_socket', '/bus-proxy/0'),
+  ])
+  assert.deepEqual(of(plan.mounts, '/run/z.sock'), [link('/run/z.sock', '/bus-proxy/1')])
+  assert.equal(of(plan.mounts, '/run/plain.sock')[0]?.kind, 'bind')
+  assert.deepEqual(of(plan.mounts, '/bus-proxy'), [
+    { kind: 'directory', target: cleanPath('/bus-proxy'), mode: 0o755 },
+  ])
+  assert.equal(plan.flags, wirePlanFlag.stdinNull | wirePlanFlag.proxied)
+  assert.deepEqual(parsePlan(formatPlan(plan)), plan)
+})
+
+test('plan for profile: with a filter a run opens Unix sockets, and without one nothing changes', () => {
+  const sockets = [{ path: cleanPath('/run/a.sock'), dbus: [call] }]
+  const filtered = planForProfile({ ...plain, sockets }, facts)
+  const rules = { kind: 'run', calls: null, unixSockets: true, network: false } as const
+  assert.deepEqual(filtered.seccomp, compileSeccomp('x86_64', rules))
+  const { mounts, flags } = planForProfile(plain, facts)
+  assert.deepEqual(of(mounts, '/bus-proxy'), [])
+  assert.equal(flags & wirePlanFlag.proxied, 0)
+})
+
+test('plan for proxy: it has the sockets themselves, a place for its own, and few descriptors', () => {
+  const path = cleanPath('/run/a.sock')
+  const proxy = { ...plain, escapable: true, sockets: [{ path, dbus: null }] }
+  const plan = planForProxy(proxy, 'x86_64')
+  assert.equal(of(plan.mounts, path)[0]?.kind, 'bind')
+  assert.equal(of(plan.mounts, '/bus-proxy')[0]?.kind, 'directory')
+  assert.equal(plan.flags & wirePlanFlag.proxied, 0)
+  const openFiles = plan.rlimits.find(({ resource }) => resource === 7)
+  assert.deepEqual(openFiles, { resource: 7, soft: 64n, hard: 64n })
+  assert.deepEqual(parsePlan(formatPlan(plan)), plan)
 })
 
 test('plan for profile: what is read may be run, what is written may not', () => {

@@ -3,6 +3,7 @@ import type { CleanPath } from '../identity.ts'
 import type { ProfilePath, ProfileSource } from '../policy/profile-source.ts'
 import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { capabilityMask, capabilityNumbers } from './capabilities.ts'
+import { busPlace, busSocket, filteredSockets } from './bus-place.ts'
 import { cleanPath, deviceMounts, procMounts } from './fixed-mounts.ts'
 import { landlockFor } from './landlock.ts'
 import type { Mount } from './mount.ts'
@@ -18,6 +19,8 @@ export type PlanFacts = Readonly<{
   architecture: Architecture
   /** Where parameters name files: an empty place each, in which a run sees only what it was asked for. */
   roots?: readonly CleanPath[]
+  /** It is the plan of a proxy, which makes its sockets where the run has them. */
+  isProxy?: boolean
 }>
 
 /** LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET and LANDLOCK_SCOPE_SIGNAL: neither reaches out of the sandbox. */
@@ -36,7 +39,7 @@ const accountFiles = ['/etc/passwd', '/etc/group'].map(cleanPath)
  * The sandbox of a profile. Equal profiles give equal plans, so the same profile always has the same bytes.
  *
  * The root holds nothing but: what `read` and `write` name (`write` is never executable), the links on the way there,
- * the sockets of an escapable profile, /etc/passwd and /etc/group, five devices, the run's own /proc, read-only, and an own empty /tmp.
+ * its sockets or, of those that are filtered, links to where their proxy serves them, /etc/passwd and /etc/group, five devices, the run's own /proc, read-only, and an own empty /tmp.
  *
  * @throws {BelladonnaError} `policy_invalid` on a path that `profilePathProblem` refuses
  */
@@ -48,7 +51,9 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
     }
   }
   const capabilities = profile.caps.map(({ number }) => number)
-  const root = mounts(profile, facts.roots ?? [])
+  const root = mounts(profile, facts)
+  const proxied = filteredSockets(profile.sockets).length > 0
+  const unixSockets = profile.escapable || proxied
   return {
     namespaces: namespaces(profile.network, capabilities),
     capabilities: capabilityMask(capabilities),
@@ -58,21 +63,29 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
     pidsMax: profile.limits.processes,
     timeLimitMs: profile.limits.timeMs,
     umask: 0o022,
-    flags: profile.stdin === 'none' ? wirePlanFlag.stdinNull : 0,
+    flags:
+      (profile.stdin === 'none' ? wirePlanFlag.stdinNull : 0) |
+      (proxied ? wirePlanFlag.proxied : 0),
     rlimits: freshRlimits({ soft: 1024, hard: 4096 }),
     mounts: root,
     landlock: landlockFor(root, {
       devices: namedDevices(profile),
-      unixSockets: profile.escapable,
+      unixSockets,
       tcp: profile.tcp,
     }),
     seccomp: compileSeccomp(facts.architecture, {
       kind: 'run',
       calls: callsOf(profile.syscalls),
-      unixSockets: profile.escapable,
+      unixSockets,
       network: profile.network !== 'none',
     }),
   }
+}
+
+/** The sandbox of a profile's proxy, which is described like a profile. Each client costs it two descriptors. */
+export function planForProxy(proxy: ProfileSource, architecture: Architecture): Plan {
+  const plan = planForProfile(proxy, { architecture, isProxy: true })
+  return { ...plan, rlimits: freshRlimits({ soft: 64, hard: 64 }) }
 }
 
 /** Devices that the profile names; `write` wins over `read`. */
@@ -119,7 +132,7 @@ function namespaces(network: ProfileSource['network'], capabilities: readonly nu
   }
 }
 
-function mounts(profile: ProfileSource, roots: readonly CleanPath[]): readonly Mount[] {
+function mounts(profile: ProfileSource, { roots, isProxy }: PlanFacts): readonly Mount[] {
   const devices = deviceMounts(['null', 'zero', 'full', 'random', 'urandom'])
   const fixed: readonly Mount[] = [
     ...devices,
@@ -131,7 +144,7 @@ function mounts(profile: ProfileSource, roots: readonly CleanPath[]): readonly M
       sizeBytes: profile.limits.memoryBytes,
     },
     { kind: 'symlink', target: cleanPath('/dev/shm'), text: '/tmp' },
-    ...roots.map(placesIn),
+    ...(roots ?? []).map(placesIn),
   ]
   const taken = new Set<string>(fixed.map(({ target }) => target))
   const named = namedMounts(profile).filter(({ target }) => !taken.has(target))
@@ -140,14 +153,22 @@ function mounts(profile: ProfileSource, roots: readonly CleanPath[]): readonly M
     .map((file) => readOnly(file, { executable: false, optional: true }))
   // A socket is reached whatever the mount's rights are. It may come later than the policy: its server was not up.
   const sockets = profile.sockets
-    .filter(({ path }) => !named.some(({ target }) => isWithin(path, target)))
+    .filter(({ path, dbus }) => {
+      return dbus === null && !named.some(({ target }) => isWithin(path, target))
+    })
     .map(({ path }) => readOnly(path, { executable: false, optional: true }))
+  const filtered = filteredSockets(profile.sockets).map(({ path }, index): Mount => ({
+    ...{ kind: 'symlink', target: path, text: busSocket(index) },
+  }))
+  const place: Mount = { kind: 'directory', target: busPlace, mode: 0o755 }
+  const places = filtered.length > 0 || isProxy === true ? [place] : []
   const links = profile.links.map(({ path, text }): Mount => ({
     kind: 'symlink',
     target: path,
     text,
   }))
-  return orderRoot([...fixed, ...accounts, ...named, ...sockets, ...links])
+  const own = [...fixed, ...places, ...filtered]
+  return orderRoot([...own, ...accounts, ...named, ...sockets, ...links])
 }
 
 /** Holds nothing but directories and empty files to mount on; nobody may write it. */

@@ -186,7 +186,7 @@ function planProblem(plan: Plan): string | undefined {
     [plan.capabilities >> BigInt(capabilityNames.length) !== 0n, 'an unknown capability'],
     [plan.landlockScope < 0n || plan.landlockScope > maxLandlockScope, 'an unknown scope'],
     [plan.umask > maxUmask, `umask ${plan.umask}`],
-    [(plan.flags & ~(wirePlanFlag.stdinNull | wirePlanFlag.noExec)) !== 0, 'an unknown flag'],
+    [(plan.flags & ~knownFlags) !== 0, 'an unknown flag'],
     [rlimits.length > planBounds.rlimits, `${rlimits.length} limits`],
     [new Set(rlimits.map(({ resource }) => resource)).size !== rlimits.length, 'a limit twice'],
     [rlimits.some(({ resource }) => resource > newestResource), 'an unknown limit'],
@@ -206,6 +206,8 @@ function planProblem(plan: Plan): string | undefined {
 function changes({ access }: Landlock['paths'][number]): boolean {
   return (access & ~(landlockFs.execute | landlockFs.readFile)) !== 0n
 }
+
+const knownFlags = wirePlanFlag.stdinNull | wirePlanFlag.noExec | wirePlanFlag.proxied
 
 function ownTmpFlag(mounts: readonly Mount[]): number {
   const hasTmp = mounts.some(({ kind, target }) => kind === 'tmpfs' && target === '/tmp')

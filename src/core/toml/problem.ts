@@ -33,7 +33,8 @@ export const policyProblemCodes = [
   'directory_outside_profile', // the sandbox would not hold the working directory
   'socket_reachable', // a directory of the profile holds, or may hold, sockets besides the named ones
   'escapable_required', // a socket without a filter, and the profile does not say `escapable = true`
-  'dbus_filter_unsupported', // a socket with a filter of D-Bus calls, which this version does not have
+  'dbus_call_invalid', // no single method: a wildcard, or a name that D-Bus does not know
+  'dbus_proxy_missing', // what filters D-Bus is not installed, or is not root's alone
   'network_required', // it writes to the host's net.* from an empty network namespace
   'namespace_own', // it writes what a sandbox has of its own, so the host would not change
   'unseen_input', // approvers would sign for input that they cannot see

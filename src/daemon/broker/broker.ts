@@ -331,10 +331,11 @@ function denialFrom(decision: Exclude<Decision, Permit>): Denial {
   return { code: 'approval_required', rule: decision.grant, action, parameter: null, enough }
 }
 
-function programOf(resolved: Resolved, { action }: Permit): ExecutableDigests {
+function programOf(resolved: Resolved, { action, profile }: Permit): ExecutableDigests {
   return {
     executableSha256: formatHex(resolved.executableSha256),
     interpreterSha256: action.interpreter === null ? null : formatHex(resolved.interpreterSha256),
+    proxySha256: profile.proxy === null ? null : formatHex(resolved.proxySha256),
   }
 }
 

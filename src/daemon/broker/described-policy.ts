@@ -4,6 +4,7 @@ import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import type { UsablePolicy } from '../../core/policy/reload.ts'
 import { segmentDigests } from '../../core/policy/segments.ts'
 import type { SegmentDigests } from '../../core/policy/segments.ts'
+import { allowedCalls } from '../../core/sandbox/bus-place.ts'
 import { enforcementOf } from '../../core/sandbox/enforcement.ts'
 import { parsePlan } from '../../core/sandbox/plan.ts'
 
@@ -42,7 +43,8 @@ export function openDescription(features: number): (policy: UsablePolicy) => Des
 }
 
 /** What of a profile's sandbox this kernel really enforces (DESIGN.md promise 8). */
-function describeProfile({ name, plan, escapable }: CompiledProfile, host: number): JsonValue {
+function describeProfile(profile: CompiledProfile, host: number): JsonValue {
+  const { name, plan, escapable, sockets } = profile
   const { inForce, missing } = enforcementOf(parsePlan(parseBase64(plan)), host)
-  return { name, escapable, in_force: inForce, missing }
+  return { name, escapable, filtered: allowedCalls(sockets), in_force: inForce, missing }
 }

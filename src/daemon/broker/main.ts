@@ -12,6 +12,7 @@ import { BelladonnaError } from '../../core/error.ts'
 import { formatFrame } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { parseIdentity } from '../../core/protocol/identity-frame.ts'
+import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import type { ExecutorIdentity } from '../../core/protocol/identity-frame.ts'
 import { parseHello } from '../../core/protocol/launcher-frames.ts'
 import type { Hello } from '../../core/protocol/launcher-frames.ts'
@@ -101,7 +102,7 @@ function openBridge(
       counts: { ...broker.counts },
       features,
       profiles,
-      limits: limitsOf(mode, escapable, features),
+      limits: limitsOf(mode, broker.policy.inForce().policy.profiles, features),
     }
   })
   const signing = keepSigned(writer, links.executor, settings.signEveryMs, async (note) => {
@@ -134,13 +135,14 @@ function commonOf(): EntryCommon {
 /** What does not hold in this mode (DESIGN.md promise 8): said, not implied. */
 function limitsOf(
   mode: string,
-  escapable: readonly string[],
+  profiles: readonly CompiledProfile[],
   features: readonly string[],
 ): readonly string[] {
   const always = [
-    ...escapable.map(
-      (name) => `profile ${name} is escapable: its runs reach servers that obey root`,
-    ),
+    ...profiles.flatMap(({ name, escapable, proxy }) => [
+      ...(escapable ? [`profile ${name} is escapable: its runs reach servers that obey root`] : []),
+      ...(proxy === null ? [] : [`profile ${name}: calls by D-Bus are held without arguments`]),
+    ]),
     'no observation: this version has no probe',
     ...(features.includes('peer_pidfd')
       ? []

@@ -17,10 +17,13 @@ import { formatResolved } from '../../core/protocol/peer-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
 import type { ReadInputs } from './readings.ts'
+import { openCompanion } from './companion.ts'
+import type { Companion } from './companion.ts'
+import type { Measured } from '../../host/executable.ts'
 import type { Run } from './runs.ts'
 import type { ExecutorHost } from './executor-host.ts'
 
-const noInterpreter = new Uint8Array(32)
+const noDigest = new Uint8Array(32)
 const nothing = new Uint8Array(0)
 
 /** A refusal, and for the log why. */
@@ -91,23 +94,34 @@ export function resolve(
   const notAfterMs = timeMs + host.settings.recordWithinMs
   const bound = bindRead(host, nonce, read)
   const { interpreter } = measured
+  const companion = companionOf(host, permit, measured)
   const interpreterSha256 = interpreter === null ? null : formatHex(interpreter.sha256)
-  const program = { executableSha256, interpreterSha256 }
+  const program = {
+    ...{ executableSha256, interpreterSha256 },
+    proxySha256: companion && formatHex(companion.sha256),
+  }
   const facts = { policyDigest, hostId: host.hostId, nonce, notAfterMs, bound, ...program }
   const { digest } = resolveAction(permit, subject, facts)
   const answer = (): Uint8Array =>
     formatResolved({
       ...{ run, timeMs, notAfterMs, bound, actionDigest: parseHex(digest) },
       executableSha256: measured.sha256,
-      interpreterSha256: interpreter?.sha256 ?? noInterpreter,
+      interpreterSha256: interpreter?.sha256 ?? noDigest,
+      proxySha256: companion?.sha256 ?? noDigest,
     })
   const inputsRead = read.secrets.length + (read.stdin === null ? 0 : 1)
+  const release = (): void => {
+    measured.release()
+    companion?.release()
+  }
   const prepare = prepareOf(() => {
-    const command = host.commandOf(permit, measured, binds)
-    return formatPrepare(run, host.planOf(permit.profile), command, inputCount)
+    const own = companion === null ? binds : [...binds, companion.bind]
+    const command = host.commandOf(permit, measured, own)
+    const plan = host.planOf(permit.profile)
+    return formatPrepare(run, plan, command, inputCount, companion?.prepared)
   })
   if ('kind' in prepare) {
-    measured.release()
+    release()
     return prepare
   }
   return {
@@ -117,7 +131,7 @@ export function resolve(
       ...{ action: permit.action.id, program, answer },
       stale: isForeseeable(permit, inputsRead) ? 'possible' : 'impossible',
       ...{ stage: 'resolved', entry: null, receipt: null },
-      ...{ receiptRecord: nothing, ahead: null, release: measured.release },
+      ...{ receiptRecord: nothing, ahead: null, release },
       use: permit.changes.uses?.grant ?? null,
     },
   }
@@ -130,6 +144,16 @@ function prepareOf(format: () => Uint8Array): Uint8Array | Declined {
   } catch (error) {
     if (!(error instanceof BelladonnaError) || error.code !== 'input_invalid') throw error
     return declined('not_recorded', error.message)
+  }
+}
+
+/** Without one that it needs nothing runs, and nothing is kept. */
+function companionOf(host: ExecutorHost, permit: Permit, measured: Measured): Companion | null {
+  try {
+    return openCompanion(host, permit)
+  } catch (error) {
+    measured.release()
+    throw error
   }
 }
 

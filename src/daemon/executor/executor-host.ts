@@ -5,6 +5,7 @@ import type { Permit } from '../../core/policy/decide.ts'
 import type { GrantedPath } from '../../core/policy/granted-path.ts'
 import type { UnusablePolicy, UsablePolicy } from '../../core/policy/reload.ts'
 import type { Bind } from '../../core/sandbox/command.ts'
+import type { BusDirectory } from '../../host/bus-directory.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
 import type { UsedGrants } from './used-grants.ts'
 
@@ -15,6 +16,8 @@ export type ExecutorHost = Readonly<{
   toBroker: (frame: Uint8Array) => void
   nowMs: () => number
   measure: Measure
+  /** A directory for a run and its proxy alone; throws `path_refused`. */
+  makeBus: () => BusDirectory
   /** PLAN bytes of a profile of the policy in force. */
   planOf: (profile: CompiledProfile) => Uint8Array
   /** Looks at what parameters name; throws `path_refused`. */

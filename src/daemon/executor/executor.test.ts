@@ -98,6 +98,7 @@ function openBench(): Bench {
       const sha256 = new Uint8Array(32)
       return { sha256, stamp, interpreter: null, copy: pathOf('/copies/1'), release }
     },
+    makeBus: () => assert.fail('no socket is filtered'),
     planOf: () => new Uint8Array(64),
     openPaths: () => [],
     commandOf: rememberCommands(),

@@ -18,6 +18,7 @@ import { formatExecutorReady, formatKept, parseHello } from '../../core/protocol
 import { wireKind } from '../../core/protocol/layout.ts'
 import { capabilityMask } from '../../core/sandbox/capabilities.ts'
 import { openAppendFile } from '../../host/append-file.ts'
+import { openBusDirectories } from '../../host/bus-directory.ts'
 import { openChannel } from '../../host/channel.ts'
 import { openMeasure } from '../../host/executable.ts'
 import { loadCommitmentKey } from '../../host/commitment-key.ts'
@@ -67,6 +68,7 @@ function main([root = '', , words = '']: readonly string[]): void {
       nowMs: Date.now,
       measure: openMeasure(uid, openCopies(paths.copies)),
       openPaths: openGrantedPaths,
+      makeBus: openBusDirectories(paths.buses),
       planOf: rememberPlans(),
       commandOf: rememberCommands(),
       appendReceipts: (records) => receipts.append(records),
