@@ -56,6 +56,7 @@ FailureAction=poweroff-force
 
 [Service]
 Type=oneshot
+Delegate=yes
 ExecStart=/opt/belladonna/tools/run /opt/belladonna/test/machine/guest/main.ts
 StandardOutput=file:/dev/ttyS1
 StandardError=inherit

@@ -4,7 +4,6 @@ import { spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { ownCgroups } from '../../../src/host/cgroup.ts'
 import {
   caller,
   childrenOf,
@@ -12,6 +11,7 @@ import {
   readProc,
   runAs,
   startBridge,
+  testCgroups,
   until,
 } from '../../support/bridge.ts'
 import type { BellResult, TestBridge } from '../../support/bridge.ts'
@@ -67,7 +67,7 @@ function descendantsOf(pid: number): readonly number[] {
 
 /** All cgroups here of bridges that this process made. */
 function groups(): readonly string[] {
-  return Object.values(ownCgroups())
+  return Object.values(testCgroups())
     .filter((path) => path !== '')
     .flatMap((path) => {
       const ours = readdirSync(path).filter((name) =>
