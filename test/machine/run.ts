@@ -35,6 +35,8 @@ async function boot(image: Image, kernel: Kernel, disk: string, accel: string): 
     ...(options.shell ? ['machine.shell'] : []),
     ...(names.length === 0 ? [] : [`machine.only=${names.join(',')}`]),
   ]
+  // QEMU 7.2 emulates cmpxchg16b so that its flags are wrong, of which Linux 6.12 dies of a double fault.
+  const processor = accel === 'kvm' ? 'host' : 'Nehalem,cx16=off'
   const drive = (file: string): string[] => {
     return ['-drive', `if=virtio,format=raw,cache=unsafe,snapshot=on,file=${file}`]
   }
@@ -42,7 +44,7 @@ async function boot(image: Image, kernel: Kernel, disk: string, accel: string): 
   const machine = spawn(
     'qemu-system-x86_64',
     [
-      ...['-M', 'q35', '-accel', accel, '-cpu', 'max', '-smp', '2', '-m', '2G'],
+      ...['-M', 'q35', '-accel', accel, '-cpu', processor, '-smp', '2', '-m', '2G'],
       ...['-nodefaults', '-display', 'none', '-no-reboot', '-nic', 'none'],
       ...['-serial', `file:${console}`, '-serial', 'stdio'],
       ...['-kernel', kernel.kernel, '-initrd', kernel.initrd, '-append', words.join(' ')],
