@@ -91,7 +91,7 @@ StandardOutput=file:${directory}/deploy.out
 StandardError=file:${directory}/deploy.err
 `,
   // An emulated processor that others use too starts Node in half a minute, and each service is one.
-  [`${unit}.d/patience.conf`]: '[Service]\nTimeoutStartSec=300\n',
+  [`${unit}.d/patience.conf`]: '[Service]\nTimeoutStartSec=300\nWatchdogSec=180\n',
 }
 
 /** Installs all that docs/how-to/run-under-systemd.md says, and what the tests run. */

@@ -220,14 +220,14 @@ test('SIGKILL of the launcher: its run ends, systemd starts the bridge again, an
 test('the watchdog: a launcher that does not turn is ended and started again', async () => {
   const old = launcherPid()
   process.kill(old, 'SIGSTOP')
-  await until(() => property('Result') === 'watchdog' || launcherPid() !== old, 150_000)
+  await until(() => property('Result') === 'watchdog' || launcherPid() !== old, 250_000)
   await until(() => property('ActiveState') === 'active' && launcherPid() !== old, 200_000)
   await answering()
 })
 
 test('the watchdog is fed while nobody asks for anything', async () => {
   const old = launcherPid()
-  await new Promise((resolve) => setTimeout(resolve, 75_000))
+  await new Promise((resolve) => setTimeout(resolve, 200_000))
   assert.deepEqual([launcherPid(), property('ActiveState')], [old, 'active'])
 })
 
