@@ -69,8 +69,9 @@ TimeoutStartSec=300
 
 test('a bridge without privileges has limits, in a unit of its user that is delegated', async () => {
   await strangerSystemctl('daemon-reload')
-  const started = await strangerSystemctl('start', unit)
-  assert.equal(started.status, 0, started.stderr)
+  assert.equal((await strangerSystemctl('start', '--no-block', unit)).status, 0)
+  const state = async (): Promise<string> => (await strangerSystemctl('is-active', unit)).stdout
+  await until(async () => (await state()) === 'active\n', 280_000)
   const bell = [join(checkout, 'bin/bell'), '-S', `${root}/run/belladonna/run.sock`]
   const forks = await asStranger(...bell, 'fork')
   assert.deepEqual([forks.status, forks.stdout, forks.stderr], [0, 'fewer than 64\n', ''])
