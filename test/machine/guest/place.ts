@@ -8,7 +8,6 @@ import {
   readFileSync,
   writeFileSync,
 } from 'node:fs'
-import { release } from 'node:os'
 import { join } from 'node:path'
 import { parseEntry } from '../../../src/core/audit/entry-parse.ts'
 import type { Entry } from '../../../src/core/audit/entry.ts'
@@ -28,6 +27,8 @@ export const user: Readonly<{ uid: number; gid: number; group: number }> = {
   group: 27,
 }
 export const directory = '/usr/local/lib/machine'
+export const policyFile = '/etc/belladonna/policy.d/machine.toml'
+
 export const policyFile = '/etc/belladonna/policy.d/machine.toml'
 
 const [major = 0, minor = 0] = release().split('.').map(Number)

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, test } from 'node:test'
 import { checkout, until } from '../../support/bridge.ts'
+import { isLinux } from '../../support/kernel.ts'
 import {
   answering,
   bell,
@@ -15,7 +16,6 @@ import {
   groupFile,
   groupsBelow,
   installBridge,
-  isLinux,
   launcherPid,
   policy,
   policyFile,
