@@ -41,17 +41,17 @@ static bool open_own(const char *path, int which, int place) {
 
 /*
  * Lets our v2 directory's children have limits. The kernel hands controllers only to children of a cgroup without
- * processes, so the launcher, which is alone so far, moves from the one that is above ours into a leaf. Only where
- * systemd's mark says that what is above was given to us to divide (Delegate=yes): otherwise it is somebody else's.
- * The mark that root believes only root can set. `inside`: what is above is the cgroup that we are in.
+ * processes, so the launcher, which is alone so far, moves from the one that is above ours into a leaf. Root does so
+ * only where systemd's mark, which only root can set, says that what is above was given to us to divide (Delegate=yes):
+ * otherwise it is somebody else's. Without privileges the kernel lets us write where we may. `inside`: what is above is
+ * the cgroup that we are in.
  */
 static bool hand_down(bool inside) {
   char path[32], mark = 0;
   if (write_text(CGROUP, "cgroup.subtree_control", controllers) == 0) return true;
   if (!inside) return false;
   snprintf(path, sizeof path, "/proc/self/fd/%d/..", CGROUP);
-  if (getxattr(path, host.privileged ? "trusted.delegate" : "user.delegate", &mark, 1) != 1 || mark != '1')
-    return false;
+  if (host.privileged && (getxattr(path, "trusted.delegate", &mark, 1) != 1 || mark != '1')) return false;
   has_leaf = mkdirat(CGROUP, "launcher", 0755) == 0;
   return has_leaf && write_text(CGROUP, "launcher/cgroup.procs", "0") == 0 &&
          write_text(CGROUP, "../cgroup.subtree_control", controllers) == 0 &&

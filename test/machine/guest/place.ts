@@ -29,14 +29,6 @@ export const user: Readonly<{ uid: number; gid: number; group: number }> = {
 export const directory = '/usr/local/lib/machine'
 export const policyFile = '/etc/belladonna/policy.d/machine.toml'
 
-export const policyFile = '/etc/belladonna/policy.d/machine.toml'
-
-const [major = 0, minor = 0] = release().split('.').map(Number)
-/** Whether this kernel is that version or newer. */
-export function isLinux(wantedMajor: number, wantedMinor: number): boolean {
-  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor)
-}
-
 export const policy: string = `schema = 1
 [profile.small]
 read = ["/usr"]
