@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define syscall(...) fuzz_syscall(__VA_ARGS__, 0L, 0L, 0L, 0L, 0L, 0L) /* so many can be read */
@@ -29,6 +30,8 @@
 #define sendmsg(fd, message, flags) fuzz_sendmsg(fd, message, flags)
 #define fstat(fd, st) fuzz_fstat(fd, st)
 #define fcntl(...) fuzz_fcntl(__VA_ARGS__)
+#define sendto(fd, bytes, size, flags, address, address_size) fuzz_send(fd, bytes, size, flags)
+#define getxattr(path, name, value, size) fuzz_call()
 #define socket(domain, type, protocol) fuzz_call()
 #define socketpair(domain, type, protocol, pair) fuzz_socketpair(domain, type, protocol, pair)
 #define accept4(fd, address, size, flags) fuzz_accept()

@@ -49,9 +49,17 @@ void host_detect(void);
 uint32_t features_of(const struct wire_plan *plan); /* enum wire_feature: in force for its runs */
 uint64_t now_ms(void);                              /* CLOCK_MONOTONIC */
 uint64_t now_us(void);
-uint64_t wall_ms(void);               /* CLOCK_REALTIME */
-_Noreturn void die(const char *what); /* prints `what` and errno, exit 1; only before the loop runs */
-void note(const char *text);          /* one line on stderr */
+uint64_t wall_ms(void);                  /* CLOCK_REALTIME */
+_Noreturn void die(const char *what);    /* prints `what` and errno, exit 1; only before the loop runs */
+void note(const char *text);             /* one line on stderr */
+void tell_supervisor(const char *words); /* as sd_notify(3) */
+
+struct supervisor {
+  uint16_t size; /* 0: there is none */
+  const void *address;
+};
+
+extern struct supervisor supervisor;
 
 /* ---- template.c ---- */
 
@@ -87,8 +95,8 @@ struct group {
   int seat; /* its directories in v1; -1: none */
 };
 
-/* Where our own are to be; empty: nowhere. */
-void cgroups_open(const char *unified, const char *pids, const char *memory);
+/* Where our own are to be; empty: nowhere. `inside`: right below the one that we are in. */
+void cgroups_open(bool inside, const char *unified, const char *pids, const char *memory);
 void cgroups_close(void);
 bool group_make(struct group *group);
 bool seat_join(int seat); /* in the seat's process */

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatBoot } from '../../src/core/protocol/boot.ts'
+import { supervisorOf } from '../../src/core/protocol/supervisor.ts'
 import { formatFrame } from '../../src/core/protocol/frame.ts'
 import { wireKind, wireLayout, wirePlanFlag } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
@@ -168,6 +169,8 @@ function bootSeeds(): readonly Uint8Array[] {
       runSocket: '/run/belladonna/run.sock',
       bridgeSocket: '/run/belladonna/bridge.sock',
       perUser: 32,
+      supervisor: supervisorOf({ NOTIFY_SOCKET: path, WATCHDOG_USEC: '60000000' }, 1),
+      isInside: path !== '',
       cgroups: { unified: path, pids: path, memory: path },
       executor: { plan: executor, command },
       broker: { plan: broker, command },

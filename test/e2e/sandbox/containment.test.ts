@@ -5,7 +5,6 @@ import { chmodSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ownCgroups } from '../../../src/host/cgroup.ts'
 import { actionText } from '../../support/action-text.ts'
 import {
   caller,
@@ -14,6 +13,7 @@ import {
   readProc,
   runAs,
   startBridge,
+  testCgroups,
   until,
 } from '../../support/bridge.ts'
 import type { BellResult, TestBridge } from '../../support/bridge.ts'
@@ -64,7 +64,7 @@ function descendantsOf(pid: number): readonly number[] {
 
 /** All cgroups here of bridges that this process made. */
 function groups(): readonly string[] {
-  return Object.values(ownCgroups())
+  return Object.values(testCgroups())
     .filter((path) => path !== '')
     .flatMap((path) => {
       const ours = readdirSync(path).filter((name) =>
