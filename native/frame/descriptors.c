@@ -7,7 +7,7 @@
 
 #include "frame.h"
 
-#define MAX_DESCRIPTORS 8u
+#define MAX_DESCRIPTORS 9u
 
 union control {
   struct cmsghdr align;

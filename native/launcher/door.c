@@ -179,6 +179,7 @@ void door_accept(bool available) {
   if (slot == NULL) slot = &turned_away;
   slot->client = fd;
   for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
+  slot->terminal = slot->keys = -1;
   slot->process = slot->relay = no_process;
   slot->request_size = slot->ticket_size = 0;
   slot->timed_out = slot->client_gone = slot->failed = slot->hurried = false;
@@ -239,6 +240,7 @@ static void submit(struct slot *slot, size_t size) {
       return;
     }
     if (i < 3) slot->subject.stdio[i] = (uint8_t)kind;
+    if (kind == WIRE_STDIO_TERMINAL) slot->terminal = i;
     slot->subject.input_count = i < 3 ? 0 : (uint32_t)i - 2;
   }
   slot->run = slot->subject.run = next_run++;

@@ -116,6 +116,8 @@ struct slot {
   uint32_t generation; /* rises when the slot is freed: an event of one epoll_wait may be for who had it before */
   int client;          /* -1: gone */
   int stdio[STDIO];    /* then the inputs */
+  int terminal;        /* of 0 to 2, one that is a terminal; -1: none is */
+  int keys;            /* what is typed at the run's own terminal goes in here; the client's, once it has one */
   struct process process, relay;
   uint32_t end; /* enum wire_end: the command has ended so, and its relay has not; else 0 */
   bool hurried; /* the relay was told that the time is over */
@@ -183,7 +185,7 @@ void services_describe(enum service_name name, struct cursor plan, struct cursor
 bool services_start(int bridge_listener);
 void services_stop(bool orderly); /* SIGTERM and some seconds, or SIGKILL; and reap */
 bool services_ready(void);
-/* A relay, and its order with four descriptors. It is one run's, and nothing restarts it. */
+/* A relay, and its order with six descriptors. It is one run's, and nothing restarts it. */
 bool relay_start(struct process *relay, const struct wire_relay *order, const int *fds);
 
 /* ---- main.c ---- */

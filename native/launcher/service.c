@@ -106,7 +106,7 @@ bool relay_start(struct process *relay, const struct wire_relay *order, const in
   relay->pid = plan_head(&start.plan, &plan) ? clone_child(plan.namespaces, 0, -1, &relay->pidfd) : -1;
   if (relay->pid == 0) service_begin(&start, &plan);
   close(pair[1]);
-  if (relay->pid > 0 && send_descriptors(relay->gate, order, sizeof *order, fds, 4)) return true;
+  if (relay->pid > 0 && send_descriptors(relay->gate, order, sizeof *order, fds, 6)) return true;
   process_discard(relay);
   return false;
 }

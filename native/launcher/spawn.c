@@ -150,10 +150,11 @@ void process_discard(struct process *process) {
 
 /* A spare may have been ended by somebody while it waited: then the next, and at last a new one. */
 bool process_start(struct process *process, struct cursor body, const struct start *start) {
-  int fds[STDIO + 1];
+  int fds[STDIO + 2];
   size_t count = 3 + start->input_count;
   memcpy(fds, start->stdio, sizeof start->stdio);
   if (start->template >= 0) fds[count++] = start->template;
+  if (start->keys >= 0) fds[count++] = start->keys;
   for (;;) {
     bool fresh = spare_count == 0;
     if (fresh && !spawn(process)) return false;

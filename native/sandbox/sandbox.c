@@ -3,7 +3,8 @@
  *
  *   1. its own 0, 1, 2, and no descriptor but the places; its own session. A spare waits here
  *   2. user namespace map (unprivileged mode only), network, cgroup namespace
- *   3. the new root, then pivot_root: from here on no path of the host can be named
+ *   3. the new root, then pivot_root: from here on no path of the host can be named; in it a terminal, if the client's
+ *      stdio is one (terminal.c)
  *   4. limits
  *   5. the executable, opened in the new root, must be the file that the executor hashed
  *   6. identity: bounding set, groups, ids, the five capability sets, no_new_privs
@@ -39,7 +40,7 @@
 
 #define MAX_TEXT WIRE_MAX_FRAME
 
-struct child child = {.proc = -1};
+struct child child = {.proc = -1, .shown = -1, .keys = -1, .terminal = -1};
 static gid_t groups[WIRE_MAX_GROUPS];
 static char executable_path[4096], working_directory[4096];
 static char text[MAX_TEXT]; /* argv and environment, each ending in NUL */
@@ -188,7 +189,10 @@ static int keep_descriptors(const struct start *start, int executable) {
   if (dup3(executable, EXECUTABLE, O_CLOEXEC) < 0) child_fail(WIRE_STAGE_STDIO);
   for (uint32_t i = 0; i < start->input_count; i++)
     if (dup2(start->stdio[3 + i], (int)(WIRE_FIRST_INPUT + i)) < 0) child_fail(WIRE_STAGE_STDIO);
-  if (syscall(SYS_close_range, WIRE_FIRST_INPUT + start->input_count, ~0u, 0) != 0) child_fail(WIRE_STAGE_STDIO);
+  uint32_t end = WIRE_FIRST_INPUT + start->input_count;
+  if (child.terminal >= 0 && (child.terminal = dup3(child.terminal, (int)end++, O_CLOEXEC)) < 0)
+    child_fail(WIRE_STAGE_STDIO);
+  if (syscall(SYS_close_range, end, ~0u, 0) != 0) child_fail(WIRE_STAGE_STDIO);
   return EXECUTABLE;
 }
 
@@ -311,6 +315,7 @@ _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) 
   struct cursor limits = start->plan;
   (void)take(&start->plan, plan->rlimit_count * sizeof(struct wire_rlimit));
   child_mounts(&start->plan, plan, start->template);
+  if (child.keys >= 0 && child.terminal < 0) child_fail(WIRE_STAGE_STDIO); /* the plan has no place for it */
   child_limits(&limits, plan);
   int executable = open_executable();
   if (host.privileged || !start->service) child_identity(plan, &child.command, groups);

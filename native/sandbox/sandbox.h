@@ -61,6 +61,7 @@ struct start {
   int stdio[STDIO]; /* then the inputs */
   uint32_t input_count;
   int template;
+  int keys;            /* of a run with a terminal of its own: where its master goes; -1: it has none */
   int gate;            /* a run: a byte opens it, how it ended comes back as struct wire_exited */
   bool service, relay; /* a relay is a service whose only channel is its gate */
   int bootstrap;       /* a service: where its channels and the exec listener go */
@@ -82,7 +83,10 @@ struct child {
     int fd; /* in the new root; -1: it needs no rule */
     uint64_t access;
   } bound[MAX_BINDS];
-  int proc; /* made ahead by a spare; -1: not there */
+  int proc;        /* made ahead by a spare; -1: not there */
+  int shown, keys; /* the client's terminal, and where the master of the run's own goes; -1: it gets none */
+  int terminal;    /* the run's own; -1: there is none, yet */
+  bool foreground; /* the command begins as the one that what is typed is for */
   char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
 };
 
@@ -112,6 +116,13 @@ void same_stat(const struct stat *st, const struct wire_stamp *stamp, bool live)
 void set_signals(int how);
 bool schedule_shortly(void); /* false: a raised priority could not be given up */
 _Noreturn void run_command(int executable);
+
+/* ---- terminal.c ---- */
+
+void terminal_open(int master);
+void terminal_tell(int stopped);
+void terminal_give(pid_t command);
+bool terminal_join(void); /* the command's session, or its process group in ours */
 
 /* ---- spare.c ---- */
 

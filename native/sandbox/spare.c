@@ -7,7 +7,7 @@
 #include "sandbox.h"
 
 bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan) {
-  *start = (struct start){.bootstrap = -1, .inherit = -1, .template = -1, .gate = -1};
+  *start = (struct start){.bootstrap = -1, .inherit = -1, .template = -1, .keys = -1, .gate = -1};
   const uint8_t *bytes = take(body, sizeof *frame);
   if (bytes == NULL) return false;
   memcpy(frame, bytes, sizeof *frame);
@@ -22,8 +22,8 @@ bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start 
 
 _Noreturn void wait_for_start(int gate) {
   static uint8_t bytes[WIRE_MAX_FRAME];
-  int fds[STDIO + 1];
-  size_t count = STDIO + 1;
+  int fds[STDIO + 2];
+  size_t count = STDIO + 2;
   struct wire_prepare frame;
   struct wire_plan plan;
   struct start start = {.gate = gate, .template = -1, .bootstrap = -1, .inherit = -1};
@@ -36,6 +36,9 @@ _Noreturn void wait_for_start(int gate) {
   struct cursor body = {.at = bytes, .end = bytes + (size < 0 ? 0 : size)};
   if (!take_prepare(&body, &frame, &start, &plan) || count < 3 + start.input_count) _exit(125);
   memcpy(start.stdio, fds, sizeof start.stdio);
+  for (int i = 2; i >= 0 && plan.output_max != 0; i--)
+    if (isatty(fds[i])) child.shown = fds[i];
+  if (child.shown >= 0) child.keys = fds[--count]; /* the launcher saw the same terminal */
   if (count > 3 + start.input_count) start.template = fds[3 + start.input_count];
   take_stdio(&start, &plan);
   sandbox_enter(&start, &plan);

@@ -3,14 +3,14 @@ import type { CleanPath } from '../identity.ts'
 import type { ProfilePath, ProfileSource } from '../policy/profile-source.ts'
 import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { capabilityMask, capabilityNumbers } from './capabilities.ts'
-import { cleanPath, deviceMounts, procMounts } from './fixed-mounts.ts'
+import { cleanPath, deviceMounts, procMounts, terminalMounts } from './fixed-mounts.ts'
 import { landlockFor } from './landlock.ts'
 import type { Mount } from './mount.ts'
 import type { Plan } from './plan.ts'
 import { freshRlimits } from './rlimits.ts'
 import { isWithin, orderRoot } from './root.ts'
 import { compileSeccomp } from './seccomp.ts'
-import { callsOfSet, neededToStart } from './syscall-sets.ts'
+import { callsOfSet, neededForTerminal, neededToStart } from './syscall-sets.ts'
 import type { Architecture } from './syscalls.ts'
 
 /** What a plan depends on besides its profile. */
@@ -36,7 +36,8 @@ const accountFiles = ['/etc/passwd', '/etc/group'].map(cleanPath)
  * The sandbox of a profile. Equal profiles give equal plans, so the same profile always has the same bytes.
  *
  * The root holds nothing but: what `read` and `write` name (`write` is never executable), the links on the way there,
- * the sockets of an escapable profile, /etc/passwd and /etc/group, five devices, the run's own /proc, read-only, and an own empty /tmp.
+ * the sockets of an escapable profile, /etc/passwd and /etc/group, five devices, the run's own /proc, read-only, an own empty /tmp,
+ * and where output is capped a place for a terminal of the run's own.
  *
  * @throws {BelladonnaError} `policy_invalid` on a path that `profilePathProblem` refuses
  */
@@ -68,7 +69,7 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
     }),
     seccomp: compileSeccomp(facts.architecture, {
       kind: 'run',
-      calls: callsOf(profile.syscalls),
+      calls: callsOf(profile),
       unixSockets: profile.escapable,
       network: profile.network !== 'none',
     }),
@@ -84,8 +85,9 @@ function namedDevices({ read, write }: ProfileSource): ReadonlyMap<string, 'read
   ])
 }
 
-function callsOf(syscalls: ProfileSource['syscalls']): readonly string[] | null {
-  return typeof syscalls === 'string' ? callsOfSet(syscalls) : [...syscalls, ...neededToStart]
+function callsOf({ syscalls, output }: ProfileSource): readonly string[] | null {
+  if (typeof syscalls === 'string') return callsOfSet(syscalls)
+  return [...syscalls, ...neededToStart, ...(output === 'pass' ? [] : neededForTerminal)]
 }
 
 /** Why a profile may not name this path under `read` or `write`, or undefined. */
@@ -123,6 +125,7 @@ function mounts(profile: ProfileSource, roots: readonly CleanPath[]): readonly M
   const devices = deviceMounts(['null', 'zero', 'full', 'random', 'urandom'])
   const fixed: readonly Mount[] = [
     ...devices,
+    ...(profile.output === 'pass' ? [] : terminalMounts()),
     ...procMounts(),
     {
       kind: 'tmpfs',
