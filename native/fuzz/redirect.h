@@ -10,12 +10,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define syscall(...) fuzz_syscall(__VA_ARGS__, 0L, 0L, 0L, 0L, 0L, 0L) /* so many can be read */
@@ -25,6 +27,13 @@
 #define write(fd, bytes, size) fuzz_write(fd, bytes, size)
 #define send(fd, bytes, size, flags) fuzz_send(fd, bytes, size, flags)
 #define recv(fd, bytes, size, flags) fuzz_recv(fd, bytes, size, flags)
+#define sendmsg(fd, message, flags) fuzz_sendmsg(fd, message, flags)
+#define ioctl(fd, ...) fuzz_ioctl(fd, __VA_ARGS__, 0L)
+#define isatty(fd) fuzz_isatty(fd)
+#define tcgetattr(fd, settings) fuzz_tcgetattr(settings)
+#define tcsetattr(fd, when, settings) fuzz_call()
+#define fchown(fd, uid, gid) fuzz_call()
+#define setpgid(pid, group) fuzz_call()
 #define fstat(fd, st) fuzz_fstat(fd, st)
 #define fcntl(...) fuzz_fcntl(__VA_ARGS__)
 #define socket(domain, type, protocol) fuzz_call()
@@ -65,6 +74,10 @@ int fuzz_close(int fd);
 ssize_t fuzz_write(int fd, const void *bytes, size_t size);
 ssize_t fuzz_send(int fd, const void *bytes, size_t size, int flags);
 ssize_t fuzz_recv(int fd, void *bytes, size_t size, int flags);
+ssize_t fuzz_sendmsg(int fd, const struct msghdr *message, int flags);
+int fuzz_ioctl(int fd, unsigned long request, ...);
+int fuzz_isatty(int fd);
+int fuzz_tcgetattr(struct termios *settings);
 int fuzz_fstat(int fd, struct stat *st);
 int fuzz_fcntl(int fd, int command, ...);
 int fuzz_socketpair(int domain, int type, int protocol, int pair[2]);

@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatBoot } from '../../src/core/protocol/boot.ts'
 import { formatFrame } from '../../src/core/protocol/frame.ts'
-import { wireKind } from '../../src/core/protocol/layout.ts'
+import { wireEnd, wireKind } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
 
 /** The targets in C, by the name of their file. */
@@ -81,7 +81,8 @@ function message(
 }
 
 function sessionSeeds(): readonly Uint8Array[] {
-  const [plan = Buffer.alloc(0)] = vectors('plan.json')
+  const plans = vectors('plan.json')
+  const [plan, capped] = [plans[0] ?? Buffer.alloc(0), plans.at(-1) ?? Buffer.alloc(0)]
   const [command = Buffer.alloc(0)] = vectors('plan-command.json')
   const parameters = [{ name: 'service', value: 'nginx.service' }]
   const body = formatRequest({ action: 'service.restart', reason: '', nonce: null, parameters })
@@ -89,8 +90,8 @@ function sessionSeeds(): readonly Uint8Array[] {
   const asked = message('connect', 3, request)
   const frame = (kind: number, ...parts: readonly Uint8Array[]): Uint8Array =>
     formatFrame(kind, Buffer.concat(parts))
-  const prepare = (run: number): Buffer =>
-    message('executorSays', 0, frame(wireKind.prepare, prepareBody(run, plan, command)))
+  const prepare = (run: number, of = plan): Buffer =>
+    message('executorSays', 0, frame(wireKind.prepare, prepareBody(run, of, command)))
   const open = (run: number): Buffer =>
     message('executorSays', 0, frame(wireKind.open, u64(run), Buffer.from('{"entry":1}')))
   const widest = frame(wireKind.open, u64(1), Buffer.alloc(256, 'x')) // the largest ticket
@@ -102,11 +103,20 @@ function sessionSeeds(): readonly Uint8Array[] {
     )
   const signal = message('clientSays', 0, frame(wireKind.signal, u32(15)))
   const report = message('report', 0, Buffer.concat([u32(1), u32(0), Buffer.alloc(32)]))
+  const stopped = (number: number): Buffer =>
+    message(
+      'report',
+      0,
+      Buffer.concat([u64(0), u32(wireEnd.stopped), u32(number), Buffer.alloc(40)]),
+    )
+  const resized = message('clientSays', 0, frame(wireKind.signal, u32(28)))
   const exit = message('exit', 0)
   return [
     [asked, prepare(1), open(1), signal, report, exit],
     [asked, prepare(1), message('executorSays', 0, widest), report, exit],
     [asked, prepare(1), refuse(1), exit],
+    [asked, prepare(1), open(1), stopped(0), resized, stopped(20), signal, report, exit],
+    [message('connect', 0x43, request), prepare(1, capped), resized, open(1), stopped(0), exit],
     [asked, refuse(1)],
     [message('connect', 3, request.subarray(0, 5)), message('clientSays', 0, request.subarray(5))],
     [asked, prepare(1), open(1), message('clientGone', 0), message('deadline', 0), exit],
@@ -120,17 +130,21 @@ function sessionSeeds(): readonly Uint8Array[] {
 // --- native/fuzz/child.c, boot.c, answer.c -------------------------------------------------------------------------
 
 function childSeeds(): readonly Uint8Array[] {
-  const [plain = Buffer.alloc(0), rich = Buffer.alloc(0)] = vectors('plan.json')
+  const plans = vectors('plan.json')
+  const [plain = Buffer.alloc(0), rich = Buffer.alloc(0)] = plans
+  const capped = plans.at(-1) ?? Buffer.alloc(0)
   const [command = Buffer.alloc(0), script = Buffer.alloc(0)] = vectors('plan-command.json')
   const commands = [command, withOneStamp(script)]
   const options = [0x01, 0x03, 0x05, 0x09, 0x00, 0x0b]
-  return options.flatMap((flags) =>
-    [plain, rich].flatMap((plan) =>
-      commands.map((command) =>
-        Buffer.concat([Uint8Array.of(flags, 0, 0, 0), prepareBody(1, plan, command)]),
-      ),
-    ),
+  const seed = (flags: number, kind: number, plan: Uint8Array, command: Uint8Array): Uint8Array =>
+    Buffer.concat([Uint8Array.of(flags, kind, 0, 0), prepareBody(1, plan, command)])
+  const atTerminal = [0x11, 0x13, 0x19].flatMap((flags) =>
+    [0x70, 0x40].map((kind) => seed(flags, kind, capped, command)),
   )
+  const others = options.flatMap((flags) =>
+    [plain, rich].flatMap((plan) => commands.map((command) => seed(flags, 0, plan, command))),
+  )
+  return [...others, ...atTerminal]
 }
 
 /** The fuzzer's fstat(2) knows one file: that of the executable. So the script that is bound is to be that file too. */
