@@ -81,6 +81,28 @@ test('terminal: Ctrl-C ends the run’s command, Ctrl-D its input', { skip }, as
   assert.equal(await copying.end, 0)
 })
 
+test('terminal: Ctrl-C also where 0 is none, by the terminal or by bell', { skip }, async () => {
+  using closed = at.open(at.bell('sleep.closed'))
+  await closed.expect(/here/)
+  await until(async () => (await closed.modes()) === rawModes, 5000)
+  closed.type('\x03')
+  assert.equal(await closed.end, 130)
+  using piped = at.open(['/usr/bin/bash', '-c', `true | ${at.bell('sleep').join(' ')}`])
+  await piped.expect(/here/)
+  assert.equal(await piped.modes(), cookedModes)
+  piped.type('\x03')
+  assert.equal(await piped.end, 130)
+})
+
+test('terminal: a mebibyte that is pasted arrives whole', { skip }, async () => {
+  using terminal = at.open(at.bell('count'))
+  await until(async () => (await terminal.modes()) === rawModes, 5000)
+  terminal.type(`${'x'.repeat(1023)}\r`.repeat(1024))
+  terminal.type('\x04')
+  await terminal.expect(/\n1048576\r\n$/)
+  assert.equal(await terminal.end, 0)
+})
+
 test(
   'terminal: Ctrl-Z stops bell with its command, fg goes on, as with sudo',
   { skip },

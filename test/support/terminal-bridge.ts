@@ -104,6 +104,8 @@ ${action('watch', sh("trap 'echo now $(stty size)' WINCH; echo here; while :; do
 ${action('copy', ['/usr/bin/cat'])}
 ${action('sleep', sh('echo here; sleep 60; echo not here'))}
 ${action('sleep.quick', sh('echo here; sleep 60'), 'quick')}
+${action('sleep.closed', sh('echo here; sleep 60; echo not here'), 'closed')}
+${action('count', ['/usr/bin/wc', '-c'])}
 ${action('shell', ['/usr/bin/bash', '--norc', '--noprofile', '-i'])}
 ${action('top', ['/usr/bin/env', 'TERM=xterm', '/usr/bin/top'])}
 ${action('type', [join(directory, 'tiocsti-probe')])}
