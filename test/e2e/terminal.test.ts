@@ -1,8 +1,13 @@
 /** Runs with a terminal of their own: what they see of it, and what the caller at the other one does. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { OutcomeEntry } from '../../src/core/audit/entry.ts'
+import { formatFrame } from '../../src/core/protocol/frame.ts'
+import { wireKind } from '../../src/core/protocol/layout.ts'
+import { formatRequest } from '../../src/core/protocol/request.ts'
 import { until } from '../support/bridge.ts'
 import { capped } from '../support/relay-bridge.ts'
 import { startTerminalBridge } from '../support/terminal-bridge.ts'
@@ -287,3 +292,30 @@ test('terminal: a command of a pipeline that asks for the keys gets them', { ski
   await terminal.expect(/2\r\n/)
   assert.equal(await terminal.end, 0)
 })
+
+test('terminal: what a command says last is never lost', { skip }, async () => {
+  const words = at.bell('log').join(' ')
+  const line = `i=0; while [ $i -lt 60 ]; do ${words}; i=$((i + 1)); done`
+  using terminal = at.open(['/usr/bin/dash', '-c', line])
+  assert.equal(await terminal.end, 0)
+  assert.equal(terminal.shown().toString(), '1\r\n2\r\n3\r\n4\r\n5\r\n'.repeat(60))
+})
+
+test(
+  'promise 7: who does nothing but change its size, and types with descriptors, holds up nobody',
+  { skip },
+  async () => {
+    const frame = join(at.directory, 'request')
+    const request = formatRequest({ action: 'copy', reason: '', nonce: null, parameters: [] })
+    writeFileSync(frame, formatFrame(wireKind.request, request), { mode: 0o644 })
+    const program = join(at.directory, 'terminal-client')
+    using strange = at.open([program, at.bridge.socket, frame, '3'])
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    const before = Date.now()
+    using other = at.open(at.bell('log'))
+    assert.equal(await other.end, 0)
+    assert.ok(Date.now() - before < 2000, `${Date.now() - before} ms`)
+    await strange.expect(/x\r\r\nmany, answer 182\r\n/)
+    assert.equal(await strange.end, 0)
+  },
+)

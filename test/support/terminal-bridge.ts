@@ -12,6 +12,8 @@ import type { Terminal } from './terminal.ts'
 export type TerminalBridge = AsyncDisposable &
   Readonly<{
     bridge: TestBridge
+    /** Where the programs of the tests are. */
+    directory: string
     /** bell's command line, as words for a shell too. */
     bell: (...words: readonly string[]) => readonly string[]
     /** The caller's terminal, with this in it. */
@@ -30,12 +32,13 @@ export async function startTerminalBridge(): Promise<TerminalBridge> {
   const directory = mkdtempSync('/var/lib/belladonna-test.')
   chmodSync(directory, 0o755)
   const host = compile(directory, 'terminal-host.c')
-  compile(directory, 'tiocsti-probe.c')
+  for (const program of ['tiocsti-probe.c', 'terminal-client.c']) compile(directory, program)
   const bridge = await startBridge({ policy: policyFor(directory) })
   const outcomes = (): readonly OutcomeEntry[] =>
     bridge.entries().filter((entry) => entry.kind === 'outcome')
   return {
     bridge,
+    directory,
     bell: (...words) => [bridge.bellPath, '-S', bridge.socket, ...words],
     open: (command, size = { rows: 24, columns: 80 }) => openTerminal(host, command, size),
     bells: () =>
