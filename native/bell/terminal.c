@@ -23,11 +23,8 @@ static struct termios settings; /* while `raw`: those that were there before */
 static char typed[4096];
 static size_t at, size;
 
-/* Without a controlling terminal nobody else can have its foreground. */
-static bool in_foreground(void) {
-  pid_t group = tcgetpgrp(tty);
-  return group == getpgrp() || (group < 0 && errno == ENOTTY);
-}
+/* Never, of a terminal that is not our controlling terminal: the kernel would let us read what is another session's. */
+static bool in_foreground(void) { return tcgetpgrp(tty) == getpgrp(); }
 
 void terminal_begin(int for_keys) {
   keys = for_keys;

@@ -25,8 +25,8 @@ void terminal_open(int master) {
   if (master >= 0 && ioctl(master, TIOCSPTLCK, &locked) == 0)
     slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (slave < 0 || fchown(slave, child.command.uid, child.command.gid) != 0) child_fail(WIRE_STAGE_STDIO);
-  /* Not those of a line editor: bell may be in the background of a shell that waits for its next line. */
-  if (tcgetattr(child.shown, &settings) == 0 && (settings.c_lflag & ICANON) != 0)
+  /* Not those of a line editor, which has signals but no lines: bell may be in the background of a shell. */
+  if (tcgetattr(child.shown, &settings) == 0 && (settings.c_lflag & (ICANON | ISIG)) != ISIG)
     (void)tcsetattr(slave, TCSANOW, &settings);
   if (ioctl(child.shown, TIOCGWINSZ, &size) == 0) (void)ioctl(slave, TIOCSWINSZ, &size);
   for (int i = 0; i < 3; i++)

@@ -172,6 +172,19 @@ test('terminal: SIGTSTP to bell from elsewhere gives the terminal back too', { s
   assert.equal(await terminal.end, 0)
 })
 
+test(
+  'terminal: a bell in another session takes no keys, for the kernel would let it',
+  { skip },
+  async () => {
+    using terminal = at.open(['/usr/bin/setsid', '-w', ...at.bell('sleep')])
+    await terminal.expect(/here/)
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    assert.equal(await terminal.modes(), cookedModes)
+    process.kill(at.bells()[0] ?? 0, 'SIGTERM')
+    assert.equal(await terminal.end, 143)
+  },
+)
+
 test('terminal: an interactive shell in a run has job control of its own', { skip }, async () => {
   using terminal = at.open(at.bell('shell'))
   await terminal.expect(/bash-[0-9.]+# /)
