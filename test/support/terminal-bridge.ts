@@ -74,6 +74,7 @@ may = ["${name}"]
 `
 }
 
+/** Commands that wait are exec'd: dash puts a SIGINT off that comes while it makes a process, until that has ended. */
 const sh = (text: string): readonly string[] => ['/usr/bin/dash', '-c', text]
 
 function policyFor(directory: string): string {
@@ -105,9 +106,9 @@ ${action('look.few', ['/usr/bin/tty'], 'few')}
 ${action('look.closed', sh('tty; cat; tty <&1'), 'closed')}
 ${action('watch', sh("trap 'echo now $(stty size)' WINCH; echo here; while :; do sleep 0.1; done"))}
 ${action('copy', ['/usr/bin/cat'])}
-${action('sleep', sh('echo here; sleep 60; echo not here'))}
-${action('sleep.quick', sh('echo here; sleep 60'), 'quick')}
-${action('sleep.closed', sh('echo here; sleep 60; echo not here'), 'closed')}
+${action('sleep', sh('echo here; exec sleep 60'))}
+${action('sleep.quick', sh('echo here; exec sleep 60'), 'quick')}
+${action('sleep.closed', sh('echo here; exec sleep 60'), 'closed')}
 ${action('count', ['/usr/bin/wc', '-c'])}
 ${action('shell', ['/usr/bin/bash', '--norc', '--noprofile', '-i'])}
 ${action('top', ['/usr/bin/env', 'TERM=xterm', '/usr/bin/top'])}

@@ -111,7 +111,7 @@ risk = "read-only"
 read = ["/usr", "${read}"]
 [action.tty]
 about = "x"
-command = ["/usr/bin/dash", "-c", "tty; stty size; ls -n /dev/pts/0 | cut -d ' ' -f 1,3,4; sleep 60"]
+command = ["/usr/bin/dash", "-c", "tty; stty size; ls -n /dev/pts/0 | cut -d ' ' -f 1,3,4; exec sleep 60"]
 run_as = "root"
 profile = "terminal"
 risk = "read-only"
