@@ -274,8 +274,7 @@ static enum answer_state await_answer(int connection, int signals) {
     enum answer_state state;
     while ((state = look_at_answer(&answer)) == ANSWER_TERMINAL) {
       uint32_t number = take_terminal(&answer);
-      if (number == 0) continue;
-      terminal_stopped(number);
+      if (number != 0) terminal_stopped(number);
       forward(connection, SIGCONT);
     }
     if (state != ANSWER_PARTIAL) return state;

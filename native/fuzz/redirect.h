@@ -45,6 +45,7 @@
 #define _exit(status) fuzz_exit(status)
 #define waitid(type, id, info, options) 0
 #define wait4(pid, status, options, usage) fuzz_wait4(status, usage)
+#define sigtimedwait(set, info, limit) SIGCONT
 #define sigwaitinfo(set, info) ((void)(info), SIGCHLD)
 #define sigprocmask(how, set, old) 0
 #define kill(pid, number) fuzz_call()

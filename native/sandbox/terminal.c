@@ -16,6 +16,8 @@
 
 #include "sandbox.h"
 
+static bool told; /* that it was stopped */
+
 /* Before that, /dev/null has taken the place of a terminal that the plan does not let the command read. */
 void terminal_open(int master) {
   struct termios settings;
@@ -38,14 +40,22 @@ void terminal_open(int master) {
   child.foreground = isatty(0) && isatty(1); /* else a part of a pipeline, which others read the keyboard beside */
 }
 
-/* 0: it is there. Else the signal that stopped the command. */
+/* 0: it is there; a client that has made its own ready says so by SIGCONT, and nobody waits for one that does not. Else
+ * the signal that stopped the command, once: who is told sends SIGCONT, be it after hours. */
 void terminal_tell(int stopped) {
+  sigset_t ready;
   const struct wire_exited report = {.kind = WIRE_END_STOPPED, .value = (uint32_t)stopped};
-  if (child.terminal >= 0) (void)!send(GATE, &report, sizeof report, MSG_NOSIGNAL);
+  if (child.terminal < 0 || told) return;
+  (void)!send(GATE, &report, sizeof report, MSG_NOSIGNAL);
+  told = stopped != 0;
+  sigemptyset(&ready);
+  sigaddset(&ready, SIGCONT);
+  if (stopped == 0) (void)sigtimedwait(&ready, NULL, &(const struct timespec){.tv_sec = 1});
 }
 
 /* The command's group reads what is typed, and gets the signals. */
 void terminal_give(pid_t command) {
+  told = false;
   if (child.terminal >= 0) (void)ioctl(child.terminal, TIOCSPGRP, &command);
 }
 

@@ -1,7 +1,7 @@
 /*
  * terminal-client.c: a client at a terminal that does what bell does not: `terminal-client SOCKET FRAME SECONDS` sends
  * that request and then for so long nothing but that its size has changed; what it types comes with descriptors; it
- * answers no stop. At last it types the end of file, and says the kind of the bridge's answer.
+ * answers no stop. At last it types the end of file, and says how many stops it heard of, and the kind of the answer.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -32,7 +32,7 @@ static void pass(int socket, const void *bytes, size_t size, const int *fds, siz
 
 /* The kind of the next frame, and the descriptor that came with it. */
 static unsigned next_kind(int socket, int *keys) {
-  uint8_t frame[4096];
+  uint8_t frame[8], body[4096];
   union {
     char bytes[CMSG_SPACE(sizeof(int))];
     struct cmsghdr align;
@@ -40,7 +40,9 @@ static unsigned next_kind(int socket, int *keys) {
   struct iovec part = {frame, sizeof frame};
   struct msghdr message = {
       .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-  if (recvmsg(socket, &message, 0) < 8) return 0;
+  if (recvmsg(socket, &message, 0) != sizeof frame) return 0;
+  size_t size = frame[0] | (size_t)frame[1] << 8;
+  if (size > sizeof body || recv(socket, body, size, MSG_WAITALL) != (ssize_t)size) return 0;
   const struct cmsghdr *came = CMSG_FIRSTHDR(&message);
   if (came != NULL) memcpy(keys, CMSG_DATA(came), sizeof *keys);
   return frame[4] | (unsigned)frame[5] << 8;
@@ -62,6 +64,8 @@ int main(int argc, char **argv) {
     if (send(connection, resized, sizeof resized, MSG_NOSIGNAL) != sizeof resized) err(4, "send");
   for (int i = 0; i < 200; i++) pass(keys, "x\n", 2, stdio, 3);
   if (write(keys, "\x04", 1) != 1) err(5, "write");
-  printf("%s, answer %x\n", sent > 10000 ? "many" : "few", next_kind(connection, &keys));
+  unsigned stops = 0, kind;
+  while ((kind = next_kind(connection, &keys)) == 0x0183) stops++;
+  printf("%s, stops %u, answer %x\n", sent > 10000 ? "many" : "few", stops, kind);
   return 0;
 }

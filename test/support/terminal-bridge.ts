@@ -120,6 +120,7 @@ ${action('yes', ['/usr/bin/yes'])}
 ${action('three', sh('echo out; echo err >&2; echo tty >/dev/tty'))}
 ${action('ask', sh('cat; read answer </dev/tty; echo "said $answer"'))}
 ${action('log', sh('seq 5'))}
+${action('flap', sh('(for i in $(seq 3000); do kill -STOP $$; kill -CONT $$; done) & wait; cat >/dev/null'))}
 ${action('hangup', sh("trap 'exit 9' HUP; echo here; while :; do sleep 0.1; done"))}
 `
 }
