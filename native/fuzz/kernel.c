@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "../launcher/launcher.h"
@@ -145,6 +147,30 @@ ssize_t fuzz_recv(int fd, void *bytes, size_t size, int flags) {
   return 1;
 }
 
+ssize_t fuzz_sendmsg(int fd, const struct msghdr *message, int flags) {
+  if (!kernel.child) return sendmsg(fd, message, flags);
+  return fuzz_call() != 0 ? -1 : (ssize_t)message->msg_iov->iov_len;
+}
+
+int fuzz_ioctl(int fd, unsigned long request, ...) {
+  va_list list;
+  va_start(list, request);
+  void *argument = va_arg(list, void *);
+  va_end(list);
+  if (!kernel.child) return ioctl(fd, request, argument);
+  return request == TIOCGPTPEER ? fake_descriptor() : fuzz_call();
+}
+
+int fuzz_isatty(int fd) {
+  if (!kernel.child) return isatty(fd);
+  return fd < 3 && (kernel.terminals >> fd & 1) != 0;
+}
+
+int fuzz_tcgetattr(struct termios *settings) {
+  memset(settings, 0, sizeof *settings);
+  return fuzz_call();
+}
+
 int fuzz_fstat(int fd, struct stat *st) {
   struct wire_stamp stamp;
   if (!kernel.child) return fstat(fd, st);
@@ -175,6 +201,7 @@ int fuzz_socketpair(int domain, int type, int protocol, int pair[2]) {
     return pair[0] < 0 || pair[1] < 0 ? -1 : 0;
   }
   if (socketpair(domain, type, protocol, pair) != 0) return -1;
+  if ((type & SOCK_SEQPACKET) != SOCK_SEQPACKET) return 0; /* a gate is one */
   if (kernel.peer_of_gate >= 0) close(kernel.peer_of_gate);
   kernel.peer_of_gate = dup(pair[1]);
   return 0;

@@ -153,6 +153,8 @@ struct slot {
   int stdio[STDIO];    /* then the inputs */
   bool known;          /* their kinds stand in `subject` */
   int odd[MAX_DESCRIPTORS + STDIO], odd_count; /* that came where none should */
+  int terminal;                                /* of 0 to 2, one that is a terminal; -1: none is */
+  int keys; /* what is typed at the run's own terminal goes in here; the client's, once it has one */
   struct process process, relay, proxy;
   int word;     /* the proxy's: a byte once it can be used, and its end; -1: there is none */
   uint32_t end; /* enum wire_end: the command has ended so, and its relay has not; else 0 */
@@ -231,7 +233,7 @@ uint32_t service_namespaces(uint32_t name); /* of one that is none: none */
 _Noreturn void service_child(enum service_name name, int gate, int inherit);
 void services_stop(bool orderly); /* SIGTERM and some seconds, or SIGKILL; and reap */
 bool services_ready(void);
-/* A relay, and its order with four descriptors. It is one run's, and nothing restarts it. */
+/* A relay, and its order with six descriptors. It is one run's, and nothing restarts it. */
 bool relay_start(struct process *relay, const struct wire_relay *order, const int *fds);
 
 /* ---- main.c ---- */

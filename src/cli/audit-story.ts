@@ -217,6 +217,9 @@ function describeOutput(output: OutcomeOutput): readonly string[] {
         `output    at most ${limitBytes} bytes${cut}${left}`,
         `          stdout ${describeStream(output.stdout)}`,
         `          stderr ${describeStream(output.stderr)}`,
+        ...(output.terminal === null
+          ? []
+          : [`          terminal ${describeStream(output.terminal)}`]),
       ]
     }
   }
