@@ -127,7 +127,8 @@ ssize_t fuzz_send(int fd, const void *bytes, size_t size, int flags) {
 
 /* The nursery: a run's process is nobody, a template's says that it is done, and no relay comes. */
 ssize_t fuzz_sendmsg(int fd, const struct msghdr *message, int flags) {
-  if (kernel.child || seats[NURSERY].socket <= 0 || fd != seats[NURSERY].socket) return sendmsg(fd, message, flags);
+  if (kernel.child) return fuzz_call() != 0 ? -1 : (ssize_t)message->msg_iov->iov_len;
+  if (seats[NURSERY].socket <= 0 || fd != seats[NURSERY].socket) return sendmsg(fd, message, flags);
   uint32_t what;
   int gate, nobody = dup(0);
   const pid_t pid = 1000000;
@@ -145,11 +146,6 @@ ssize_t fuzz_recv(int fd, void *bytes, size_t size, int flags) {
   if (size == 0 || took(STEP_GATE) != 0) return 0;
   memcpy(bytes, "G", 1);
   return 1;
-}
-
-ssize_t fuzz_sendmsg(int fd, const struct msghdr *message, int flags) {
-  if (!kernel.child) return sendmsg(fd, message, flags);
-  return fuzz_call() != 0 ? -1 : (ssize_t)message->msg_iov->iov_len;
 }
 
 int fuzz_ioctl(int fd, unsigned long request, ...) {
