@@ -106,8 +106,19 @@ function describeIntent(entry: IntentEntry): readonly string[] {
     `command   ${show(action['argv'])}`,
     `          executable ${show(executable['path'])}, SHA-256 ${show(executable['sha256'])}`,
     `          as uid ${show(runAs['uid'])}, gid ${show(runAs['gid'])}`,
+    ...describeFiles(membersOf(action['inputs'])),
     ...describeInput(membersOf(action['stdin']), membersOf(action['secrets'])),
   ]
+}
+
+/** Which thing of the host each path was, and what was in it where that is bound. */
+function describeFiles(files: Readonly<Record<string, JsonValue>>): readonly string[] {
+  return Object.entries(files).map(([path, value]) => {
+    const { kind, device, inode, sha256, size } = membersOf(value)
+    const content = sha256 === null ? '' : `, ${show(size)} bytes, SHA-256 ${show(sha256)}`
+    const what = kind === 'new' ? 'for a new file' : String(kind)
+    return `path      ${formatQuoted(path)}, ${what}, device ${show(device)}, inode ${show(inode)}${content}`
+  })
 }
 
 /** What was read of the client's before it was permitted. Of a secret nobody here can say more than its name. */

@@ -199,10 +199,18 @@ test('audit show: what was bound of the client’s input, and the unit that aske
     subject: { uid: 1, gid: 2, unit: 'deploy.service' },
     stdin,
     secrets: { token: sha256 },
+    inputs: {
+      '/r/a': { device: '1', inode: '2', kind: 'file', sha256, size: 7 },
+      '/r\u0085b': { device: '1', inode: '3', kind: 'new', sha256: null, size: null },
+    },
   }
   log.intent(1, { action: formatCanonicalJson(action) })
   const { lines } = show(writeLog(t, log), '1')
   assert.match(lines[1] ?? '', /pid \d+, unit "deploy\.service"$/)
+  assert.ok(
+    lines.includes(`path      "/r/a", file, device "1", inode "2", 7 bytes, SHA-256 "${sha256}"`),
+  )
+  assert.ok(lines.includes('path      "/r\\u0085b", for a new file, device "1", inode "3"'))
   assert.ok(lines.includes(`stdin     7 bytes, SHA-256 "${sha256}"`))
   assert.ok(lines.includes(`secret    "token", commitment "${sha256}"`))
 })

@@ -8,7 +8,7 @@ import { readShebang, shebangBytes } from '../core/policy/shebang.ts'
 import type { FileStamp } from '../core/sandbox/command.ts'
 import { stampOf } from './executable-copy.ts'
 import type { CopyExecutable } from './executable-copy.ts'
-import { partsOf, walkBeneath } from './walk-beneath.ts'
+import { openAnew, partsOf, walkBeneath } from './walk-beneath.ts'
 
 /** A file that was hashed (`sha256`, 32 bytes), and what tells that it is still the same file. */
 export type MeasuredFile = Readonly<{ sha256: Uint8Array; stamp: FileStamp }>
@@ -89,7 +89,7 @@ function measureCopy(path: CleanPath, copy: CopyExecutable): Measured {
   const found = walkBeneath(partsOf(path))
   try {
     checkExecutable(path, fstatSync(found, { bigint: true })) // before it is opened: no device, no pipe
-    const descriptor = openSync(`/proc/self/fd/${found}`, constants.O_RDONLY)
+    const descriptor = openCopied(path, found)
     try {
       const { path: at, sha256, stamp, release } = copy(descriptor, path)
       return { sha256, stamp, release, copy: at, interpreter: null }
@@ -98,6 +98,14 @@ function measureCopy(path: CleanPath, copy: CopyExecutable): Measured {
     }
   } finally {
     closeSync(found)
+  }
+}
+
+function openCopied(path: string, found: number): number {
+  try {
+    return openAnew(found, path)
+  } catch (cause) {
+    throw new BelladonnaError('path_unsafe', `open ${JSON.stringify(path)}`, { cause })
   }
 }
 

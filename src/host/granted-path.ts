@@ -1,37 +1,93 @@
 import { closeSync, fstatSync, lstatSync } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
 import { BelladonnaError } from '../core/error.ts'
-import { boundPath } from '../core/policy/granted-path.ts'
+import type { RunAs } from '../core/policy/compiled.ts'
+import { boundOnce, boundPath } from '../core/policy/granted-path.ts'
 import type { GrantedPath } from '../core/policy/granted-path.ts'
+import { maxContentBytes } from '../core/policy/input-files.ts'
+import type { FileIdentity } from '../core/policy/input-files.ts'
 import { quote } from '../core/policy/problem.ts'
 import type { Bind } from '../core/sandbox/command.ts'
-import { bindForPath } from '../core/sandbox/path-bind.ts'
-import { partsOf, walkBeneath } from './walk-beneath.ts'
+import { bindForCopy, bindForPath } from '../core/sandbox/path-bind.ts'
+import type { CopyInput, InputCopy } from './input-copy.ts'
+import { openAnew, partsOf, walkBeneath } from './walk-beneath.ts'
+
+/** What a run's parameters name: one of `files` and `binds` for each path that is bound. */
+export type OpenedPaths = Readonly<{
+  binds: readonly Bind[]
+  files: readonly FileIdentity[]
+  /** Lets go of copies; the run has ended, or never begins. */
+  release: () => void
+}>
+
+type Opened = Readonly<{ bind: Bind; file: FileIdentity; copy: InputCopy | null }>
 
 /**
  * Looks at what a run's parameters name, and says which file of the host each is.
  *
  * Not trusted: whoever owns the directories can put something else there at any time. So the sandbox opens each again,
- * follows no link, and starts nothing unless it is the file that was seen here.
+ * follows no link, and starts nothing unless it is the file that was seen here. Of a file whose content is bound the run
+ * gets a copy in its place (ADR 0023).
  *
  * @throws {BelladonnaError} `path_refused`
  */
-export function openGrantedPaths(paths: readonly GrantedPath[]): readonly Bind[] {
-  const binds = paths.map((granted) => {
-    const descriptor = walkBeneath(partsOf(boundPath(granted)))
-    try {
-      const stat = fstatSync(descriptor, { bigint: true })
-      check(granted, stat)
-      if (granted.what === 'new') checkAbsent(granted.path, descriptor)
-      return bindForPath(granted, { device: stat.dev, inode: stat.ino })
-    } finally {
-      closeSync(descriptor)
+export function openGrantedPaths(
+  copyInput: CopyInput,
+  paths: readonly GrantedPath[],
+  runAs: RunAs,
+): OpenedPaths {
+  const opened: Opened[] = []
+  const release = (): void => {
+    for (const { copy } of opened) copy?.release()
+  }
+  try {
+    for (const granted of boundOnce(paths)) {
+      const used = opened.reduce((sum, { copy }) => sum + (copy?.size ?? 0), 0)
+      const copy = (descriptor: number, stat: BigIntStats): InputCopy => {
+        checkReadable(granted.path, stat, runAs)
+        return copyOf(granted.path, copyInput, descriptor, maxContentBytes - used)
+      }
+      opened.push(openOne(granted, paths, copy))
     }
-  })
-  // Two new files of one directory need it once; no other two have one target.
-  return binds.filter(({ target }, index) => {
-    return binds.findIndex((other) => other.target === target) === index
-  })
+  } catch (error) {
+    release()
+    throw error
+  }
+  return { binds: opened.map(({ bind }) => bind), files: opened.map(({ file }) => file), release }
+}
+
+function openOne(
+  granted: GrantedPath,
+  all: readonly GrantedPath[],
+  copyFile: (descriptor: number, stat: BigIntStats) => InputCopy,
+): Opened {
+  const place = boundPath(granted)
+  const descriptor = walkBeneath(partsOf(place))
+  try {
+    const stat = fstatSync(descriptor, { bigint: true })
+    check(granted, stat)
+    const beside = granted.what === 'new' ? all.filter((other) => boundPath(other) === place) : []
+    for (const { path } of beside) checkAbsent(path, descriptor)
+    const [device, inode] = [stat.dev, stat.ino]
+    if (granted.content === 'live') {
+      const bind = bindForPath(granted, { device, inode })
+      return { bind, file: { device, inode, content: null }, copy: null }
+    }
+    const copy = copyFile(descriptor, stat)
+    const { sha256, size } = copy
+    const file = { device, inode, content: { sha256, size } }
+    return { bind: bindForCopy(granted, copy), file, copy }
+  } catch (cause) {
+    // What the kernel cannot say of somebody's file is that one's request.
+    if (cause instanceof BelladonnaError || !isSystemError(cause)) throw cause
+    throw refused(granted.path, 'not to be looked at', cause)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error
 }
 
 function check({ path, what, hard_links }: GrantedPath, stat: BigIntStats): void {
@@ -49,6 +105,31 @@ function checkAbsent(path: string, directory: number): void {
   if (found !== undefined) throw refused(path, 'there already')
 }
 
-function refused(path: string, why: string): BelladonnaError {
-  return new BelladonnaError('path_refused', `${quote(path)} is ${why}`)
+/** A copy is readable for everybody who reaches it, so that its file's mode is held against the run here. */
+function checkReadable(path: string, { uid, gid, mode }: BigIntStats, runAs: RunAs): void {
+  const isOfGroup = [runAs.gid, ...runAs.groups].some((group) => BigInt(group) === gid)
+  const bit = BigInt(runAs.uid) === uid ? 0o400n : isOfGroup ? 0o040n : 0o004n
+  if ((mode & bit) === 0n) throw refused(path, 'not readable for whom the action runs as')
+}
+
+function copyOf(
+  path: string,
+  copyInput: CopyInput,
+  descriptor: number,
+  maxBytes: number,
+): InputCopy {
+  const file = openAnew(descriptor, path)
+  try {
+    const copy = copyInput(file, maxBytes)
+    if (copy !== null) return copy
+  } catch (cause) {
+    throw refused(path, 'not to be copied now', cause)
+  } finally {
+    closeSync(file)
+  }
+  throw refused(path, `beyond the ${maxContentBytes} bytes that may be bound in one request`)
+}
+
+function refused(path: string, why: string, cause?: unknown): BelladonnaError {
+  return new BelladonnaError('path_refused', `${quote(path)} is ${why}`, { cause })
 }

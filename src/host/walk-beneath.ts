@@ -34,6 +34,25 @@ export function walkBeneath(parts: readonly string[]): number {
   return descriptor
 }
 
+/**
+ * Opens for reading what a descriptor of `walkBeneath` stands for, a regular file: the same one, whatever is at its path.
+ *
+ * Never waits: whoever owns a file can hold a lease on it (fcntl(2), F_SETLEASE), which keeps an open(2) for 45 s.
+ *
+ * @param shownAs its path
+ * @throws {BelladonnaError} `path_refused`
+ */
+export function openAnew(descriptor: number, shownAs: string): number {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK
+  try {
+    return openSync(`/proc/self/fd/${descriptor}`, flags)
+  } catch (cause) {
+    const held = isCode(cause, 'EAGAIN') ? ': somebody holds a lease on it' : ''
+    const message = `${JSON.stringify(shownAs)} cannot be read${held}`
+    throw new BelladonnaError('path_refused', message, { cause })
+  }
+}
+
 /** The components of a clean path. */
 export function partsOf(path: string): readonly string[] {
   return path.split('/').filter((part) => part !== '')

@@ -164,6 +164,7 @@ export function commandVectors(): unknown {
           what: 'file',
           access: 'write',
           hard_links: false,
+          content: 'live',
         },
         { device: 65_024n, inode: 42n },
       ),

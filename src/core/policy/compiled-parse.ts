@@ -23,6 +23,7 @@ import {
   architectures,
   formatCompiledPolicy,
   pathAccesses,
+  pathContents,
   pathWhats,
   risks,
   sealGrant,
@@ -140,6 +141,7 @@ const parameter: Shape<CompiledParameter> = recordOf((members, where) => {
         what: members.take('what', oneOf(pathWhats)),
         access: members.take('access', oneOf(pathAccesses)),
         hard_links: members.take('hard_links', anyBoolean),
+        content: members.take('content', oneOf(pathContents)),
       }
   }
 })

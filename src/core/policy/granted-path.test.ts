@@ -68,7 +68,14 @@ test('granted path: the bounds are those of the reference', () => {
 })
 
 function granted(path: string, more: Partial<GrantedPath> = {}): GrantedPath {
-  return { path: pathOf(path), what: 'file', access: 'read', hard_links: false, ...more }
+  return {
+    path: pathOf(path),
+    what: 'file',
+    access: 'read',
+    hard_links: false,
+    content: 'live',
+    ...more,
+  }
 }
 const fresh = { what: 'new', access: 'write' } as const
 

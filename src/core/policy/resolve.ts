@@ -6,6 +6,7 @@ import { noInputs } from '../protocol/input-frames.ts'
 import type { ResolvedInputs } from '../protocol/input-frames.ts'
 import type { CompiledAction, CompiledProfile } from './compiled.ts'
 import type { Ask, Permit } from './decide.ts'
+import { resolvedFiles } from './input-files.ts'
 
 /** What only the executor knows about one run. Digests, host id and nonce are lower-case hexadecimal. */
 export type ResolveFacts = Readonly<{
@@ -17,7 +18,7 @@ export type ResolveFacts = Readonly<{
   executableSha256: string
   /** Of the program that reads the script; null where the executable is a program. */
   interpreterSha256: string | null
-  /** Stdin and secrets, where the action binds them. */
+  /** What the run's paths are, and stdin and secrets where the action binds them. */
   bound?: ResolvedInputs
 }>
 
@@ -53,7 +54,7 @@ function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFa
   const bound = facts.bound ?? noInputs
   return (
     `${head}${json(permit.argv)},${middle}${json(facts.executableSha256)}},` +
-    `"host":${json(facts.hostId)},"inputs":{},"interpreter":${interpreterOf(permit.action, facts)},` +
+    `"host":${json(facts.hostId)},"inputs":${inputsOf(permit, bound)},"interpreter":${interpreterOf(permit.action, facts)},` +
     `"nonce":${json(facts.nonce)},` +
     `"not_after_ms":${json(facts.notAfterMs)},"policy":${json(facts.policyDigest)},` +
     `"profile":${json(permit.profile.digest)},"run_as":${runAs},"secrets":${json(bound.secrets)},"stdin":${json(bound.stdin)},` +
@@ -63,6 +64,10 @@ function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFa
 }
 
 const json = formatCanonicalJson
+
+function inputsOf({ paths }: Permit | Ask, { files }: ResolvedInputs): string {
+  return files.length === 0 ? '{}' : json(resolvedFiles(paths, files))
+}
 
 function interpreterOf({ interpreter }: CompiledAction, facts: ResolveFacts): string {
   if (interpreter === null) return 'null'

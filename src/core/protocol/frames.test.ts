@@ -60,6 +60,10 @@ test('RESOLVED: the interpreter stands before what was bound, and each is read a
     ...{ nonce: bytes(16, 1), executableSha256: bytes(32, 2), actionDigest: bytes(32, 3) },
     interpreterSha256: bytes(32, 4),
     bound: {
+      files: [
+        { device: 2n ** 64n - 1n, inode: 2n ** 63n, content: null },
+        { device: 1n, inode: 0n, content: { sha256: '08'.repeat(32), size: 0 } },
+      ],
       stdin: { sha256: '05'.repeat(32), size: 2 ** 20 },
       secrets: { token: '06'.repeat(32), key: '07'.repeat(32) },
     },
@@ -73,7 +77,7 @@ test('RESOLVED: the interpreter stands before what was bound, and each is read a
   assert.deepEqual([...body.subarray(size, size + 2)], [1, 5])
   assert.equal(
     bodyOf(formatResolved({ ...resolved, bound: noInputs }), wireKind.resolved).length,
-    size + 3,
+    size + 5,
   )
 })
 

@@ -161,7 +161,7 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     const found = waitingFor(run, { kind: 'resolved', resolved })
     if (found === null) return
     const action = resolveAgain(host, policy.inForce().digest, found, resolved)
-    const binds = bindsThose(found.inputs, resolved.bound)
+    const binds = bindsThose(found.inputs, found.permit.paths, resolved.bound)
     if (!binds || action.digest !== formatHex(resolved.actionDigest)) {
       refuse(found.submission, parseRequest(found.submission.request), {
         ...{ code: 'disagreement', rule: null, action: found.permit.action.id },

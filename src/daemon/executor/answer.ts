@@ -15,6 +15,7 @@ import type { Submission } from '../../core/protocol/launcher-frames.ts'
 import { formatResolved } from '../../core/protocol/peer-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
+import type { Measured } from '../../host/executable.ts'
 import type { ReadInputs } from './readings.ts'
 import type { Run } from './runs.ts'
 import type { ExecutorHost } from './executor.ts'
@@ -77,17 +78,21 @@ export function resolve(
   { run, subject, inputs: inputCount }: Submission,
   { permit, timeMs, read }: Resolvable,
 ): Declined | Answer {
-  const binds = host.openPaths(permit.paths)
-  const measured = host.measure(permit.action)
+  const opened = host.openPaths(permit.paths, permit.action.run_as)
+  const measured = measureOr(host, permit, opened.release)
+  const release = (): void => {
+    measured.release()
+    opened.release()
+  }
   const executableSha256 = formatHex(measured.sha256)
   if (!isPinned(permit.action, executableSha256)) {
-    measured.release()
+    release()
     return declined('executable_unsafe', `sha256 ${executableSha256} is not pinned`)
   }
   const nonceBytes = host.randomBytes(16)
   const nonce = formatHex(nonceBytes)
   const notAfterMs = timeMs + host.settings.recordWithinMs
-  const bound = bindRead(host, nonce, read)
+  const bound = { ...bindRead(host, nonce, read), files: opened.files }
   const { interpreter } = measured
   const interpreterSha256 = interpreter === null ? null : formatHex(interpreter.sha256)
   const facts = {
@@ -101,7 +106,7 @@ export function resolve(
     actionDigest: parseHex(digest),
     interpreterSha256: interpreter?.sha256 ?? noInterpreter,
   })
-  const command = host.commandOf(permit, measured, binds)
+  const command = host.commandOf(permit, measured, opened.binds)
   const prepare = formatPrepare(run, host.planOf(permit.profile), command, inputCount)
   return {
     kind: 'resolved',
@@ -109,9 +114,19 @@ export function resolve(
     run: {
       ...{ run, subject, actionDigest: digest, nonce, timeMs, notAfterMs, prepare },
       ...{ prepared: false, stage: 'resolved', entry: null, receipt: null },
-      ...{ receiptRecord: nothing, ahead: null, release: measured.release },
+      ...{ receiptRecord: nothing, ahead: null, release },
       use: permit.changes.uses?.grant ?? null,
     },
+  }
+}
+
+/** Lets go of what was opened for a run whose executable is refused. */
+function measureOr(host: ExecutorHost, { action }: Permit, release: () => void): Measured {
+  try {
+    return host.measure(action)
+  } catch (error) {
+    release()
+    throw error
   }
 }
 
@@ -120,7 +135,7 @@ function bindRead(
   host: ExecutorHost,
   nonce: string,
   { stdin, secrets }: ReadInputs,
-): ResolvedInputs {
+): Omit<ResolvedInputs, 'files'> {
   if (stdin === null && secrets.length === 0) return noInputs
   const commitments = secrets.map(({ name, value }) => {
     return [name, commitmentOf(host.commitmentKey, { nonce, name, value })] as const

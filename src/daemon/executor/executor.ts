@@ -5,7 +5,7 @@ import type { MadeReceipt, ReceiptHead } from '../../core/audit/receipt.ts'
 import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import type { Sign } from '../../core/audit/ed25519.ts'
 import { parseHex } from '../../core/json/hex.ts'
-import type { CompiledProfile } from '../../core/policy/compiled.ts'
+import type { CompiledProfile, RunAs } from '../../core/policy/compiled.ts'
 import type { Permit } from '../../core/policy/decide.ts'
 import type { GrantedPath } from '../../core/policy/granted-path.ts'
 import type { UnusablePolicy, UsablePolicy } from '../../core/policy/reload.ts'
@@ -25,6 +25,7 @@ import {
 import { formatLoaded, parseAdopt } from '../../core/protocol/reload-frames.ts'
 import type { Bind } from '../../core/sandbox/command.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
+import type { OpenedPaths } from '../../host/granted-path.ts'
 import { openReadings, wipe } from './readings.ts'
 import type { ReadAnswer, ReadInputs, Reading } from './readings.ts'
 import { mayPrepare, maxRuns } from './runs.ts'
@@ -44,7 +45,7 @@ export type ExecutorHost = Readonly<{
   /** PLAN bytes of a profile of the policy in force. */
   planOf: (profile: CompiledProfile) => Uint8Array
   /** Looks at what parameters name; throws `path_refused`. */
-  openPaths: (paths: readonly GrantedPath[]) => readonly Bind[]
+  openPaths: (paths: readonly GrantedPath[], runAs: RunAs) => OpenedPaths
   /** COMMAND bytes of a permit. */
   commandOf: (permit: Permit, measured: Measured, binds: readonly Bind[]) => Uint8Array
   /** Returns once the records are on disk; throws `log_failed`, and then nothing is ever opened again. */

@@ -23,6 +23,7 @@ import { openMeasure } from '../../host/executable.ts'
 import { loadCommitmentKey } from '../../host/commitment-key.ts'
 import { openCopies } from '../../host/executable-copy.ts'
 import { openGrantedPaths } from '../../host/granted-path.ts'
+import { openInputCopies } from '../../host/input-copy.ts'
 import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
 import { bridgePaths } from '../../host/layout.ts'
 import { randomBytes } from '../../host/random.ts'
@@ -56,6 +57,8 @@ function main(root: string, settings: DaemonSettings): void {
     },
   })
   const signed = loadSignedTree(paths.state, uid, verifierKey)
+  const copyExecutable = openCopies(paths.copies)
+  const copyInput = openInputCopies(paths.copies)
 
   const executor = createExecutor(
     {
@@ -64,8 +67,8 @@ function main(root: string, settings: DaemonSettings): void {
       toBroker: (frame) => broker.send(frame),
       nowMs: Date.now,
       randomBytes,
-      measure: openMeasure(uid, openCopies(paths.copies)),
-      openPaths: openGrantedPaths,
+      measure: openMeasure(uid, copyExecutable),
+      openPaths: (named, runAs) => openGrantedPaths(copyInput, named, runAs),
       planOf: rememberPlans(),
       commandOf: rememberCommands(),
       appendReceipts: (records) => receipts.append(records),

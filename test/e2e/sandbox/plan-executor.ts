@@ -59,14 +59,16 @@ function main(root: string): void {
       const executable = clean(program)
       const { id } = start
       if (!isUid(id) || !isGid(id)) throw new Error(`id ${String(id)}`)
+      const runAs = { uid: id, gid: id, groups: [] }
+      const opened = openGrantedPaths(() => null, start.paths ?? [], runAs)
       const command = formatCommand({
-        ...{ uid: id, gid: id, groups: [] },
+        ...runAs,
         executable,
         cwd: clean(start.cwd),
         stamp: measure({ executable, interpreter: null, sha256: [] }).stamp,
         argv: start.argv,
         env: start.env,
-        binds: [...scriptBinds(start.script), ...openGrantedPaths(start.paths ?? [])],
+        binds: [...scriptBinds(start.script), ...opened.binds],
       })
       for (const deed of start.early ?? []) act(deed)
       launcher.send(formatPrepare(run, parseBase64(start.plan), command))
