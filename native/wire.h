@@ -55,7 +55,7 @@ enum wire_kind {
   /* executor to broker */
   WIRE_IDENTITY = 0x0501, /* struct wire_identity, once */
   WIRE_RESOLVED = 0x0502, /* struct wire_resolved */
-  WIRE_DECLINED = 0x0503, /* u64 run, str16 code, str16 detail */
+  WIRE_DECLINED = 0x0503, /* u64 run, str16 code, parameter, what is enough, detail, u8 whether that is told */
   WIRE_RECEIPT = 0x0504,  /* u64 run, then the signed receipt */
   WIRE_SIGNED = 0x0505,   /* a checkpoint: the text of a signed note */
   WIRE_LOADED = 0x0506,   /* u8 digest size (32, or 0: it cannot be used), the policy's digest, str16 why not */

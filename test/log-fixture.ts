@@ -174,6 +174,7 @@ export function makeTestLog(fill = 7): TestLog {
         code: 'not_granted',
         rule: null,
         parameter: null,
+        detail: null,
         requesterText: 'please',
       }),
     outcome: (

@@ -20,7 +20,7 @@ import {
 import { wireKind } from '../src/core/protocol/layout.ts'
 import { parseSignRequest, formatSignRequest } from '../src/core/protocol/peer-frames.ts'
 import { formatRequest, parseRequest } from '../src/core/protocol/request.ts'
-import { exitStatusOf, formatProblem, isRefusalCode } from '../src/core/problem.ts'
+import { exitStatusOf, formatProblem, isRefusalCode, maxProblemBytes } from '../src/core/problem.ts'
 import { parseHex } from '../src/core/json/hex.ts'
 import { isCleanPath, isGid, isUid } from '../src/core/identity.ts'
 
@@ -183,6 +183,21 @@ test('problems: every code has a title, and says nothing that was not given', ()
   assert.ok(isRefusalCode('busy') && !isRefusalCode('constructor'))
   assert.equal(exitStatusOf('action_unknown'), 127)
   assert.equal(exitStatusOf('busy'), 125)
+})
+
+test('promise 7: problems: what is too long for the launcher is left out, the detail first', () => {
+  const [long, most] = ['"é'.repeat(1024), maxProblemBytes]
+  for (const [details, has] of [
+    [{ detail: 'd', enough: 'e' }, ['detail', 'enough']],
+    [{ detail: long, enough: 'e' }, ['enough']],
+    [{ detail: 'd', enough: long }, []],
+    [{ detail: long, enough: long }, []],
+  ] as const) {
+    const text = formatProblem('path_refused', { ...details, parameter: 'p', entry: 1 })
+    assert.ok(new TextEncoder().encode(text).length <= most)
+    const names = [...has, 'code', 'entry', 'parameter', 'title', 'type']
+    assert.deepEqual(Object.keys(JSON.parse(text)).sort(), names.sort())
+  }
 })
 
 test('identity: guards take what is an id or a clean path and nothing else', () => {

@@ -154,8 +154,8 @@ static int report_malformed(bool json) {
 }
 
 static int report_refused(struct slice body, bool json) {
-  enum { TITLE, CODE, PARAMETER, ENOUGH, ENTRY, COUNT };
-  static const char *const names[COUNT] = {"title", "code", "parameter", "enough", "entry"};
+  enum { TITLE, CODE, PARAMETER, DETAIL, ENOUGH, ENTRY, COUNT };
+  static const char *const names[COUNT] = {"title", "code", "parameter", "detail", "enough", "entry"};
   struct slice values[COUNT] = {0};
   struct slice problem = {body.at + 4, body.size - 4};
   uint32_t status = get_little(body.at, 4);
@@ -174,9 +174,10 @@ static int report_refused(struct slice body, bool json) {
       text_put(", parameter ");
       put_string(values[PARAMETER]);
     }
-    if (is_string(values[ENOUGH])) {
-      text_put(": ");
-      put_string(values[ENOUGH]);
+    for (size_t i = DETAIL; i <= ENOUGH; i++) {
+      if (!is_string(values[i])) continue;
+      text_put(i == ENOUGH && is_string(values[DETAIL]) ? "; enough: " : ": ");
+      put_string(values[i]);
     }
     if (is_number(values[ENTRY])) {
       text_put(" (entry ");

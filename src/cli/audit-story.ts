@@ -116,7 +116,7 @@ function describeFiles(files: Readonly<Record<string, JsonValue>>): readonly str
   return Object.entries(files).map(([path, value]) => {
     const { kind, device, inode, sha256, size } = membersOf(value)
     const content = sha256 === null ? '' : `, ${show(size)} bytes, SHA-256 ${show(sha256)}`
-    const what = kind === 'new' ? 'for a new file' : String(kind)
+    const what = kind === 'new' ? 'for a new file' : kind === 'file' ? 'file' : 'directory'
     return `path      ${formatQuoted(path)}, ${what}, device ${show(device)}, inode ${show(inode)}${content}`
   })
 }
@@ -143,6 +143,7 @@ function describeDenial(entry: DenialEntry): readonly string[] {
     ...describeRequesterText(entry.requesterText),
     `decided   deny: ${entry.code}`,
     ...(entry.parameter === null ? [] : [`          parameter ${formatQuoted(entry.parameter)}`]),
+    ...(entry.detail === null ? [] : [`          because ${formatPrintable(entry.detail)}`]),
     ...(entry.rule === null ? [] : [`          rule ${formatQuoted(entry.rule)}`]),
   ]
 }

@@ -236,6 +236,7 @@ test('audit show: a denial whose request could not be read, or whose rule and pa
     code: 'request_malformed',
     rule: null,
     parameter: null,
+    detail: null,
     requesterText: null,
   })
   log.add({
@@ -244,13 +245,15 @@ test('audit show: a denial whose request could not be read, or whose rule and pa
     code: 'parameter_invalid',
     rule: 'one_of',
     parameter: 'p',
+    detail: '"/r/a\u0085" is a link, or no directory',
     requesterText: '',
   })
   const directory = writeLog(t, log)
   assert.match(show(directory, '0').lines[2] ?? '', /nothing that has the form of an action/)
-  assert.deepEqual(show(directory, '1').lines.slice(3, 6), [
+  assert.deepEqual(show(directory, '1').lines.slice(3, 7), [
     'decided   deny: parameter_invalid',
     '          parameter "p"',
+    '          because "/r/a\\u0085" is a link, or no directory',
     '          rule "one_of"',
   ])
 })

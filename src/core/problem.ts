@@ -34,12 +34,13 @@ const titles: Readonly<Record<RefusalCode, string>> = {
 export type ProblemDetails = Readonly<{
   action?: string | null
   parameter?: string | null
+  detail?: string | null
   enough?: string | null
   entry?: number
 }>
 
 /**
- * The problem that a client gets. Nothing in it was written by the requester.
+ * The problem that a client gets. Nothing in it was written by the requester, but for a path that `detail` quotes.
  *
  * @see RFC 9457
  */
@@ -50,14 +51,24 @@ export function problemOf(code: RefusalCode, details: ProblemDetails): Problem {
     code,
     ...(typeof details.action === 'string' ? { action: details.action } : {}),
     ...(typeof details.parameter === 'string' ? { parameter: details.parameter } : {}),
+    ...(typeof details.detail === 'string' ? { detail: details.detail } : {}),
     ...(typeof details.enough === 'string' ? { enough: details.enough } : {}),
     ...(details.entry === undefined ? {} : { entry: details.entry }),
   }
 }
 
-/** The same as canonical JSON: what is on the wire. */
+const encoder = new TextEncoder()
+
+/** The longest problem that the launcher passes on; a longer REFUSE is out of turn, and would end both services. */
+export const maxProblemBytes = 4096
+
+/** The same as canonical JSON: what is on the wire. What makes it too long is left out: the log has the detail. */
 export function formatProblem(code: RefusalCode, details: ProblemDetails): string {
-  return formatCanonicalJson(problemOf(code, details))
+  const text = formatCanonicalJson(problemOf(code, details))
+  const { detail = null, enough = null, ...rest } = details
+  const isShortest = detail === null && enough === null
+  if (isShortest || encoder.encode(text).length <= maxProblemBytes) return text
+  return formatProblem(code, detail === null ? rest : { ...rest, enough })
 }
 
 /** Whether `text` is a refusal code: a guard for what another process sent. */

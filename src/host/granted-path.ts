@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, lstatSync } from 'node:fs'
-import type { BigIntStats } from 'node:fs'
+import type { BigIntStats, Stats } from 'node:fs'
 import { BelladonnaError } from '../core/error.ts'
+import type { Subject } from '../core/identity.ts'
 import type { RunAs } from '../core/policy/compiled.ts'
 import { boundOnce, boundPath } from '../core/policy/granted-path.ts'
 import type { GrantedPath } from '../core/policy/granted-path.ts'
@@ -12,12 +13,25 @@ import { bindForCopy, bindForPath } from '../core/sandbox/path-bind.ts'
 import type { CopyInput, InputCopy } from './input-copy.ts'
 import { openAnew, partsOf, walkBeneath } from './walk-beneath.ts'
 
+/** For whom paths are opened. */
+export type PathUsers = Readonly<{ runAs: RunAs; subject: Subject }>
+
 /** What a run's parameters name: one of `files` and `binds` for each path that is bound. */
 export type OpenedPaths = Readonly<{
+  kind: 'opened'
   binds: readonly Bind[]
   files: readonly FileIdentity[]
   /** Lets go of copies; the run has ended, or never begins. */
   release: () => void
+}>
+
+/** What cannot be bound, which component of it is to blame, and why. */
+export type RefusedPath = Readonly<{
+  kind: 'refused'
+  parameter: string
+  detail: string
+  /** Whether the subject could have found that out with stat(2): it may search each directory on the way. */
+  isTold: boolean
 }>
 
 type Opened = Readonly<{ bind: Bind; file: FileIdentity; copy: InputCopy | null }>
@@ -28,44 +42,55 @@ type Opened = Readonly<{ bind: Bind; file: FileIdentity; copy: InputCopy | null 
  * Not trusted: whoever owns the directories can put something else there at any time. So the sandbox opens each again,
  * follows no link, and starts nothing unless it is the file that was seen here. Of a file whose content is bound the run
  * gets a copy in its place (ADR 0023).
- *
- * @throws {BelladonnaError} `path_refused`
  */
 export function openGrantedPaths(
   copyInput: CopyInput,
   paths: readonly GrantedPath[],
-  runAs: RunAs,
-): OpenedPaths {
+  { runAs, subject }: PathUsers,
+): OpenedPaths | RefusedPath {
   const opened: Opened[] = []
   const release = (): void => {
     for (const { copy } of opened) copy?.release()
   }
-  try {
-    for (const granted of boundOnce(paths)) {
+  for (const granted of boundOnce(paths)) {
+    let isTold = true
+    try {
       const used = opened.reduce((sum, { copy }) => sum + (copy?.size ?? 0), 0)
       const copy = (descriptor: number, stat: BigIntStats): InputCopy => {
         checkReadable(granted.path, stat, runAs)
         return copyOf(granted.path, copyInput, descriptor, maxContentBytes - used)
       }
-      opened.push(openOne(granted, paths, copy))
+      const passing = (directory: number): void => {
+        isTold &&= maySearch(fstatSync(directory), subject)
+      }
+      opened.push(openOne(granted, paths, { passing, copy }))
+    } catch (error) {
+      release()
+      if (!(error instanceof BelladonnaError) || error.code !== 'path_refused') throw error
+      const { parameter } = granted
+      return { kind: 'refused', parameter, detail: error.message, isTold }
     }
-  } catch (error) {
-    release()
-    throw error
   }
-  return { binds: opened.map(({ bind }) => bind), files: opened.map(({ file }) => file), release }
+  const [binds, files] = [opened.map(({ bind }) => bind), opened.map(({ file }) => file)]
+  return { kind: 'opened', binds, files, release }
 }
+
+type Steps = Readonly<{
+  passing: (directory: number) => void
+  copy: (descriptor: number, stat: BigIntStats) => InputCopy
+}>
 
 function openOne(
   granted: GrantedPath,
   all: readonly GrantedPath[],
-  copyFile: (descriptor: number, stat: BigIntStats) => InputCopy,
+  { passing, copy: copyFile }: Steps,
 ): Opened {
   const place = boundPath(granted)
-  const descriptor = walkBeneath(partsOf(place))
+  const descriptor = walkBeneath(partsOf(place), passing)
   try {
     const stat = fstatSync(descriptor, { bigint: true })
     check(granted, stat)
+    if (granted.what === 'new') passing(descriptor)
     const beside = granted.what === 'new' ? all.filter((other) => boundPath(other) === place) : []
     for (const { path } of beside) checkAbsent(path, descriptor)
     const [device, inode] = [stat.dev, stat.ino]
@@ -103,6 +128,15 @@ function checkAbsent(path: string, directory: number): void {
   const name = path.slice(path.lastIndexOf('/') + 1)
   const found = lstatSync(`/proc/self/fd/${directory}/${name}`, { throwIfNoEntry: false })
   if (found !== undefined) throw refused(path, 'there already')
+}
+
+/** By its mode: where an access list takes more away, somebody hears of a file that it hides. */
+function maySearch({ uid, gid, mode }: Stats, subject: Subject): boolean {
+  if (subject.foreign) return false // it sees other files at these paths
+  if (subject.uid === 0) return true
+  const isOfGroup = [subject.gid, ...subject.groups].some((group) => group === gid)
+  const bit = subject.uid === uid ? 0o100 : isOfGroup ? 0o010 : 0o001
+  return (mode & bit) !== 0
 }
 
 /** A copy is readable for everybody who reaches it, so that its file's mode is held against the run here. */

@@ -12,15 +12,20 @@ const directoryFlags = walkFlags | constants.O_DIRECTORY
  * link itself; the caller closes it. Nothing of it is opened, whoever put it there.
  *
  * @param parts the components of a clean path
+ * @param passing is called with each directory before something is looked for in it
  * @throws {BelladonnaError} `path_refused`: something on the way is a link, is no directory, or is not there
  */
-export function walkBeneath(parts: readonly string[]): number {
+export function walkBeneath(
+  parts: readonly string[],
+  passing: (directory: number) => void = () => undefined,
+): number {
   let descriptor = openSync('/', directoryFlags)
   let walked = ''
   for (const [index, part] of parts.entries()) {
     walked += `/${part}`
     const flags = index < parts.length - 1 ? directoryFlags : walkFlags
     try {
+      passing(descriptor)
       const next = openSync(`/proc/self/fd/${descriptor}/${part}`, flags)
       closeSync(descriptor)
       descriptor = next

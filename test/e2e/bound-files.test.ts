@@ -14,6 +14,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -211,6 +212,46 @@ signal.pause()`
     holder.kill('SIGKILL')
   }
 })
+
+test(
+  'the refused file is named in the entry, and to the client where it could see it itself',
+  { skip },
+  async () => {
+    const hidden = join(inbox, 'hidden')
+    mkdirSync(hidden)
+    chmodSync(hidden, 0o700)
+    symlinkSync('none', join(inbox, 'link'))
+    const rows: readonly (readonly [value: string, why: string, isTold: boolean])[] = [
+      ['gone/file', `"${join(inbox, 'gone')}" is not there`, true],
+      ['link/file', `"${join(inbox, 'link')}" is a link, or no directory`, true],
+      ['hidden/none', `"${join(hidden, 'none')}" is not there`, false],
+    ]
+    const enough = `a file, as a path below ${inbox} without ".." or a leading "-"`
+    for (const [value, detail, isTold] of rows) {
+      const { status, stderr } = await bell('--json', 'live', `file=${value}`)
+      const { code, parameter, detail: heard, ...rest } = JSON.parse(stderr)
+      assert.deepEqual(
+        [status, code, parameter, rest.enough],
+        [125, 'path_refused', 'file', enough],
+      )
+      assert.equal(heard, isTold ? detail : undefined)
+      assert.ok(isTold || !stderr.includes('none'))
+      const denial = bridge.entries().at(-1)
+      assert.ok(denial?.kind === 'denial')
+      assert.deepEqual([denial.parameter, denial.detail], ['file', detail])
+    }
+    // Quoted twice it is longer than the launcher passes on.
+    const deep = `${'"'.repeat(200)}/`.repeat(5)
+    mkdirSync(join(inbox, deep), { recursive: true })
+    const long = await bell('--json', 'live', `file=${deep}x`)
+    assert.deepEqual([long.status, JSON.parse(long.stderr).detail], [125, undefined])
+    rmSync(join(inbox, '"'.repeat(200)), { recursive: true })
+    const { stderr } = await bell('live', 'file=gone/file')
+    assert.match(stderr, /path_refused, parameter file: ".*gone" is not there; enough: a file/)
+    rmSync(hidden, { recursive: true })
+    rmSync(join(inbox, 'link'))
+  },
+)
 
 test('nothing is left of copies once their runs have ended', { skip }, async () => {
   for (let turn = 0; copies().length > 0 && turn < 250; turn += 1) await sleep(20)

@@ -28,6 +28,11 @@ const badParameter = {
   parameter: 'unit',
   enough: 'one of "a"',
 }
+const badPath = {
+  ...badParameter,
+  code: 'path_refused',
+  detail: '"/r/\u001b[2J" is not there',
+}
 const ticket = '{"action_digest":"00ff","entry":12,"receipt":"ab"}'
 
 /** What a relay says at the end of ENDED. */
@@ -192,6 +197,14 @@ const answers: readonly Readonly<{
     status: 125,
     stderr: 'bell: not permitted: parameter_invalid, parameter unit: one of "a" (entry 12)',
     json: JSON.stringify(badParameter),
+  },
+  {
+    name: 'C60: a refused file, by a name that would steer a terminal',
+    answer: frameOf(refusedKind, 125, JSON.stringify(badPath)),
+    status: 125,
+    stderr:
+      'bell: not permitted: path_refused, parameter unit: "/r/\\u001b[2J" is not there; enough: one of "a" (entry 12)',
+    json: JSON.stringify(badPath),
   },
   {
     name: 'an unknown action',

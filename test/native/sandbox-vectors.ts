@@ -163,6 +163,7 @@ export function commandVectors(): unknown {
           path: cleanPath('/var/log/app/2026/a.log'),
           what: 'file',
           access: 'write',
+          parameter: 'p',
           hard_links: false,
           content: 'live',
         },

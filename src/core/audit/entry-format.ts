@@ -117,7 +117,8 @@ function formatIntent(entry: IntentEntry): string {
 function formatDenial(entry: DenialEntry): string {
   const { kind, policy, rest } = common(entry)
   return (
-    `{"action":${put(shape.action, entry.action)},"code":${put(shape.code, entry.code)},${kind},` +
+    `{"action":${put(shape.action, entry.action)},"code":${put(shape.code, entry.code)},` +
+    `"detail":${put(shape.textOrNull, entry.detail)},${kind},` +
     `"parameter":${put(shape.textOrNull, entry.parameter)},${policy},` +
     `"requester_text":${put(shape.textOrNull, entry.requesterText)},` +
     `"rule":${put(shape.textOrNull, entry.rule)},"run":${put(shape.count, entry.run)},${rest}}`

@@ -81,6 +81,7 @@ function parseOwn(kind: string, common: EntryCommon, members: Members): Entry {
         code: take('code', shape.code),
         rule: take('rule', shape.textOrNull),
         parameter: take('parameter', shape.textOrNull),
+        detail: take('detail', shape.textOrNull),
         requesterText: take('requester_text', shape.textOrNull),
       }
     default:

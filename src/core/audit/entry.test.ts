@@ -67,6 +67,7 @@ const denial: Entry = {
   code: 'request_malformed',
   rule: null,
   parameter: null,
+  detail: null,
   requesterText: null,
 }
 const samples: readonly Entry[] = [
@@ -82,6 +83,7 @@ const samples: readonly Entry[] = [
   intent,
   denial,
   { ...denial, action: 'a.b', rule: 'r', parameter: 'p', requesterText: '' },
+  { ...denial, detail: '"/r/a" is a link, or no directory' },
   outcome,
   { ...outcome, end: { kind: 'gone', value: 0, stage: 'none' }, receipt: null },
   { ...outcome, output: { kind: 'unknown' } },

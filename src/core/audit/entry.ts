@@ -74,6 +74,8 @@ export type DenialEntry = EntryCommon &
     rule: string | null
     /** The parameter at fault, when it is one that the policy names. */
     parameter: string | null
+    /** What the executor found, in our words, with the path quoted; null where the rest says it all. */
+    detail: string | null
     /** What the requester gave as reason, null when the request could not be read. */
     requesterText: string | null
   }>

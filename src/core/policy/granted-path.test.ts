@@ -69,6 +69,7 @@ test('granted path: the bounds are those of the reference', () => {
 
 function granted(path: string, more: Partial<GrantedPath> = {}): GrantedPath {
   return {
+    parameter: 'p',
     path: pathOf(path),
     what: 'file',
     access: 'read',
@@ -161,9 +162,9 @@ test('decide: a value of a path becomes the whole path, and says what the run se
   const argv = ['/usr/bin/true', '--from=/var/log/app/a', '--from=/var/log/app/b/c', '/srv/data/d']
   assert.deepEqual(decision.argv, argv)
   assert.deepEqual(decision.paths, [
-    granted('/var/log/app/a'),
-    granted('/var/log/app/b/c'),
-    granted('/srv/data/d', fresh),
+    granted('/var/log/app/a', { parameter: 'from' }),
+    granted('/var/log/app/b/c', { parameter: 'from' }),
+    granted('/srv/data/d', { parameter: 'to', ...fresh }),
   ])
 })
 

@@ -5,6 +5,8 @@ import type { CompiledPath } from './compiled.ts'
 
 /** What a value of a `path` parameter names, and what the run may do with it. */
 export type GrantedPath = Readonly<{
+  /** Its name: what a refusal tells of. */
+  parameter: string
   path: CleanPath
   what: CompiledPath['what']
   access: CompiledPath['access']
@@ -44,10 +46,11 @@ export function pathOfValue({ root }: CompiledPath, value: string): string {
 
 /** What the arguments of a `path` parameter let the run see. */
 export function grantedPaths(
-  { what, access, hard_links, content }: CompiledPath,
+  { name, what, access, hard_links, content }: CompiledPath,
   paths: readonly string[],
 ): readonly GrantedPath[] {
-  return paths.filter(isCleanPath).map((path) => ({ path, what, access, hard_links, content }))
+  const rights = { what, access, hard_links, content }
+  return paths.filter(isCleanPath).map((path) => ({ parameter: name, path, ...rights }))
 }
 
 /** What is bound into the sandbox: the thing itself, or for a new file its directory. */

@@ -8,7 +8,7 @@ import { pathOf } from './policy.test-support.ts'
 
 function named(path: string, more: Partial<GrantedPath> = {}): GrantedPath {
   const rest = { what: 'file', access: 'read', hard_links: false, content: 'live' } as const
-  return { path: pathOf(path), ...rest, ...more }
+  return { parameter: 'p', path: pathOf(path), ...rest, ...more }
 }
 const fresh = { what: 'new', access: 'write' } as const
 const live: FileIdentity = { device: 65_024n, inode: 2n ** 64n - 1n, content: null }

@@ -145,7 +145,7 @@ test('inputs: what a resolved action binds must be each of them and no other', (
   const files = [{ device: 1n, inode: 2n, content: null }]
   const all = [bound, key, token]
   const named = { what: 'file', access: 'read', hard_links: false, content: 'live' } as const
-  const paths = [{ path: pathOf('/r/a'), ...named }]
+  const paths = [{ parameter: 'p', path: pathOf('/r/a'), ...named }]
   assert.ok(bindsThose(all, [], { files: [], stdin, secrets }))
   assert.ok(bindsThose([], [], { files: [], stdin: null, secrets: {} }))
   assert.ok(bindsThose(all, paths, { files, stdin, secrets }))

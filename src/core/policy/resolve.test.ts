@@ -74,7 +74,12 @@ const permit = lookPermit()
 /** A path of a permit of which this member comes. */
 function pathOfInput([path, { kind: what, sha256 }]: readonly [string, ResolvedFile]): GrantedPath {
   return {
-    ...{ path: pathOf(what === 'new' ? `${path}/x` : path), what, hard_links: false },
+    ...{
+      parameter: 'p',
+      path: pathOf(what === 'new' ? `${path}/x` : path),
+      what,
+      hard_links: false,
+    },
     access: what === 'new' ? 'write' : 'read',
     content: sha256 === null ? 'live' : 'bound',
   }

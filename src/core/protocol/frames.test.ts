@@ -82,8 +82,14 @@ test('RESOLVED: the interpreter stands before what was bound, and each is read a
 })
 
 test('frames between executor and broker are read as they were written', () => {
-  const declined = { run: 2 ** 40, code: 'path_refused', detail: 'é "x"' }
-  isSameAfter(wireKind.declined, formatDeclined, parseDeclined)(declined)
+  const declined = {
+    ...{ run: 2 ** 40, code: 'path_refused', parameter: 'file', enough: 'a file' },
+    ...{ detail: 'é "x"', isTold: true },
+  }
+  const nothing = { parameter: null, enough: null, detail: null, isTold: false }
+  const isSame = isSameAfter(wireKind.declined, formatDeclined, parseDeclined)
+  isSame(declined)
+  isSame({ ...declined, ...nothing })
   isSameAfter(wireKind.intend, formatIntent, parseIntent)({ run: 1, actionDigest: bytes(32, 9) })
   isSameAfter(wireKind.recorded, formatRecorded, parseRecorded)({ run: 1, entry: 2 ** 33 })
   isSameAfter(wireKind.dropped, formatDropped, parseDropped)(3)

@@ -69,12 +69,13 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
 
   const refuse = (submission: Submission, request: ActionRequest | null, denial: Denial): void => {
     const { run } = submission
-    const { code, action, parameter, enough } = denial
+    const { code, action, parameter, enough, found } = denial
+    const detail = found?.isTold === true ? found.detail : null
     runs.delete(run)
     early.delete(run)
     counts.denied += 1
     host.record(denialOf(submission, request, denial), (entry) => {
-      const problem = formatProblem(code, { action, parameter, enough, entry })
+      const problem = formatProblem(code, { action, parameter, detail, enough, entry })
       host.toExecutor(formatDropped(run))
       host.toLauncher(formatRefuse(run, exitStatusOf(code), problem))
     })
@@ -133,9 +134,11 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     const found = waitingFor(declined.run, { kind: 'declined', declined })
     if (found === null) return
     const code = isRefusalCode(declined.code) ? declined.code : 'disagreement'
+    const { action } = found.permit
+    const parameter = action.params.find(({ name }) => name === declined.parameter)?.name ?? null
     refuse(found.submission, parseRequest(found.submission.request), {
-      ...{ code, rule: 'executor', action: found.permit.action.id },
-      ...{ parameter: null, enough: null },
+      ...{ code, rule: 'executor', action: action.id, parameter },
+      ...{ enough: declined.enough, found: declined },
     })
   }
 
@@ -227,7 +230,7 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
 }
 
 type WaitingRun = Extract<BrokerRun, { kind: 'waiting' }>
-type Denial = Omit<Extract<Decision, { kind: 'deny' }>, 'kind'>
+type Denial = Parameters<typeof denialOf>[2]
 
 function judge(
   policy: PolicyIndex,

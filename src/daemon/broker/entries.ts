@@ -8,6 +8,7 @@ import type {
 import type { Decision, Permit } from '../../core/policy/decide.ts'
 import type { ResolvedAction } from '../../core/policy/resolve.ts'
 import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'
+import type { Declined } from '../../core/protocol/peer-frames.ts'
 import { wireEnd, wireStage } from '../../core/protocol/layout.ts'
 import { parseRunOutput } from '../../core/protocol/run-output.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
@@ -17,11 +18,15 @@ type WithoutCommon<T> = T extends Entry ? Omit<T, keyof EntryCommon> : never
 /** An entry before the log's writer adds salt, time and the policy's trust. */
 export type NewEntry = WithoutCommon<Entry>
 
+/** A denial, and what the executor found where it was the one that refused. */
+type Denial = Omit<Extract<Decision, { kind: 'deny' }>, 'kind'> &
+  Readonly<{ found?: Pick<Declined, 'detail' | 'isTold'> }>
+
 /** The denial's entry. Ids are as the kernel gave them; what the requester wrote is marked as theirs. */
 export function denialOf(
   { run, subject }: Submission,
   request: ActionRequest | null,
-  denial: Omit<Extract<Decision, { kind: 'deny' }>, 'kind'>,
+  denial: Denial,
 ): Omit<DenialEntry, keyof EntryCommon> {
   const { uid, gid, groups, pid, foreign } = subject
   return {
@@ -32,6 +37,7 @@ export function denialOf(
     code: denial.code,
     rule: denial.rule,
     parameter: denial.parameter,
+    detail: denial.found?.detail ?? null,
     requesterText: request?.reason ?? null,
   }
 }

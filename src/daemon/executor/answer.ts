@@ -2,7 +2,7 @@
 import { BelladonnaError } from '../../core/error.ts'
 import { formatHex } from '../../core/audit/merkle.ts'
 import { parseHex } from '../../core/json/hex.ts'
-import { decide } from '../../core/policy/decide.ts'
+import { decide, describeParameter } from '../../core/policy/decide.ts'
 import { boundInputs, commitmentOf, isInputProblem } from '../../core/policy/inputs.ts'
 import type { BoundInput } from '../../core/policy/inputs.ts'
 import type { Permit } from '../../core/policy/decide.ts'
@@ -13,9 +13,11 @@ import type { ResolvedInputs } from '../../core/protocol/input-frames.ts'
 import { formatPrepare } from '../../core/protocol/launcher-frames.ts'
 import type { Submission } from '../../core/protocol/launcher-frames.ts'
 import { formatResolved } from '../../core/protocol/peer-frames.ts'
+import type { Declined as DeclinedFrame } from '../../core/protocol/peer-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { RefusalCode } from '../../core/refusal.ts'
 import type { Measured } from '../../host/executable.ts'
+import type { RefusedPath } from '../../host/granted-path.ts'
 import type { ReadInputs } from './readings.ts'
 import type { Run } from './runs.ts'
 import type { ExecutorHost } from './executor.ts'
@@ -23,8 +25,9 @@ import type { ExecutorHost } from './executor.ts'
 const noInterpreter = new Uint8Array(32)
 const nothing = new Uint8Array(0)
 
-/** A refusal, and for the log why. */
-export type Declined = Readonly<{ kind: 'declined'; code: RefusalCode; detail: string }>
+/** A refusal, and why. */
+export type Declined = Readonly<{ kind: 'declined'; code: RefusalCode }> &
+  Omit<DeclinedFrame, 'run' | 'code'>
 type Judged = Readonly<{ kind: 'permit'; permit: Permit; inputs: readonly BoundInput[] }>
 type Answer = Readonly<{ kind: 'resolved'; resolved: Uint8Array; run: Run }>
 
@@ -45,10 +48,10 @@ export function judge(
     // Rates are judged by the broker alone.
     const facts = { nowMs, uses: host.usedGrants.counts, rates: null }
     const decision = decide(policy.index, submission.subject, request, facts)
-    if (decision.kind === 'deny') return declined(decision.code)
+    if (decision.kind === 'deny') return declined(decision.code, decision)
     if (decision.kind === 'ask') return declined('approval_required')
     const inputs = boundInputs(decision, request, submission)
-    if (isInputProblem(inputs)) return declined(inputs.code)
+    if (isInputProblem(inputs)) return declined(inputs.code, inputs)
     return { kind: 'permit', permit: decision, inputs }
   })
 }
@@ -60,14 +63,17 @@ export function orDeclined<T>(answer: () => T): T | Declined {
   } catch (error) {
     if (!(error instanceof BelladonnaError)) throw error
     if (error.code === 'frame_invalid') return declined('request_malformed')
-    if (error.code === 'path_unsafe') return declined('executable_unsafe', error.message)
-    if (error.code === 'path_refused') return declined('path_refused', error.message)
+    // The executable's: what is wrong with it is for who keeps the host, not for who asks.
+    if (error.code === 'path_unsafe' || error.code === 'path_refused') {
+      return declined('executable_unsafe', { detail: error.message })
+    }
     throw error
   }
 }
 
-export function declined(code: RefusalCode, detail = ''): Declined {
-  return { kind: 'declined', code, detail }
+export function declined(code: RefusalCode, about: Partial<Omit<Declined, 'kind'>> = {}): Declined {
+  const { parameter = null, enough = null, detail = null, isTold = false } = about
+  return { kind: 'declined', code, parameter, enough, detail, isTold }
 }
 
 type Resolvable = Readonly<{ permit: Permit; timeMs: number; read: ReadInputs }>
@@ -78,7 +84,8 @@ export function resolve(
   { run, subject, inputs: inputCount }: Submission,
   { permit, timeMs, read }: Resolvable,
 ): Declined | Answer {
-  const opened = host.openPaths(permit.paths, permit.action.run_as)
+  const opened = host.openPaths(permit.paths, { runAs: permit.action.run_as, subject })
+  if (opened.kind === 'refused') return refusedPath(permit, opened)
   const measured = measureOr(host, permit, opened.release)
   const release = (): void => {
     measured.release()
@@ -87,7 +94,8 @@ export function resolve(
   const executableSha256 = formatHex(measured.sha256)
   if (!isPinned(permit.action, executableSha256)) {
     release()
-    return declined('executable_unsafe', `sha256 ${executableSha256} is not pinned`)
+    const detail = `sha256 ${executableSha256} is not pinned`
+    return declined('executable_unsafe', { detail })
   }
   const nonceBytes = host.randomBytes(16)
   const nonce = formatHex(nonceBytes)
@@ -118,6 +126,12 @@ export function resolve(
       use: permit.changes.uses?.grant ?? null,
     },
   }
+}
+
+function refusedPath({ action }: Permit, refused: RefusedPath): Declined {
+  const definition = action.params.find(({ name }) => name === refused.parameter)
+  const enough = definition === undefined ? null : describeParameter(definition)
+  return declined('path_refused', { ...refused, enough })
 }
 
 /** Lets go of what was opened for a run whose executable is refused. */

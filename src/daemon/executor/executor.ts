@@ -5,7 +5,7 @@ import type { MadeReceipt, ReceiptHead } from '../../core/audit/receipt.ts'
 import type { DaemonSettings } from '../../core/configuration/daemon-settings.ts'
 import type { Sign } from '../../core/audit/ed25519.ts'
 import { parseHex } from '../../core/json/hex.ts'
-import type { CompiledProfile, RunAs } from '../../core/policy/compiled.ts'
+import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import type { Permit } from '../../core/policy/decide.ts'
 import type { GrantedPath } from '../../core/policy/granted-path.ts'
 import type { UnusablePolicy, UsablePolicy } from '../../core/policy/reload.ts'
@@ -25,7 +25,7 @@ import {
 import { formatLoaded, parseAdopt } from '../../core/protocol/reload-frames.ts'
 import type { Bind } from '../../core/sandbox/command.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
-import type { OpenedPaths } from '../../host/granted-path.ts'
+import type { OpenedPaths, PathUsers, RefusedPath } from '../../host/granted-path.ts'
 import { openReadings, wipe } from './readings.ts'
 import type { ReadAnswer, ReadInputs, Reading } from './readings.ts'
 import { mayPrepare, maxRuns } from './runs.ts'
@@ -44,8 +44,8 @@ export type ExecutorHost = Readonly<{
   measure: Measure
   /** PLAN bytes of a profile of the policy in force. */
   planOf: (profile: CompiledProfile) => Uint8Array
-  /** Looks at what parameters name; throws `path_refused`. */
-  openPaths: (paths: readonly GrantedPath[], runAs: RunAs) => OpenedPaths
+  /** Looks at what parameters name. */
+  openPaths: (paths: readonly GrantedPath[], users: PathUsers) => OpenedPaths | RefusedPath
   /** COMMAND bytes of a permit. */
   commandOf: (permit: Permit, measured: Measured, binds: readonly Bind[]) => Uint8Array
   /** Returns once the records are on disk; throws `log_failed`, and then nothing is ever opened again. */
@@ -98,10 +98,10 @@ export function createExecutor(
   let head = firstHead
   const readings = openReadings(host.toLauncher)
 
-  const decline = (run: number, { code, detail }: Declined, permit?: Permit): void => {
+  const decline = (run: number, answer: Declined, permit?: Permit): void => {
     const use = permit?.changes.uses?.grant
     if (use !== undefined) host.usedGrants.giveBack(use)
-    host.toBroker(formatDeclined({ run, code, detail }))
+    host.toBroker(formatDeclined({ run, ...answer }))
   }
 
   const submit = (submission: Submission): void => {
@@ -140,7 +140,8 @@ export function createExecutor(
     if (answer === null) return
     const { reading } = answer
     if (answer.kind === 'read') start(reading, answer.read)
-    else decline(reading.submission.run, declined(answer.problem.code), reading.permit)
+    else
+      decline(reading.submission.run, declined(answer.problem.code, answer.problem), reading.permit)
     loadOnceRead()
   }
 

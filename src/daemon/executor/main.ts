@@ -68,7 +68,7 @@ function main(root: string, settings: DaemonSettings): void {
       nowMs: Date.now,
       randomBytes,
       measure: openMeasure(uid, copyExecutable),
-      openPaths: (named, runAs) => openGrantedPaths(copyInput, named, runAs),
+      openPaths: (named, users) => openGrantedPaths(copyInput, named, users),
       planOf: rememberPlans(),
       commandOf: rememberCommands(),
       appendReceipts: (records) => receipts.append(records),

@@ -62,7 +62,14 @@ function bringBack(): void {
 }
 
 const paths = [
-  { path: clean(file), what: 'file', access: 'read', hard_links: false, content: 'live' },
+  {
+    parameter: 'p',
+    path: clean(file),
+    what: 'file',
+    access: 'read',
+    hard_links: false,
+    content: 'live',
+  },
 ] as const
 
 async function runScript(on: BareBridge, options: RunOptions): Promise<BellResult> {
