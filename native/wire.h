@@ -142,10 +142,18 @@ enum wire_stage {
   WIRE_STAGE_CAPACITY = 12,
 };
 
+/* What the kernel counted of a run's cgroup. */
+enum wire_limit {
+  WIRE_LIMIT_SEEN = 1u << 0,      /* it was asked; else nothing is known */
+  WIRE_LIMIT_MEMORY = 1u << 1,    /* a process of the run was killed for want of memory */
+  WIRE_LIMIT_PROCESSES = 1u << 2, /* a process could not be started: there were as many as there may be */
+};
+
 struct wire_ended {
   uint32_t kind;
   uint32_t value;
-  uint32_t stage;
+  uint16_t stage;
+  uint16_t limits; /* enum wire_limit */
   uint32_t ticket_size;
 };
 
@@ -153,7 +161,8 @@ struct wire_exited {
   uint64_t run;
   uint32_t kind;
   uint32_t value;
-  uint32_t stage;
+  uint16_t stage;
+  uint16_t limits;   /* enum wire_limit */
   uint32_t features; /* enum wire_feature: what was in force for this run */
   uint64_t user_us;  /* rusage of the run and all its waited-for children */
   uint64_t system_us;

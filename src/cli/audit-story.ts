@@ -185,6 +185,7 @@ function describeOutcome({
   end,
   usage,
   features,
+  limits,
   output,
   timeMs,
 }: OutcomeEntry): readonly string[] {
@@ -199,7 +200,18 @@ function describeOutcome({
     ...(features.includes(escapableMark)
       ? ['          but escapable: it could connect to Unix sockets that its profile shows']
       : []),
+    ...describeLimits(limits),
     ...describeOutput(output),
+  ]
+}
+
+/** That they were kept needs no words. */
+function describeLimits({ memory, processes }: OutcomeEntry['limits']): readonly string[] {
+  if (memory === 'unknown')
+    return ['limits    of memory and processes: not known whether they were hit']
+  return [
+    ...(memory === 'hit' ? ['limits    a process was killed for want of memory'] : []),
+    ...(processes === 'hit' ? ['limits    there were as many processes as there may be'] : []),
   ]
 }
 

@@ -225,6 +225,31 @@ test('audit show: a run that could leave its sandbox is shown as one', (t) => {
   assert.match(lines[at + 1] ?? '', /^ {10}but escapable: /)
 })
 
+test('audit show: limits that a run hit, and that nobody counted them', (t) => {
+  const log = makeTestLog()
+  log.start()
+  const states = [
+    [{ memory: 'hit', processes: 'kept' }, [/^limits {4}a process was killed for want of memory$/]],
+    [
+      { memory: 'hit', processes: 'hit' },
+      [/want of memory$/, /as many processes as there may be$/],
+    ],
+    [{ memory: 'unknown', processes: 'unknown' }, [/not known whether they were hit$/]],
+    [{ memory: 'kept', processes: 'kept' }, []],
+  ] as const
+  for (const [run, [limits]] of states.entries()) {
+    const intent = log.intent(run)
+    log.outcome(run, intent, log.receipt(run), { limits })
+  }
+  const directory = writeLog(t, log)
+  for (const [run, [, words]] of states.entries()) {
+    const { lines } = show(directory, String(2 * run + 1))
+    const said = lines.slice(lines.findIndex((line) => line.startsWith('in force')) + 1)
+    for (const [at, word] of words.entries()) assert.match(said[at] ?? '', word)
+    assert.match(said[words.length] ?? '', /^output/)
+  }
+})
+
 test('audit show: a denial whose request could not be read, or whose rule and parameter are known', (t) => {
   const log = makeTestLog()
   const common = { salt: '0'.repeat(32), timeMs: 0, policy: 'unsigned' } as const

@@ -82,6 +82,35 @@ const answers: readonly Readonly<{
     json: '{"end":"signalled","value":9}',
   },
   {
+    name: 'SIGKILL for want of memory',
+    answer: frameOf(endedKind, 2, 9, 3 << 16, 0),
+    status: 137,
+    stderr: 'bell: the kernel killed a process of the run for want of memory',
+    json: '{"end":"signalled","value":9,"limits_hit":["memory"]}',
+  },
+  {
+    name: 'exit status 2 after a fork that was one too many',
+    answer: frameOf(endedKind, 1, 2, 5 << 16, ticket.length, ticket),
+    status: 2,
+    stderr: 'bell: the run could not start another process: it had as many as it may have',
+    json: '{"end":"exited","value":2,"action_digest":"00ff","entry":12,"receipt":"ab","limits_hit":["processes"]}',
+  },
+  {
+    name: 'the time limit, and all others',
+    answer: frameOf(endedKind, 3, 0, 7 << 16, 0),
+    status: 124,
+    stderr:
+      'bell: the time limit ran out, the command was killed; the kernel killed a process of the run for want of memory; the run could not start another process: it had as many as it may have',
+    json: '{"end":"timed_out","value":0,"limits_hit":["memory","processes"]}',
+  },
+  {
+    name: 'limits that were looked at, and not hit',
+    answer: frameOf(endedKind, 1, 1, 1 << 16, 0),
+    status: 1,
+    stderr: '',
+    json: '{"end":"exited","value":1}',
+  },
+  {
     name: 'the time limit',
     answer: frameOf(endedKind, 3, 0, 0, 0),
     status: 124,

@@ -139,6 +139,8 @@ function formatOutcome(entry: OutcomeEntry): string {
     `{"end":{"kind":${put(shape.endKind, end.kind)},"stage":${put(shape.word, end.stage)},` +
     `"value":${put(shape.count, end.value)}},"features":${put(shape.features, entry.features)},` +
     `"intent":${put(shape.count, entry.intent)},${kind},` +
+    `"limits":{"memory":${put(shape.limit, entry.limits.memory)},` +
+    `"processes":${put(shape.limit, entry.limits.processes)}},` +
     `"output":${formatOutput(entry.output)},${policy},` +
     `"receipt":${entry.receipt ?? 'null'},"run":${put(shape.count, entry.run)},${rest}}`
   )

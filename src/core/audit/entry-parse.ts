@@ -10,6 +10,7 @@ import type {
   End,
   Entry,
   EntryCommon,
+  OutcomeLimits,
   OutcomeOutput,
   OutputStream,
   StartEntry,
@@ -100,6 +101,7 @@ function parseClosing(kind: string, common: EntryCommon, { take }: Members): Ent
         end: take('end', endShape),
         usage: take('usage', usageShape),
         features: take('features', shape.features),
+        limits: take('limits', limitsShape),
         output: take('output', outputShape),
         receipt: take('receipt', objectTextOrNull),
       }
@@ -159,6 +161,11 @@ const usageShape: Shape<Usage> = recordOf(({ take }) => ({
   systemUs: take('system_us', shape.count),
   maxRssKib: take('max_rss_kib', shape.count),
   wallUs: take('wall_us', shape.count),
+}))
+
+const limitsShape: Shape<OutcomeLimits> = recordOf(({ take }) => ({
+  memory: take('memory', shape.limit),
+  processes: take('processes', shape.limit),
 }))
 
 const streamShape: Shape<OutputStream> = recordOf(({ take }) => ({

@@ -12,7 +12,14 @@ import {
 import type { Shape } from '../json/shape.ts'
 import { hexDigits } from './hex-shape.ts'
 import type { RefusalCode } from '../refusal.ts'
-import type { End, OutcomeOutput, PolicyEntry, PolicyTrust, RecoveredEntry } from './entry.ts'
+import type {
+  End,
+  LimitState,
+  OutcomeOutput,
+  PolicyEntry,
+  PolicyTrust,
+  RecoveredEntry,
+} from './entry.ts'
 
 // A record, so that the compiler misses none of the union.
 const refusalCodes: Readonly<Record<RefusalCode, true>> = {
@@ -69,6 +76,7 @@ export const entryShape: Readonly<{
   id: Shape<number>
   ids: Shape<readonly number[]>
   index: Shape<number | null>
+  limit: Shape<LimitState>
   output: Shape<OutcomeOutput['kind']>
   policy: Shape<PolicyTrust>
   reload: Shape<PolicyEntry['state']>
@@ -91,6 +99,7 @@ export const entryShape: Readonly<{
   features: listOf(stringWhere((text) => /^[a-z][a-z0-9_]{0,63}$/.test(text), 'a feature')),
   id,
   ids: listOf(id),
+  limit: oneOf(['kept', 'hit', 'unknown']),
   index: orNull(integerWithin(0, Number.MAX_SAFE_INTEGER)),
   output: oneOf(['pass', 'capped', 'unknown']),
   policy: oneOf(['unsigned', 'signed']),

@@ -46,6 +46,7 @@ const outcome: Entry = {
   end: { kind: 'failed', value: 2, stage: 'exec' },
   usage: { userUs: 1, systemUs: 2, maxRssKib: 3, wallUs: 4 },
   features: ['pid_namespace'],
+  limits: { memory: 'kept', processes: 'hit' },
   output: { kind: 'pass' },
   receipt,
 }
@@ -87,6 +88,7 @@ const samples: readonly Entry[] = [
   outcome,
   { ...outcome, end: { kind: 'gone', value: 0, stage: 'none' }, receipt: null },
   { ...outcome, output: { kind: 'unknown' } },
+  { ...outcome, limits: { memory: 'unknown', processes: 'unknown' } },
   {
     ...outcome,
     output: {

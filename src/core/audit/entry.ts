@@ -97,6 +97,17 @@ export type Usage = Readonly<{
   wallUs: number
 }>
 
+/** Whether a limit stood in a run's way. `unknown`: this host does not count it, or nobody was there to ask. */
+export type LimitState = 'kept' | 'hit' | 'unknown'
+
+/** What the kernel counted of a run's cgroup. */
+export type OutcomeLimits = Readonly<{
+  /** `hit`: a process of the run was killed for want of memory, by its limit's or the host's. */
+  memory: LimitState
+  /** `hit`: a process could not be started, for there were as many as there may be. */
+  processes: LimitState
+}>
+
 /** What became of a run's output. */
 export type OutcomeOutput =
   /** The client's own descriptors, so nothing is known of it. */
@@ -127,6 +138,7 @@ export type OutcomeEntry = EntryCommon &
     usage: Usage
     /** What was in force for this run. */
     features: readonly string[]
+    limits: OutcomeLimits
     output: OutcomeOutput
     /** The receipt's record, as text; null only for a run that never started. */
     receipt: string | null

@@ -9,7 +9,7 @@ import type { Decision, Permit } from '../../core/policy/decide.ts'
 import type { ResolvedAction } from '../../core/policy/resolve.ts'
 import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'
 import type { Declined } from '../../core/protocol/peer-frames.ts'
-import { wireEnd, wireStage } from '../../core/protocol/layout.ts'
+import { wireEnd, wireLimit, wireStage } from '../../core/protocol/layout.ts'
 import { parseRunOutput } from '../../core/protocol/run-output.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
 import { escapableMark, formatFeatures } from '../../core/sandbox/features.ts'
@@ -93,9 +93,16 @@ export function outcomeOf(
     end: { kind: endKinds.get(end.kind) ?? 'lost', value, stage: stage ?? `stage_${end.stage}` },
     usage: { userUs, systemUs, maxRssKib, wallUs },
     features: [...featuresOf(end.features), ...(escapable ? [escapableMark] : [])],
+    limits: limitsOf(end.limits),
     output: outputOf(outputLimit, end),
     receipt,
   }
+}
+
+function limitsOf(bits: number): OutcomeEntry['limits'] {
+  const stateOf = (bit: number): OutcomeEntry['limits']['memory'] =>
+    (bits & wireLimit.seen) === 0 ? 'unknown' : (bits & bit) === 0 ? 'kept' : 'hit'
+  return { memory: stateOf(wireLimit.memory), processes: stateOf(wireLimit.processes) }
 }
 
 /** What the outcome takes from the run's profile and its intent. */

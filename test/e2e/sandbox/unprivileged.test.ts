@@ -215,10 +215,9 @@ test(
     const entries = [...(openLogSource(root, undefined)?.entries() ?? [])].map((bytes) =>
       parseEntry(bytes),
     )
-    const last = entries
-      .flatMap((entry) => (entry.kind === 'outcome' ? [entry.features] : []))
-      .at(-1)
-    assert.deepEqual(last, profile.in_force)
+    const last = entries.flatMap((entry) => (entry.kind === 'outcome' ? [entry] : [])).at(-1)
+    assert.deepEqual(last?.features, profile.in_force)
+    assert.deepEqual(last.limits, { memory: 'unknown', processes: 'unknown' })
     assert.ok(profile.in_force.includes('user_namespace'))
   },
 )
