@@ -192,6 +192,7 @@ export function makeTestLog(fill = 7): TestLog {
         usage: { userUs: 900, systemUs: 600, maxRssKib: 2048, wallUs: 2500 },
         features: ['pid_namespace', 'seccomp'],
         limits: { memory: 'kept', processes: 'kept' },
+        missing: [],
         output: { kind: 'pass' },
         receipt,
         ...change,

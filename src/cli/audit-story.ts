@@ -186,6 +186,7 @@ function describeOutcome({
   usage,
   features,
   limits,
+  missing,
   output,
   timeMs,
 }: OutcomeEntry): readonly string[] {
@@ -196,23 +197,27 @@ function describeOutcome({
   return [
     `ended     ${formatTime(timeMs)}: ${end.kind} ${end.value}${stage}`,
     `          ${wall} ms, of them ${processor} ms of processor, at most ${usage.maxRssKib} KiB`,
-    `in force  ${inForce.length === 0 ? 'nothing' : inForce.join(', ')}`,
+    `in force  ${inForce.length === 0 ? 'nothing' : inForce.join(', ')}${describeMissing(missing)}`,
     ...(features.includes(escapableMark)
       ? ['          but escapable: it could connect to Unix sockets that its profile shows']
       : []),
-    ...describeLimits(limits),
+    `limits    ${describeLimits(limits)}`,
     ...describeOutput(output),
   ]
 }
 
-/** That they were kept needs no words. */
-function describeLimits({ memory, processes }: OutcomeEntry['limits']): readonly string[] {
-  if (memory === 'unknown')
-    return ['limits    of memory and processes: not known whether they were hit']
-  return [
-    ...(memory === 'hit' ? ['limits    a process was killed for want of memory'] : []),
-    ...(processes === 'hit' ? ['limits    there were as many processes as there may be'] : []),
+function describeMissing(missing: OutcomeEntry['missing']): string {
+  const lacks = missing.map(({ feature, reason }) => `; missing ${feature} (${reason})`)
+  return formatPrintable(lacks.join(''))
+}
+
+function describeLimits({ memory, processes }: OutcomeEntry['limits']): string {
+  const hit = [
+    ...(memory === 'hit' ? ['a process was killed for want of memory'] : []),
+    ...(processes === 'hit' ? ['there were as many processes as there may be'] : []),
   ]
+  if (hit.length > 0) return hit.join('; ')
+  return `of memory and processes: ${memory === 'unknown' ? 'not counted' : 'kept'}`
 }
 
 function describeOutput(output: OutcomeOutput): readonly string[] {

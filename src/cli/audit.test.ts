@@ -134,6 +134,7 @@ test('audit show: the story of a run, by index, by digest and as the last one', 
     'ended     2023-11-14T22:13:20.000Z: exited 0',
     '          2.5 ms, of them 1.5 ms of processor, at most 2048 KiB',
     'in force  pid_namespace, seccomp',
+    'limits    of memory and processes: kept',
     'output    passed through: not seen',
     'policy    unsigned',
   ]
@@ -186,7 +187,7 @@ test('audit show: starts, stops and what a start found', (t) => {
   assert.match(lineOf('5', -2), /never started: the bridge went down before its gate opened/)
   assert.match(lineOf('6', 1), /by uid not recorded/)
   assert.equal(lineOf('6', 8), 'ended     2023-11-14T22:13:20.000Z: failed 2 at exec')
-  assert.equal(lineOf('6', -3), 'in force  nothing')
+  assert.equal(lineOf('6', -4), 'in force  nothing')
   assert.match(lineOf('8', 1), /^stopped {3}2023-.*, requested$/)
 })
 
@@ -225,28 +226,32 @@ test('audit show: a run that could leave its sandbox is shown as one', (t) => {
   assert.match(lines[at + 1] ?? '', /^ {10}but escapable: /)
 })
 
-test('audit show: limits that a run hit, and that nobody counted them', (t) => {
+test('audit show: promise 8: limits that a run hit, and what it lacked', (t) => {
   const log = makeTestLog()
   log.start()
-  const states = [
-    [{ memory: 'hit', processes: 'kept' }, [/^limits {4}a process was killed for want of memory$/]],
+  const lack = { feature: 'cgroup_limits', reason: 'needs\u0085 the controllers' }
+  const rows = [
+    [{ memory: 'hit', processes: 'kept' }, 'a process was killed for want of memory'],
     [
       { memory: 'hit', processes: 'hit' },
-      [/want of memory$/, /as many processes as there may be$/],
+      'a process was killed for want of memory; there were as many processes as there may be',
     ],
-    [{ memory: 'unknown', processes: 'unknown' }, [/not known whether they were hit$/]],
-    [{ memory: 'kept', processes: 'kept' }, []],
+    [{ memory: 'unknown', processes: 'unknown' }, 'of memory and processes: not counted'],
+    [{ memory: 'kept', processes: 'kept' }, 'of memory and processes: kept'],
   ] as const
-  for (const [run, [limits]] of states.entries()) {
+  for (const [run, [limits]] of rows.entries()) {
     const intent = log.intent(run)
-    log.outcome(run, intent, log.receipt(run), { limits })
+    const missing = limits.memory === 'unknown' ? [lack, { ...lack, feature: 'seccomp' }] : []
+    log.outcome(run, intent, log.receipt(run), { limits, missing })
   }
   const directory = writeLog(t, log)
-  for (const [run, [, words]] of states.entries()) {
+  for (const [run, [{ memory }, words]] of rows.entries()) {
     const { lines } = show(directory, String(2 * run + 1))
-    const said = lines.slice(lines.findIndex((line) => line.startsWith('in force')) + 1)
-    for (const [at, word] of words.entries()) assert.match(said[at] ?? '', word)
-    assert.match(said[words.length] ?? '', /^output/)
+    const at = lines.findIndex((line) => line.startsWith('in force'))
+    assert.equal(lines[at + 1], `limits    ${words}`)
+    const reason = '(needs\\u0085 the controllers)'
+    const missing = `; missing cgroup_limits ${reason}; missing seccomp ${reason}`
+    assert.ok(lines[at]?.endsWith(memory === 'unknown' ? missing : 'seccomp'), lines[at])
   }
 })
 

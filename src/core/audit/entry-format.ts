@@ -8,6 +8,7 @@ import type {
   DeniedSubject,
   Entry,
   IntentEntry,
+  MissingFeature,
   OutcomeEntry,
   OutcomeOutput,
   OutputStream,
@@ -141,9 +142,14 @@ function formatOutcome(entry: OutcomeEntry): string {
     `"intent":${put(shape.count, entry.intent)},${kind},` +
     `"limits":{"memory":${put(shape.limit, entry.limits.memory)},` +
     `"processes":${put(shape.limit, entry.limits.processes)}},` +
+    `"missing":[${entry.missing.map(formatMissing).join(',')}],` +
     `"output":${formatOutput(entry.output)},${policy},` +
     `"receipt":${entry.receipt ?? 'null'},"run":${put(shape.count, entry.run)},${rest}}`
   )
+}
+
+function formatMissing({ feature, reason }: MissingFeature): string {
+  return `{"feature":${put(shape.feature, feature)},"reason":${put(shape.text, reason)}}`
 }
 
 function formatOutput(output: OutcomeOutput): string {

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { BelladonnaError } from '../error.ts'
 import { formatCanonicalJson } from '../json/canonical.ts'
-import { mapOf, recordOf } from '../json/shape.ts'
+import { listOf, mapOf, recordOf } from '../json/shape.ts'
 import type { Members, Shape } from '../json/shape.ts'
 import { parseStrictJson } from '../json/strict.ts'
 import { maxEntryBytes } from './entry.ts'
@@ -10,6 +10,7 @@ import type {
   End,
   Entry,
   EntryCommon,
+  MissingFeature,
   OutcomeLimits,
   OutcomeOutput,
   OutputStream,
@@ -102,6 +103,7 @@ function parseClosing(kind: string, common: EntryCommon, { take }: Members): Ent
         usage: take('usage', usageShape),
         features: take('features', shape.features),
         limits: take('limits', limitsShape),
+        missing: take('missing', listOf(missingShape)),
         output: take('output', outputShape),
         receipt: take('receipt', objectTextOrNull),
       }
@@ -161,6 +163,11 @@ const usageShape: Shape<Usage> = recordOf(({ take }) => ({
   systemUs: take('system_us', shape.count),
   maxRssKib: take('max_rss_kib', shape.count),
   wallUs: take('wall_us', shape.count),
+}))
+
+const missingShape: Shape<MissingFeature> = recordOf(({ take }) => ({
+  feature: take('feature', shape.feature),
+  reason: take('reason', shape.text),
 }))
 
 const limitsShape: Shape<OutcomeLimits> = recordOf(({ take }) => ({

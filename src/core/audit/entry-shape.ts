@@ -58,6 +58,7 @@ export function isRefusalCode(value: unknown): value is RefusalCode {
 
 /** The last instant that a calendar date can show, in milliseconds since 1970. @see ECMA-262, "Time Values" */
 const maxTimeMs = 8_640_000_000_000_000
+const feature = stringWhere((text) => /^[a-z][a-z0-9_]{0,63}$/.test(text), 'a feature')
 const id: Shape<number> = integerWithin(0, 0xffff_ffff)
 
 /**
@@ -72,6 +73,7 @@ export const entryShape: Readonly<{
   decision: Shape<'permit'>
   digest: Shape<string>
   endKind: Shape<End['kind']>
+  feature: Shape<string>
   features: Shape<readonly string[]>
   id: Shape<number>
   ids: Shape<readonly number[]>
@@ -96,7 +98,8 @@ export const entryShape: Readonly<{
   decision: oneOf(['permit']),
   digest: hexDigits(64),
   endKind: oneOf(['exited', 'signalled', 'timed_out', 'failed', 'gone', 'lost']),
-  features: listOf(stringWhere((text) => /^[a-z][a-z0-9_]{0,63}$/.test(text), 'a feature')),
+  feature,
+  features: listOf(feature),
   id,
   ids: listOf(id),
   limit: oneOf(['kept', 'hit', 'unknown']),

@@ -47,6 +47,7 @@ const outcome: Entry = {
   usage: { userUs: 1, systemUs: 2, maxRssKib: 3, wallUs: 4 },
   features: ['pid_namespace'],
   limits: { memory: 'kept', processes: 'hit' },
+  missing: [{ feature: 'landlock_tcp', reason: 'needs Landlock' }],
   output: { kind: 'pass' },
   receipt,
 }
@@ -88,7 +89,7 @@ const samples: readonly Entry[] = [
   outcome,
   { ...outcome, end: { kind: 'gone', value: 0, stage: 'none' }, receipt: null },
   { ...outcome, output: { kind: 'unknown' } },
-  { ...outcome, limits: { memory: 'unknown', processes: 'unknown' } },
+  { ...outcome, limits: { memory: 'unknown', processes: 'unknown' }, missing: [] },
   {
     ...outcome,
     output: {

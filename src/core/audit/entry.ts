@@ -97,6 +97,9 @@ export type Usage = Readonly<{
   wallUs: number
 }>
 
+/** A feature that a profile asks for and a run did not have. */
+export type MissingFeature = Readonly<{ feature: string; reason: string }>
+
 /** Whether a limit stood in a run's way. `unknown`: this host does not count it, or nobody was there to ask. */
 export type LimitState = 'kept' | 'hit' | 'unknown'
 
@@ -139,6 +142,8 @@ export type OutcomeEntry = EntryCommon &
     /** What was in force for this run. */
     features: readonly string[]
     limits: OutcomeLimits
+    /** What its profile asks for and was not, by the same names, with the reason. */
+    missing: readonly MissingFeature[]
     output: OutcomeOutput
     /** The receipt's record, as text; null only for a run that never started. */
     receipt: string | null

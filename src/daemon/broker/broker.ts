@@ -175,11 +175,9 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     const intent = recordIntent(found, action)
     if (intent === null) return
     counts.permitted += 1
-    const { escapable, output, limits } = found.permit.profile
-    const outputLimit = output === 'pass' ? null : limits.output_bytes
+    const { profile } = found.permit
     runs.set(run, {
-      ...{ kind: 'recorded', run, intent, escapable, outputLimit },
-      ...{ receipt: null, end: null },
+      ...{ kind: 'recorded', run, intent, profile, receipt: null, end: null },
     })
     // Before our own fdatasync, so that the executor writes its receipt at the same time.
     host.toExecutor(formatIntent({ run, actionDigest: resolved.actionDigest }))

@@ -5,6 +5,8 @@ import type {
   IntentEntry,
   OutcomeEntry,
 } from '../../core/audit/entry.ts'
+import { parseBase64 } from '../../core/json/base64.ts'
+import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import type { Decision, Permit } from '../../core/policy/decide.ts'
 import type { ResolvedAction } from '../../core/policy/resolve.ts'
 import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'
@@ -12,7 +14,9 @@ import type { Declined } from '../../core/protocol/peer-frames.ts'
 import { wireEnd, wireLimit, wireStage } from '../../core/protocol/layout.ts'
 import { parseRunOutput } from '../../core/protocol/run-output.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
+import { askedBy, missingOf } from '../../core/sandbox/enforcement.ts'
 import { escapableMark, formatFeatures } from '../../core/sandbox/features.ts'
+import { parsePlan } from '../../core/sandbox/plan.ts'
 
 type WithoutCommon<T> = T extends Entry ? Omit<T, keyof EntryCommon> : never
 /** An entry before the log's writer adds salt, time and the policy's trust. */
@@ -70,6 +74,7 @@ const endKinds = new Map<number, OutcomeEntry['end']['kind']>([
 
 const featuresOfMask = new Map<number, readonly string[]>()
 const maxMasks = 64
+const asked = new WeakMap<CompiledProfile, number>() // with its policy, it goes
 
 /** Hosts show one mask or two; a launcher that shows more gets them made anew. */
 function featuresOf(mask: number): readonly string[] {
@@ -78,9 +83,17 @@ function featuresOf(mask: number): readonly string[] {
   return known
 }
 
+/** Of a run that did not start there is nothing to say. */
+function missingFrom(profile: CompiledProfile, inForce: number): OutcomeEntry['missing'] {
+  if (inForce === 0) return []
+  const bits = asked.get(profile) ?? askedBy(parsePlan(parseBase64(profile.plan)))
+  asked.set(profile, bits)
+  return missingOf(bits, inForce)
+}
+
 /** What the launcher saw of a run. An end of a kind that we do not know counts as lost. */
 export function outcomeOf(
-  { intent, escapable, outputLimit }: RecordedRun,
+  { intent, profile }: RecordedRun,
   end: RunEnd,
   receipt: string,
 ): Omit<OutcomeEntry, keyof EntryCommon> {
@@ -92,9 +105,10 @@ export function outcomeOf(
     intent,
     end: { kind: endKinds.get(end.kind) ?? 'lost', value, stage: stage ?? `stage_${end.stage}` },
     usage: { userUs, systemUs, maxRssKib, wallUs },
-    features: [...featuresOf(end.features), ...(escapable ? [escapableMark] : [])],
+    features: [...featuresOf(end.features), ...(profile.escapable ? [escapableMark] : [])],
     limits: limitsOf(end.limits),
-    output: outputOf(outputLimit, end),
+    missing: missingFrom(profile, end.features),
+    output: outputOf(profile, end),
     receipt,
   }
 }
@@ -106,10 +120,11 @@ function limitsOf(bits: number): OutcomeEntry['limits'] {
 }
 
 /** What the outcome takes from the run's profile and its intent. */
-type RecordedRun = Readonly<{ intent: number; escapable: boolean; outputLimit: number | null }>
+type RecordedRun = Readonly<{ intent: number; profile: CompiledProfile }>
 
-function outputOf(limitBytes: number | null, end: RunEnd): OutcomeEntry['output'] {
-  if (limitBytes === null) return { kind: 'pass' }
+function outputOf({ output: how, limits }: CompiledProfile, end: RunEnd): OutcomeEntry['output'] {
+  if (how === 'pass') return { kind: 'pass' }
+  const limitBytes = limits.output_bytes
   const output = parseRunOutput(end.output, limitBytes)
   return output === null ? { kind: 'unknown' } : { kind: 'capped', limitBytes, ...output }
 }
