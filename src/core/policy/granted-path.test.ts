@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { bindForPath } from '../sandbox/path-bind.ts'
+import { bindForCopy, bindForPath } from '../sandbox/path-bind.ts'
 import { landlockChange, landlockFs } from '../sandbox/landlock.ts'
 import { decide } from './decide.ts'
 import type { Decision } from './decide.ts'
@@ -129,6 +129,15 @@ for (const [name, more, access] of rights) {
     })
   })
 }
+
+test('promise 3: granted path: a copy lies at the file’s path, and all of its stamp counts', () => {
+  const stamp = { device: 1n, inode: 2n, size: 3n, mtimeNs: 4n, ctimeNs: 5n }
+  const copy = { path: pathOf('/var/lib/belladonna/copies/input-1'), stamp }
+  assert.deepEqual(bindForCopy(granted('/r/a', { content: 'bound' }), copy), {
+    ...{ source: copy.path, target: '/r/a', stamp, access: 0n },
+    ...{ writable: false, executable: false, isLive: false, isSingle: false },
+  })
+})
 
 test('granted path: a file of which the policy allows more names', () => {
   const bind = bindForPath(granted('/r/a', { hard_links: true }), { device: 1n, inode: 2n })

@@ -55,3 +55,8 @@ for (const [name, paths, files, binds] of rows) {
 test('input files: what is bound of files may be as large as a bound stdin', () => {
   assert.equal(maxContentBytes, maxStdinBytes)
 })
+
+test('input files: one that no path has is in no resolved action; the broker refuses it before', () => {
+  assert.deepEqual(resolvedFiles([], [live]), {})
+  assert.equal(bindsFiles([], [live]), false)
+})
