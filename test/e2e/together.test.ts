@@ -113,6 +113,8 @@ test('promise 3: each of them is bound, and check says so before', { skip }, asy
   }
   const subject = { ...Object(resolved['subject']), groups: [] }
   assert.deepEqual({ ...said, subject }, { ...resolved, ...unread, subject })
+  // The client hears of the end before it is recorded.
+  await until(() => bridge.entries().some(({ kind }) => kind === 'outcome'), 5_000)
   const outcome = bridge.entries().findLast(({ kind }) => kind === 'outcome')
   assert.ok(outcome?.kind === 'outcome' && outcome.output.kind === 'capped')
   assert.equal(outcome.output.stdout.sha256, digestOf(stdout))
