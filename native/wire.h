@@ -60,7 +60,7 @@ enum wire_kind {
   /* executor to broker */
   WIRE_IDENTITY = 0x0501, /* struct wire_identity, once */
   WIRE_RESOLVED = 0x0502, /* struct wire_resolved, then what of the inputs it binds */
-  WIRE_DECLINED = 0x0503, /* u64 run, str16 code, str16 detail */
+  WIRE_DECLINED = 0x0503, /* u64 run, str16 code, parameter, what is enough, detail, u8 whether that is told */
   WIRE_RECEIPT = 0x0504,  /* u64 run, then the signed receipt */
   WIRE_SIGNED = 0x0505,   /* a checkpoint: the text of a signed note */
   WIRE_LOADED = 0x0506,   /* u8 digest size (32, or 0: it cannot be used), the policy's digest, str16 why not */
@@ -151,10 +151,18 @@ enum wire_stage {
   WIRE_STAGE_PROXY = 13, /* what filters its sockets could not be started, or died */
 };
 
+/* What the kernel counted of a run's cgroup. */
+enum wire_limit {
+  WIRE_LIMIT_SEEN = 1u << 0,      /* it was asked; else nothing is known */
+  WIRE_LIMIT_MEMORY = 1u << 1,    /* a process of the run was killed for want of memory */
+  WIRE_LIMIT_PROCESSES = 1u << 2, /* a process could not be started: there were as many as there may be */
+};
+
 struct wire_ended {
   uint32_t kind;
   uint32_t value;
-  uint32_t stage;
+  uint16_t stage;
+  uint16_t limits; /* enum wire_limit */
   uint32_t ticket_size;
 };
 
@@ -162,7 +170,8 @@ struct wire_exited {
   uint64_t run;
   uint32_t kind;
   uint32_t value;
-  uint32_t stage;
+  uint16_t stage;
+  uint16_t limits;   /* enum wire_limit */
   uint32_t features; /* enum wire_feature: what was in force for this run */
   uint64_t user_us;  /* rusage of the run and all its waited-for children */
   uint64_t system_us;

@@ -177,6 +177,7 @@ export function makeTestLog(fill = 7): TestLog {
         code: 'not_granted',
         rule: null,
         parameter: null,
+        detail: null,
         requesterText: 'please',
       }),
     outcome: (
@@ -193,6 +194,8 @@ export function makeTestLog(fill = 7): TestLog {
         end: { kind: 'exited', value: 0, stage: 'none' },
         usage: { userUs: 900, systemUs: 600, maxRssKib: 2048, wallUs: 2500 },
         features: ['pid_namespace', 'seccomp'],
+        limits: { memory: 'kept', processes: 'kept' },
+        missing: [],
         output: { kind: 'pass' },
         receipt,
         ...change,

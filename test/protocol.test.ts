@@ -198,6 +198,21 @@ test('promise 7: problems: one fits into its frame, however much would be enough
   }
 })
 
+test('promise 7: problems: what is too long for the launcher is left out, the detail first', () => {
+  const [long, most] = ['"é'.repeat(1024), maxProblemBytes]
+  for (const [details, has] of [
+    [{ detail: 'd', enough: 'e' }, ['detail', 'enough']],
+    [{ detail: long, enough: 'e' }, ['enough']],
+    [{ detail: 'd', enough: long }, ['enough']],
+    [{ detail: long, enough: long }, ['enough']],
+  ] as const) {
+    const text = formatProblem('path_refused', { ...details, parameter: 'p', entry: 1 })
+    assert.ok(new TextEncoder().encode(text).length <= most)
+    const names = [...has, 'code', 'entry', 'parameter', 'title', 'type']
+    assert.deepEqual(Object.keys(JSON.parse(text)).sort(), names.sort())
+  }
+})
+
 test('identity: guards take what is an id or a clean path and nothing else', () => {
   for (const value of [-1, 4_294_967_295, 1.5, '0', null, NaN])
     assert.ok(!isUid(value) && !isGid(value))

@@ -1,3 +1,9 @@
+/*
+ * answer.c: the bridge's answer, checked and then said, as words or as JSON. Not trusted: every byte of it.
+ *
+ * over 400 lines: each form of an answer is checked, said and shown here, so that one reading sees that nothing else
+ * gets out
+ */
 #include "answer.h"
 
 #include <stddef.h>
@@ -165,8 +171,8 @@ static int report_malformed(bool json) {
 }
 
 static int report_refused(struct slice body, bool json) {
-  enum { TITLE, CODE, PARAMETER, ENOUGH, ENTRY, COUNT };
-  static const char *const names[COUNT] = {"title", "code", "parameter", "enough", "entry"};
+  enum { TITLE, CODE, PARAMETER, DETAIL, ENOUGH, ENTRY, COUNT };
+  static const char *const names[COUNT] = {"title", "code", "parameter", "detail", "enough", "entry"};
   struct slice values[COUNT] = {0};
   struct slice problem = {body.at + 4, body.size - 4};
   uint32_t status = get_little(body.at, 4);
@@ -185,9 +191,10 @@ static int report_refused(struct slice body, bool json) {
       text_put(", parameter ");
       put_string(values[PARAMETER]);
     }
-    if (is_string(values[ENOUGH])) {
-      text_put(": ");
-      put_string(values[ENOUGH]);
+    for (size_t i = DETAIL; i <= ENOUGH; i++) {
+      if (!is_string(values[i])) continue;
+      text_put(i == ENOUGH && is_string(values[DETAIL]) ? "; enough: " : ": ");
+      put_string(values[i]);
     }
     if (is_number(values[ENTRY])) {
       text_put(" (entry ");
@@ -208,31 +215,67 @@ static const char *const stage_names[] = {
     "landlock", "seccomp", "executable", "exec",    "stdio", "capacity", "proxy",
 };
 
-static int status_of(uint32_t kind, uint32_t value, uint32_t stage) {
-  switch (kind) {
+/* How a run ended: enum wire_end, wire_stage and wire_limit. */
+struct end {
+  uint32_t kind, value, stage, limits;
+};
+
+static int status_of(const struct end *end) {
+  switch (end->kind) {
   case WIRE_END_EXITED:
-    return (int)value;
+    return (int)end->value;
   case WIRE_END_SIGNALLED:
-    return 128 + (int)value;
+    return 128 + (int)end->value;
   case WIRE_END_TIMED_OUT:
     return BELL_TIME_LIMIT;
   case WIRE_END_FAILED:
-    return stage == WIRE_STAGE_EXECUTABLE || stage == WIRE_STAGE_EXEC ? BELL_NOT_EXECUTABLE : BELL_NOT_STARTED;
+    return end->stage == WIRE_STAGE_EXECUTABLE || end->stage == WIRE_STAGE_EXEC ? BELL_NOT_EXECUTABLE
+                                                                                : BELL_NOT_STARTED;
   default:
     return BELL_NOT_STARTED;
   }
 }
 
-static void put_end_words(uint32_t kind, uint32_t value, uint32_t stage) {
-  if (kind == WIRE_END_TIMED_OUT) text_put("bell: the time limit ran out, the command was killed");
-  if (kind == WIRE_END_GONE) text_put("bell: the run was given up before the command started");
-  if (kind == WIRE_END_LOST) text_put("bell: a process of the bridge died, the command was killed");
-  if (kind == WIRE_END_FAILED) {
-    text_put("bell: the command was not started: ");
-    text_put(stage_names[stage]);
-    text_put(": ");
-    text_put(strerror((int)value));
+static const char *const limit_names[] = {"memory", "processes"};
+static const char *const limit_words[] = {
+    "the kernel killed a process of the run for want of memory",
+    "the run could not start another process: it had as many as it may have",
+};
+
+static bool is_hit(const struct end *end, size_t limit) { return (end->limits & WIRE_LIMIT_MEMORY << limit) != 0; }
+
+/* The lines of what there is to say about an end are one, with semicolons. */
+static void put_more(bool *begun) {
+  text_put(*begun ? "; " : "bell: ");
+  *begun = true;
+}
+
+static void put_limits_json(const struct end *end) {
+  if (!is_hit(end, 0) && !is_hit(end, 1)) return;
+  text_put(",\"limits_hit\":[");
+  for (size_t i = 0; i < 2; i++) {
+    if (!is_hit(end, i)) continue;
+    text_put(i == 1 && is_hit(end, 0) ? ",\"" : "\"");
+    text_put(limit_names[i]);
+    text_put("\"");
   }
+  text_put("]");
+}
+
+static void put_end_words(const struct end *end, bool *begun) {
+  static const char *const words[] = {
+      [WIRE_END_TIMED_OUT] = "the time limit ran out, the command was killed",
+      [WIRE_END_FAILED] = "the command was not started: ",
+      [WIRE_END_GONE] = "the run was given up before the command started",
+      [WIRE_END_LOST] = "a process of the bridge died, the command was killed",
+  };
+  if (words[end->kind] == NULL) return;
+  put_more(begun);
+  text_put(words[end->kind]);
+  if (end->kind != WIRE_END_FAILED) return;
+  text_put(stage_names[end->stage]);
+  text_put(": ");
+  text_put(strerror((int)end->value));
 }
 
 /* What the run's relay says of its output, where it had one. */
@@ -296,18 +339,17 @@ static void put_output_json(const struct output *output) {
 }
 
 /* How the run ended stands, whatever its ticket and its relay's word look like. */
-static void put_end_json(uint32_t kind, uint32_t value, uint32_t stage, struct slice ticket,
-                         const struct output *output) {
+static void put_end_json(const struct end *end, struct slice ticket, const struct output *output) {
   static const char *const names[] = {"action_digest", "entry", "receipt"};
   struct slice values[3] = {0};
   bool whole = ticket.size == 0 || read_members(ticket, names, values, 3);
   text_put("{\"end\":\"");
-  text_put(end_names[kind]);
+  text_put(end_names[end->kind]);
   text_put("\",\"value\":");
-  text_put_number(value);
-  if (stage != WIRE_STAGE_NONE) {
+  text_put_number(end->value);
+  if (end->stage != WIRE_STAGE_NONE) {
     text_put(",\"stage\":\"");
-    text_put(stage_names[stage]);
+    text_put(stage_names[end->stage]);
     text_put("\"");
   }
   for (size_t i = 0; whole && i < 3; i++) {
@@ -318,36 +360,51 @@ static void put_end_json(uint32_t kind, uint32_t value, uint32_t stage, struct s
     text_put_foreign(values[i].at, values[i].size);
   }
   if (!whole) text_put(",\"ticket\":\"malformed\"");
+  put_limits_json(end);
   put_output_json(output);
   text_put("}\n");
 }
 
-static int report_ended(struct slice body, bool json) {
-  uint32_t kind = get_little(body.at, 4);
-  uint32_t value = get_little(body.at + 4, 4);
-  uint32_t stage = get_little(body.at + 8, 4);
-  struct slice ticket = {body.at + sizeof(struct wire_ended), get_little(body.at + 12, 4)};
-  size_t rest = body.size - sizeof(struct wire_ended);
+static void put_end(const struct end *end, const struct output *output) {
+  bool begun = false;
+  put_end_words(end, &begun);
+  for (size_t i = 0; i < 2; i++) {
+    if (!is_hit(end, i)) continue;
+    put_more(&begun);
+    text_put(limit_words[i]);
+  }
+  if (output->whole && output->truncated) {
+    put_more(&begun);
+    put_output_words(output);
+  }
+  if (begun) text_put("\n");
+}
+
+static bool is_end(const struct end *end) {
+  uint32_t kind = end->kind;
   /* Linux has the signals 1..64 and errno values below 4096. */
   uint32_t least = kind == WIRE_END_SIGNALLED || kind == WIRE_END_FAILED ? 1 : 0;
   uint32_t most = kind == WIRE_END_EXITED ? 255 : kind == WIRE_END_SIGNALLED ? 64 : kind == WIRE_END_FAILED ? 4095 : 0;
+  return kind >= WIRE_END_EXITED && kind <= WIRE_END_LOST && end->value >= least && end->value <= most &&
+         end->stage <= WIRE_STAGE_PROXY &&
+         end->limits <= (uint32_t)(WIRE_LIMIT_SEEN | WIRE_LIMIT_MEMORY | WIRE_LIMIT_PROCESSES);
+}
 
-  if (kind < WIRE_END_EXITED || kind > WIRE_END_LOST || value < least || value > most || stage > WIRE_STAGE_PROXY ||
-      ticket.size > ANSWER_MAX_TICKET || (rest != ticket.size && rest != ticket.size + sizeof(struct wire_output))) {
+static int report_ended(struct slice body, bool json) {
+  const struct end end = {get_little(body.at, 4), get_little(body.at + 4, 4), get_little(body.at + 8, 2),
+                          get_little(body.at + 10, 2)};
+  struct slice ticket = {body.at + sizeof(struct wire_ended), get_little(body.at + 12, 4)};
+  size_t rest = body.size - sizeof(struct wire_ended);
+  if (!is_end(&end) || ticket.size > ANSWER_MAX_TICKET ||
+      (rest != ticket.size && rest != ticket.size + sizeof(struct wire_output)))
     return report_malformed(json);
-  }
   struct output output = read_output((struct slice){ticket.at + ticket.size, rest - ticket.size});
-  if (json) {
-    put_end_json(kind, value, stage, ticket, &output);
-  } else {
-    bool has_words = kind != WIRE_END_EXITED && kind != WIRE_END_SIGNALLED, cut_off = output.whole && output.truncated;
-    put_end_words(kind, value, stage);
-    if (cut_off) text_put(has_words ? "; " : "bell: ");
-    if (cut_off) put_output_words(&output);
-    if (has_words || cut_off) text_put("\n");
-  }
+  if (json)
+    put_end_json(&end, ticket, &output);
+  else
+    put_end(&end, &output);
   text_flush();
-  return status_of(kind, value, stage);
+  return status_of(&end);
 }
 
 int report_answer(const struct answer *answer, bool json) {

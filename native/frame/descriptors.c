@@ -52,6 +52,13 @@ ssize_t receive_descriptors(int socket, void *bytes, size_t capacity, int *fds, 
   return -1;
 }
 
+ssize_t read_text(int directory, const char *path, char *text, size_t capacity) {
+  int fd = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  ssize_t size = fd < 0 ? -1 : read(fd, text, capacity);
+  if (fd >= 0) close(fd);
+  return size;
+}
+
 int write_text(int directory, const char *path, const char *text) {
   int fd = openat(directory, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return -1;

@@ -33,6 +33,7 @@ bool send_descriptors(int socket, const void *bytes, size_t size, const int *fds
  * that were lost for want of numbers are EPROTO too, and the others are the caller's. */
 ssize_t receive_descriptors(int socket, void *bytes, size_t capacity, int *fds, size_t *count);
 /* Writes a small file of the kernel's in one call. -1: errno says why. */
+ssize_t read_text(int directory, const char *path, char *text, size_t capacity); /* -1: it could not be opened */
 int write_text(int directory, const char *path, const char *text);
 
 #endif

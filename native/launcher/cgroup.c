@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -139,10 +140,36 @@ static bool limit_seat(int seat, uint32_t pids, uint64_t memory) {
   return limited;
 }
 
-bool group_limit(const struct group *group, const struct wire_plan *plan) {
+/* How many of its processes the kernel killed for want of memory, and how many more it did not let start. */
+static bool read_counts(const struct group *group, uint64_t *counts) {
+  const bool seated = group->seat >= 0;
+  const char *const files[] = {seated ? "memory.oom_control" : "memory.events", "pids.events"};
+  const char *const names[] = {"\noom_kill ", "\nmax "};
+  const int places[] = {seated ? MEMORY : CGROUP, seated ? PIDS : CGROUP};
+  for (int i = 0; i < 2; i++) {
+    char path[64], text[512] = "\n";
+    snprintf(path, sizeof path, seated ? "seat-%u/%s" : "run-%u/%s", seated ? (uint32_t)group->seat : group->serial,
+             files[i]);
+    (void)read_text(places[i], path, text + 1, sizeof text - 2);
+    const char *found = strstr(text, names[i]);
+    if (found == NULL) return false;
+    counts[i] = strtoull(found + strlen(names[i]), NULL, 10);
+  }
+  return true;
+}
+
+uint16_t group_hits(const struct group *group) {
+  uint64_t now[2];
+  if ((host.features & WIRE_FEATURE_CGROUP_LIMITS) == 0 || !read_counts(group, now)) return 0;
+  return WIRE_LIMIT_SEEN | (now[0] > group->counts[0] ? WIRE_LIMIT_MEMORY : 0) |
+         (now[1] > group->counts[1] ? WIRE_LIMIT_PROCESSES : 0);
+}
+
+bool group_limit(struct group *group, const struct wire_plan *plan) {
   if ((host.features & WIRE_FEATURE_CGROUP_LIMITS) == 0) return true;
   uint32_t pids = plan->pids_max == 0 ? 0 : plan->pids_max + 1; /* a run's first process is ours */
-  if (group->seat >= 0) return limit_seat(group->seat, pids == 0 ? 0 : pids + 1, plan->memory_max);
+  if (group->seat >= 0)
+    return limit_seat(group->seat, pids == 0 ? 0 : pids + 1, plan->memory_max) && read_counts(group, group->counts);
   return write_limit(group->fd, "pids.max", pids, "max") &&
          write_limit(group->fd, "memory.max", plan->memory_max, "max");
 }

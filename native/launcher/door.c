@@ -108,9 +108,7 @@ static uint32_t read_cgroups(int pidfd, pid_t pid, char *text) {
   char path[32];
   struct pollfd alive = {.fd = pidfd, .events = POLLIN};
   snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t size = fd < 0 ? -1 : read(fd, text, WIRE_MAX_CGROUPS);
-  if (fd >= 0) close(fd);
+  ssize_t size = read_text(AT_FDCWD, path, text, WIRE_MAX_CGROUPS);
   return size > 0 && size < (ssize_t)WIRE_MAX_CGROUPS && poll(&alive, 1, 0) == 0 ? (uint32_t)size : 0;
 }
 

@@ -92,7 +92,8 @@ extern struct seat seats[SEATS + 1];
 struct group {
   int fd; /* the run's directory in v2; -1: none */
   uint32_t serial;
-  int seat; /* its directories in v1; -1: none */
+  int seat;           /* its directories in v1; -1: none */
+  uint64_t counts[2]; /* what stood there before this run */
 };
 
 /* Where our own are to be; empty: nowhere. `inside`: right below the one that we are in. */
@@ -100,7 +101,8 @@ void cgroups_open(bool inside, const char *unified, const char *pids, const char
 void cgroups_close(void);
 bool group_make(struct group *group);
 bool seat_join(int seat); /* in the seat's process */
-bool group_limit(const struct group *group, const struct wire_plan *plan);
+bool group_limit(struct group *group, const struct wire_plan *plan);
+uint16_t group_hits(const struct group *group); /* enum wire_limit */
 bool group_kill(const struct group *group);
 void group_remove(struct group *group);
 

@@ -41,7 +41,7 @@ static struct slot *find_run(uint64_t run) {
 
 static void start_failed(struct slot *slot, uint32_t stage) {
   slot->failed = true;
-  slot->last = (struct wire_exited){.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
+  slot->last = (struct wire_exited){.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = (uint16_t)stage};
 }
 
 /* A run whose plan caps its output gets pipes to a relay in place of the client's descriptors, and makes a terminal of
@@ -175,7 +175,8 @@ static void finish(struct slot *slot, uint32_t kind) {
   uint64_t wall_us = slot->opened_us == 0 ? 0 : now_us() - slot->opened_us;
   struct wire_exited *last = &slot->last;
   if (kind == WIRE_END_TIMED_OUT || kind == WIRE_END_LOST || kind == WIRE_END_GONE) last->value = 0;
-  struct wire_ended ended = {kind, last->value, last->stage, slot->ticket_size};
+  last->limits = slot->opened_us == 0 ? 0 : group_hits(&slot->process.group);
+  struct wire_ended ended = {kind, last->value, last->stage, last->limits, slot->ticket_size};
   struct part output = {&slot->output, slot->output_size};
   struct part parts[] = {{&ended, sizeof ended}, {slot->ticket, slot->ticket_size}, output};
   answer_client(slot, WIRE_ENDED, parts, 3);

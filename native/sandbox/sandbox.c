@@ -52,7 +52,7 @@ static char text[MAX_TEXT]; /* argv and environment, each ending in NUL */
 _Noreturn void child_fail(uint32_t stage) {
   static const char *const names[] = {"clone",    "clone",    "cgroup",  "network",    "mount", "limits",
                                       "identity", "landlock", "seccomp", "executable", "exec",  "stdio"};
-  struct wire_exited report = {.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = stage};
+  struct wire_exited report = {.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = (uint16_t)stage};
   char line[160];
   if (child.reports) (void)!send(GATE, &report, sizeof report, MSG_NOSIGNAL);
   if (child.service) {

@@ -106,9 +106,20 @@ function describeIntent(entry: IntentEntry): readonly string[] {
     `command   ${show(action['argv'])}`,
     `          executable ${show(executable['path'])}, SHA-256 ${show(executable['sha256'])}`,
     `          as uid ${show(runAs['uid'])}, gid ${show(runAs['gid'])}`,
+    ...describeFiles(membersOf(action['inputs'])),
     ...describeInput(membersOf(action['stdin']), membersOf(action['secrets'])),
     ...describeProxy(membersOf(action['proxy'])),
   ]
+}
+
+/** Which thing of the host each path was, and what was in it where that is bound. */
+function describeFiles(files: Readonly<Record<string, JsonValue>>): readonly string[] {
+  return Object.entries(files).map(([path, value]) => {
+    const { kind, device, inode, sha256, size } = membersOf(value)
+    const content = sha256 === null ? '' : `, ${show(size)} bytes, SHA-256 ${show(sha256)}`
+    const what = kind === 'new' ? 'for a new file' : kind === 'file' ? 'file' : 'directory'
+    return `path      ${formatQuoted(path)}, ${what}, device ${show(device)}, inode ${show(inode)}${content}`
+  })
 }
 
 /** What was read of the client's before it was permitted. Of a secret nobody here can say more than its name. */
@@ -144,6 +155,7 @@ function describeDenial(entry: DenialEntry): readonly string[] {
     ...describeRequesterText(entry.requesterText),
     `decided   deny: ${entry.code}`,
     ...(entry.parameter === null ? [] : [`          parameter ${formatQuoted(entry.parameter)}`]),
+    ...(entry.detail === null ? [] : [`          because ${formatPrintable(entry.detail)}`]),
     ...(entry.rule === null ? [] : [`          rule ${formatQuoted(entry.rule)}`]),
   ]
 }
@@ -185,6 +197,8 @@ function describeOutcome({
   end,
   usage,
   features,
+  limits,
+  missing,
   output,
   timeMs,
 }: OutcomeEntry): readonly string[] {
@@ -195,12 +209,27 @@ function describeOutcome({
   return [
     `ended     ${formatTime(timeMs)}: ${end.kind} ${end.value}${stage}`,
     `          ${wall} ms, of them ${processor} ms of processor, at most ${usage.maxRssKib} KiB`,
-    `in force  ${inForce.length === 0 ? 'nothing' : inForce.join(', ')}`,
+    `in force  ${inForce.length === 0 ? 'nothing' : inForce.join(', ')}${describeMissing(missing)}`,
     ...(features.includes(escapableMark)
       ? ['          but escapable: it could connect to Unix sockets that its profile shows']
       : []),
+    `limits    ${describeLimits(limits)}`,
     ...describeOutput(output),
   ]
+}
+
+function describeMissing(missing: OutcomeEntry['missing']): string {
+  const lacks = missing.map(({ feature, reason }) => `; missing ${feature} (${reason})`)
+  return formatPrintable(lacks.join(''))
+}
+
+function describeLimits({ memory, processes }: OutcomeEntry['limits']): string {
+  const hit = [
+    ...(memory === 'hit' ? ['a process was killed for want of memory'] : []),
+    ...(processes === 'hit' ? ['there were as many processes as there may be'] : []),
+  ]
+  if (hit.length > 0) return hit.join('; ')
+  return `of memory and processes: ${memory === 'unknown' ? 'not counted' : 'kept'}`
 }
 
 function describeOutput(output: OutcomeOutput): readonly string[] {

@@ -134,6 +134,7 @@ test('audit show: the story of a run, by index, by digest and as the last one', 
     'ended     2023-11-14T22:13:20.000Z: exited 0',
     '          2.5 ms, of them 1.5 ms of processor, at most 2048 KiB',
     'in force  pid_namespace, seccomp',
+    'limits    of memory and processes: kept',
     'output    passed through: not seen',
     'policy    unsigned',
   ]
@@ -186,7 +187,7 @@ test('audit show: starts, stops and what a start found', (t) => {
   assert.match(lineOf('5', -2), /never started: the bridge went down before its gate opened/)
   assert.match(lineOf('6', 1), /by uid not recorded/)
   assert.equal(lineOf('6', 8), 'ended     2023-11-14T22:13:20.000Z: failed 2 at exec')
-  assert.equal(lineOf('6', -3), 'in force  nothing')
+  assert.equal(lineOf('6', -4), 'in force  nothing')
   assert.match(lineOf('8', 1), /^stopped {3}2023-.*, requested$/)
 })
 
@@ -199,10 +200,18 @@ test('audit show: what was bound of the client’s input, and the unit that aske
     subject: { uid: 1, gid: 2, unit: 'deploy.service' },
     stdin,
     secrets: { token: sha256 },
+    inputs: {
+      '/r/a': { device: '1', inode: '2', kind: 'file', sha256, size: 7 },
+      '/r\u0085b': { device: '1', inode: '3', kind: 'new', sha256: null, size: null },
+    },
   }
   log.intent(1, { action: formatCanonicalJson(action) })
   const { lines } = show(writeLog(t, log), '1')
   assert.match(lines[1] ?? '', /pid \d+, unit "deploy\.service"$/)
+  assert.ok(
+    lines.includes(`path      "/r/a", file, device "1", inode "2", 7 bytes, SHA-256 "${sha256}"`),
+  )
+  assert.ok(lines.includes('path      "/r\\u0085b", for a new file, device "1", inode "3"'))
   assert.ok(lines.includes(`stdin     7 bytes, SHA-256 "${sha256}"`))
   assert.ok(lines.includes(`secret    "token", commitment "${sha256}"`))
 })
@@ -217,6 +226,35 @@ test('audit show: a run that could leave its sandbox is shown as one', (t) => {
   assert.match(lines[at + 1] ?? '', /^ {10}but escapable: /)
 })
 
+test('audit show: promise 8: limits that a run hit, and what it lacked', (t) => {
+  const log = makeTestLog()
+  log.start()
+  const lack = { feature: 'cgroup_limits', reason: 'needs\u0085 the controllers' }
+  const rows = [
+    [{ memory: 'hit', processes: 'kept' }, 'a process was killed for want of memory'],
+    [
+      { memory: 'hit', processes: 'hit' },
+      'a process was killed for want of memory; there were as many processes as there may be',
+    ],
+    [{ memory: 'unknown', processes: 'unknown' }, 'of memory and processes: not counted'],
+    [{ memory: 'kept', processes: 'kept' }, 'of memory and processes: kept'],
+  ] as const
+  for (const [run, [limits]] of rows.entries()) {
+    const intent = log.intent(run)
+    const missing = limits.memory === 'unknown' ? [lack, { ...lack, feature: 'seccomp' }] : []
+    log.outcome(run, intent, log.receipt(run), { limits, missing })
+  }
+  const directory = writeLog(t, log)
+  for (const [run, [{ memory }, words]] of rows.entries()) {
+    const { lines } = show(directory, String(2 * run + 1))
+    const at = lines.findIndex((line) => line.startsWith('in force'))
+    assert.equal(lines[at + 1], `limits    ${words}`)
+    const reason = '(needs\\u0085 the controllers)'
+    const missing = `; missing cgroup_limits ${reason}; missing seccomp ${reason}`
+    assert.ok(lines[at]?.endsWith(memory === 'unknown' ? missing : 'seccomp'), lines[at])
+  }
+})
+
 test('audit show: a denial whose request could not be read, or whose rule and parameter are known', (t) => {
   const log = makeTestLog()
   const common = { salt: '0'.repeat(32), timeMs: 0, policy: 'unsigned' } as const
@@ -228,6 +266,7 @@ test('audit show: a denial whose request could not be read, or whose rule and pa
     code: 'request_malformed',
     rule: null,
     parameter: null,
+    detail: null,
     requesterText: null,
   })
   log.add({
@@ -236,13 +275,15 @@ test('audit show: a denial whose request could not be read, or whose rule and pa
     code: 'parameter_invalid',
     rule: 'one_of',
     parameter: 'p',
+    detail: '"/r/a\u0085" is a link, or no directory',
     requesterText: '',
   })
   const directory = writeLog(t, log)
   assert.match(show(directory, '0').lines[2] ?? '', /nothing that has the form of an action/)
-  assert.deepEqual(show(directory, '1').lines.slice(3, 6), [
+  assert.deepEqual(show(directory, '1').lines.slice(3, 7), [
     'decided   deny: parameter_invalid',
     '          parameter "p"',
+    '          because "/r/a\\u0085" is a link, or no directory',
     '          rule "one_of"',
   ])
 })

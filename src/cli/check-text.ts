@@ -22,8 +22,9 @@ function headOf({ decision, subject, request }: CheckAnswer): string {
 }
 
 /** The ids that count. */
-export function describeSubject({ uid, gid, groups }: Subject): string {
-  return `uid ${uid}, gid ${gid}, groups ${groups.join(' ') || 'none'}`
+export function describeSubject({ uid, gid, groups, unit }: Subject): string {
+  const inUnit = unit === null ? '' : `, unit ${quote(unit)}`
+  return `uid ${uid}, gid ${gid}, groups ${groups.join(' ') || 'none'}${inUnit}`
 }
 
 function denialRows(answer: Extract<CheckAnswer, { advice: unknown }>): readonly Row[] {

@@ -88,7 +88,10 @@ type QuestionFlags = RootOption & Readonly<{ as?: string; policy?: string; json?
 
 function addQuestion(command: Command): Command {
   return addRoot(command)
-    .option('--as <who>', 'user:NAME or uid:NUMBER; default: the caller')
+    .option(
+      '--as <who>',
+      'user:NAME or uid:NUMBER, unit:NAME, or both with a comma between; default: the caller',
+    )
     .option('--policy <source>', 'a file or directory to compile; default: what is installed')
     .option('--json', 'one JSON object')
 }

@@ -45,7 +45,7 @@ test('subject: C04 C05: what is no user is an error of the command line', () => 
   const rows: readonly (readonly [string, RegExp])[] = [
     ['user:cj', /no user "cj" .*did you mean "ci"/],
     ['user:somebody', /no user "somebody" in \/etc\/passwd$/],
-    ['uid:-1', /expected user:NAME or uid:NUMBER/],
+    ['uid:-1', /expected user:NAME, uid:NUMBER or unit:NAME/],
     ['uid:4294967295', /expected/],
     ['uid:007', /expected/],
     ['group:adm', /expected/],
@@ -61,4 +61,32 @@ test('subject: by default it is the caller', () => {
   const { uid, gid } = readSubject(undefined)
   assert.deepEqual([uid, gid], [process.geteuid?.(), process.getegid?.()])
   assert.equal(readSubject('user:root').uid, 0)
+})
+
+test('subject: a unit, of an account or of the caller', () => {
+  const root = readSubject('user:root')
+  const own = readSubject(undefined)
+  for (const as of ['user:root,unit:a@b.service', 'unit:a@b.service,user:root']) {
+    assert.deepEqual(readSubject(as), { ...root, unit: 'a@b.service' })
+  }
+  assert.deepEqual(readSubject('unit:x.scope'), { ...own, unit: 'x.scope' })
+  assert.equal(own.unit, null)
+})
+
+test('subject: C05: what is no unit, or more than one of a kind, is an error of the command line', () => {
+  const rows: readonly (readonly [string, RegExp])[] = [
+    ['unit:deploy', /unit "deploy": expected the name of a \.service or \.scope$/],
+    ['unit:a.slice', /expected the name/],
+    ['unit:', /expected the name/],
+    ['unit:a/b.service', /expected the name/],
+    ['user:root,unit:a b.service', /expected the name/],
+    ['unit:a.service,unit:b.service', /one of each/],
+    ['user:root,uid:1', /one of each/],
+    ['user:root,', /one of each/],
+    [',unit:a.service', /expected user:NAME, uid:NUMBER or unit:NAME, not ""$/],
+    ['Unit:a.service', /expected user:NAME/],
+  ]
+  for (const [as, message] of rows) {
+    assert.throws(() => readSubject(as), { code: 'usage', message }, as)
+  }
 })

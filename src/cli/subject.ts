@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { BelladonnaError } from '../core/error.ts'
 import { isGid, isUid } from '../core/identity.ts'
 import type { Gid, Subject, Uid } from '../core/identity.ts'
+import { isUnitName } from '../core/policy/names.ts'
 import { quote } from '../core/toml/problem.ts'
 import { overflowId, parseAccountNumber } from '../core/toml/quantity.ts'
 import { suggestionFor } from '../core/toml/suggestion.ts'
@@ -10,13 +11,35 @@ import type { HostAccounts } from '../host/accounts.ts'
 import { ownUid } from '../host/own-uid.ts'
 
 /**
- * Who asks: the caller, or whoever logged in as `user:NAME` or `uid:N`, with the groups of the local files. Nobody is
- * taken to be in a unit or in namespaces of their own.
+ * Who asks: the caller, or whoever `user:NAME` or `uid:N` is, with the groups of the local files; with `unit:NAME` as a
+ * process of that unit. Otherwise nobody is taken to be in a unit, and never in namespaces of their own.
  *
+ * @param as `user:NAME`, `uid:N` or `unit:NAME`, or one of the first two and a unit, joined by a comma
  * @throws {BelladonnaError} `usage`
  */
 export function readSubject(as: string | undefined): Subject {
-  return as === undefined ? ownSubject() : subjectOf(readAccounts(ownUid()), as)
+  if (as === undefined) return ownSubject()
+  const { account, unit } = splitWords(as)
+  const subject = account === null ? ownSubject() : subjectOf(readAccounts(ownUid()), account)
+  return { ...subject, unit }
+}
+
+const expected = 'user:NAME, uid:NUMBER or unit:NAME'
+
+/** One account and one unit at most. */
+function splitWords(as: string): Readonly<{ account: string | null; unit: string | null }> {
+  const words = as.split(',')
+  const units = words.filter((word) => word.startsWith('unit:')).map((word) => word.slice(5))
+  const accounts = words.filter((word) => !word.startsWith('unit:'))
+  const [account = null, unit = null] = [accounts[0], units[0]]
+  if (accounts.length > 1 || units.length > 1) {
+    throw new BelladonnaError('usage', `--as: expected ${expected}, one of each, not ${quote(as)}`)
+  }
+  if (unit !== null && !isUnitName(unit)) {
+    const form = 'expected the name of a .service or .scope'
+    throw new BelladonnaError('usage', `--as: unit ${quote(unit)}: ${form}`)
+  }
+  return { account, unit }
 }
 
 function ownSubject(): Subject {
@@ -46,7 +69,7 @@ export function subjectOf(accounts: HostAccounts, as: string): Subject {
   // Without an account nothing says which group it would have; this one is in no grant.
   const nobody: number = overflowId
   if (kind === undefined || !isUid(uid) || !isGid(nobody)) {
-    throw new BelladonnaError('usage', `--as: expected user:NAME or uid:NUMBER, not ${quote(as)}`)
+    throw new BelladonnaError('usage', `--as: expected ${expected}, not ${quote(as)}`)
   }
   const account = [...accounts.users].find(([, user]) => user.uid === uid)
   return account === undefined ? madeOf(uid, nobody, []) : subjectOf(accounts, `user:${account[0]}`)

@@ -34,12 +34,13 @@ const titles: Readonly<Record<RefusalCode, string>> = {
 export type ProblemDetails = Readonly<{
   action?: string | null
   parameter?: string | null
+  detail?: string | null
   enough?: string | null
   entry?: number
 }>
 
 /**
- * The problem that a client gets. Nothing in it was written by the requester.
+ * The problem that a client gets. Nothing in it was written by the requester, but for a path that `detail` quotes.
  *
  * @see RFC 9457
  */
@@ -50,6 +51,7 @@ export function problemOf(code: RefusalCode, details: ProblemDetails): Problem {
     code,
     ...(typeof details.action === 'string' ? { action: details.action } : {}),
     ...(typeof details.parameter === 'string' ? { parameter: details.parameter } : {}),
+    ...(typeof details.detail === 'string' ? { detail: details.detail } : {}),
     ...(typeof details.enough === 'string' ? { enough: details.enough } : {}),
     ...(details.entry === undefined ? {} : { entry: details.entry }),
   }
@@ -60,14 +62,20 @@ export const maxProblemBytes: number = 4096
 
 const encoder = new TextEncoder()
 
-/** The same as canonical JSON: what is on the wire. Of what would be enough, as much as fits; a policy may have much to say. */
+/**
+ * The same as canonical JSON: what is on the wire. What makes it too long is left out: the detail, which the log has, and then
+ * what of `enough` does not fit; a policy may have much to say.
+ */
 export function formatProblem(code: RefusalCode, details: ProblemDetails): string {
   const text = formatCanonicalJson(problemOf(code, details))
-  const { enough } = details
-  if (encoder.encode(text).length <= maxProblemBytes || typeof enough !== 'string') return text
+  const { detail, ...rest } = details
+  const { enough } = rest
+  if (encoder.encode(text).length <= maxProblemBytes) return text
+  if (typeof detail === 'string') return formatProblem(code, rest)
+  if (typeof enough !== 'string') return text
   const shown = Array.from(enough.replace(/…$/, ''))
   const half = shown.slice(0, Math.floor(shown.length / 2)).join('')
-  return formatProblem(code, { ...details, enough: `${half}…` })
+  return formatProblem(code, { ...rest, enough: `${half}…` })
 }
 
 /** Whether `text` is a refusal code: a guard for what another process sent. */

@@ -29,7 +29,10 @@ export type RefusalCode =
   | 'busy' // a bound of promise 7
   | 'unavailable' // a process of the bridge is away
 
-/** RFC 9457 problem details as the client sees them. Text by the requester appears in no member. */
+/**
+ * RFC 9457 problem details as the client sees them. Text by the requester appears in no member, but for a value that the
+ * policy takes, quoted in a path of `detail`.
+ */
 export type Problem = Readonly<{
   type: string
   title: string
@@ -38,6 +41,8 @@ export type Problem = Readonly<{
   action?: string
   /** The parameter at fault, when it is one that the policy names. */
   parameter?: string
+  /** Which file was refused and why, where the client could have found that out. */
+  detail?: string
   /** What would be enough, in our words. */
   enough?: string
   /** Index of the denial's entry in the log, when it was recorded. */

@@ -12,15 +12,20 @@ const directoryFlags = walkFlags | constants.O_DIRECTORY
  * link itself; the caller closes it. Nothing of it is opened, whoever put it there.
  *
  * @param parts the components of a clean path
+ * @param passing is called with each directory before something is looked for in it
  * @throws {BelladonnaError} `path_refused`: something on the way is a link, is no directory, or is not there
  */
-export function walkBeneath(parts: readonly string[]): number {
+export function walkBeneath(
+  parts: readonly string[],
+  passing: (directory: number) => void = () => undefined,
+): number {
   let descriptor = openSync('/', directoryFlags)
   let walked = ''
   for (const [index, part] of parts.entries()) {
     walked += `/${part}`
     const flags = index < parts.length - 1 ? directoryFlags : walkFlags
     try {
+      passing(descriptor)
       const next = openSync(`/proc/self/fd/${descriptor}/${part}`, flags)
       closeSync(descriptor)
       descriptor = next
@@ -32,6 +37,25 @@ export function walkBeneath(parts: readonly string[]): number {
     }
   }
   return descriptor
+}
+
+/**
+ * Opens for reading what a descriptor of `walkBeneath` stands for, a regular file: the same one, whatever is at its path.
+ *
+ * Never waits: whoever owns a file can hold a lease on it (fcntl(2), F_SETLEASE), which keeps an open(2) for 45 s.
+ *
+ * @param shownAs its path
+ * @throws {BelladonnaError} `path_refused`
+ */
+export function openAnew(descriptor: number, shownAs: string): number {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK
+  try {
+    return openSync(`/proc/self/fd/${descriptor}`, flags)
+  } catch (cause) {
+    const held = isCode(cause, 'EAGAIN') ? ': somebody holds a lease on it' : ''
+    const message = `${JSON.stringify(shownAs)} cannot be read${held}`
+    throw new BelladonnaError('path_refused', message, { cause })
+  }
 }
 
 /** The components of a clean path. */

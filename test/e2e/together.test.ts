@@ -1,7 +1,15 @@
 /** A script with a path, a secret, a bound stdin and capped output: what each of them promises holds beside the others. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { check } from '../../src/cli/check.ts'
@@ -89,9 +97,20 @@ test('promise 3: each of them is bound, and check says so before', { skip }, asy
   assert.deepEqual(resolved['secrets'], secrets)
   assert.deepEqual(resolved['stdin'], { sha256: digestOf(stdin), size: stdin.length })
   assert.deepEqual(resolved['argv'], ['/bin/sh', script, '/dev/fd/5', join(logs, 'a.log')])
-  const unread = { secrets: { token: null }, stdin: { sha256: null, size: null } }
+  const named = join(logs, 'a.log')
+  const { dev, ino } = statSync(named, { bigint: true })
+  const file = { kind: 'file', sha256: null, size: null }
+  assert.deepEqual(resolved['inputs'], {
+    [named]: { device: String(dev), inode: String(ino), ...file },
+  })
+  const unread = {
+    ...{ secrets: { token: null }, stdin: { sha256: null, size: null } },
+    inputs: { [named]: { device: null, inode: null, ...file } },
+  }
   const subject = { ...Object(resolved['subject']), groups: [] }
   assert.deepEqual({ ...said, subject }, { ...resolved, ...unread, subject })
+  // The client hears of the end before it is recorded.
+  await until(() => bridge.entries().some(({ kind }) => kind === 'outcome'), 5_000)
   const outcome = bridge.entries().findLast(({ kind }) => kind === 'outcome')
   assert.ok(outcome?.kind === 'outcome' && outcome.output.kind === 'capped')
   assert.equal(outcome.output.stdout.sha256, digestOf(stdout))

@@ -29,6 +29,11 @@ const badParameter = {
   parameter: 'unit',
   enough: 'one of "a"',
 }
+const badPath = {
+  ...badParameter,
+  code: 'path_refused',
+  detail: '"/r/\u001b[2J" is not there',
+}
 const ticket = '{"action_digest":"00ff","entry":12,"receipt":"ab"}'
 
 /** What a relay says at the end of ENDED. */
@@ -76,6 +81,35 @@ const answers: readonly Readonly<{
     status: 137,
     stderr: '',
     json: '{"end":"signalled","value":9}',
+  },
+  {
+    name: 'SIGKILL for want of memory',
+    answer: frameOf(endedKind, 2, 9, 3 << 16, 0),
+    status: 137,
+    stderr: 'bell: the kernel killed a process of the run for want of memory',
+    json: '{"end":"signalled","value":9,"limits_hit":["memory"]}',
+  },
+  {
+    name: 'exit status 2 after a fork that was one too many',
+    answer: frameOf(endedKind, 1, 2, 5 << 16, ticket.length, ticket),
+    status: 2,
+    stderr: 'bell: the run could not start another process: it had as many as it may have',
+    json: '{"end":"exited","value":2,"action_digest":"00ff","entry":12,"receipt":"ab","limits_hit":["processes"]}',
+  },
+  {
+    name: 'the time limit, and all others',
+    answer: frameOf(endedKind, 3, 0, 7 << 16, 0),
+    status: 124,
+    stderr:
+      'bell: the time limit ran out, the command was killed; the kernel killed a process of the run for want of memory; the run could not start another process: it had as many as it may have',
+    json: '{"end":"timed_out","value":0,"limits_hit":["memory","processes"]}',
+  },
+  {
+    name: 'limits that were looked at, and not hit',
+    answer: frameOf(endedKind, 1, 1, 1 << 16, 0),
+    status: 1,
+    stderr: '',
+    json: '{"end":"exited","value":1}',
   },
   {
     name: 'the time limit',
@@ -207,6 +241,14 @@ const answers: readonly Readonly<{
     status: 125,
     stderr: 'bell: not permitted: parameter_invalid, parameter unit: one of "a" (entry 12)',
     json: JSON.stringify(badParameter),
+  },
+  {
+    name: 'C60: a refused file, by a name that would steer a terminal',
+    answer: frameOf(refusedKind, 125, JSON.stringify(badPath)),
+    status: 125,
+    stderr:
+      'bell: not permitted: path_refused, parameter unit: "/r/\\u001b[2J" is not there; enough: one of "a" (entry 12)',
+    json: JSON.stringify(badPath),
   },
   {
     name: 'an unknown action',

@@ -79,7 +79,8 @@ const variable: readonly (readonly [RegExp, string])[] = [
   [/, groups (?:none|\d[\d ]*)$/gm, ', groups GIDS'],
   // What this kernel can enforce, and what does not hold: tests of `status` say what they must have.
   [/"(features|limits|in_force|missing)":\[[^\]]*\]/g, '"$1":[WORDS]'],
-  [/^(features:|limits:|in force|enforces|profile \S+:) +.+$/gm, '$1 WORDS'],
+  [/"limits":\{[^}]*\}/g, '"limits":{STATES}'],
+  [/^(features:|limits:|limits|in force|enforces|profile \S+:) +.+$/gm, '$1 WORDS'],
 ]
 
 function levelled(text: string): string {

@@ -8,6 +8,7 @@ import type {
   DeniedSubject,
   Entry,
   IntentEntry,
+  MissingFeature,
   OutcomeEntry,
   OutcomeOutput,
   OutputStream,
@@ -117,7 +118,8 @@ function formatIntent(entry: IntentEntry): string {
 function formatDenial(entry: DenialEntry): string {
   const { kind, policy, rest } = common(entry)
   return (
-    `{"action":${put(shape.action, entry.action)},"code":${put(shape.code, entry.code)},${kind},` +
+    `{"action":${put(shape.action, entry.action)},"code":${put(shape.code, entry.code)},` +
+    `"detail":${put(shape.textOrNull, entry.detail)},${kind},` +
     `"parameter":${put(shape.textOrNull, entry.parameter)},${policy},` +
     `"requester_text":${put(shape.textOrNull, entry.requesterText)},` +
     `"rule":${put(shape.textOrNull, entry.rule)},"run":${put(shape.count, entry.run)},${rest}}`
@@ -138,9 +140,16 @@ function formatOutcome(entry: OutcomeEntry): string {
     `{"end":{"kind":${put(shape.endKind, end.kind)},"stage":${put(shape.word, end.stage)},` +
     `"value":${put(shape.count, end.value)}},"features":${put(shape.features, entry.features)},` +
     `"intent":${put(shape.count, entry.intent)},${kind},` +
+    `"limits":{"memory":${put(shape.limit, entry.limits.memory)},` +
+    `"processes":${put(shape.limit, entry.limits.processes)}},` +
+    `"missing":[${entry.missing.map(formatMissing).join(',')}],` +
     `"output":${formatOutput(entry.output)},${policy},` +
     `"receipt":${entry.receipt ?? 'null'},"run":${put(shape.count, entry.run)},${rest}}`
   )
+}
+
+function formatMissing({ feature, reason }: MissingFeature): string {
+  return `{"feature":${put(shape.feature, feature)},"reason":${put(shape.text, reason)}}`
 }
 
 function formatOutput(output: OutcomeOutput): string {

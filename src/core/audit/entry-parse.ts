@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { BelladonnaError } from '../error.ts'
 import { formatCanonicalJson } from '../json/canonical.ts'
-import { mapOf, recordOf } from '../json/shape.ts'
+import { listOf, mapOf, recordOf } from '../json/shape.ts'
 import type { Members, Shape } from '../json/shape.ts'
 import { parseStrictJson } from '../json/strict.ts'
 import { maxEntryBytes } from './entry.ts'
@@ -10,6 +10,8 @@ import type {
   End,
   Entry,
   EntryCommon,
+  MissingFeature,
+  OutcomeLimits,
   OutcomeOutput,
   OutputStream,
   StartEntry,
@@ -81,6 +83,7 @@ function parseOwn(kind: string, common: EntryCommon, members: Members): Entry {
         code: take('code', shape.code),
         rule: take('rule', shape.textOrNull),
         parameter: take('parameter', shape.textOrNull),
+        detail: take('detail', shape.textOrNull),
         requesterText: take('requester_text', shape.textOrNull),
       }
     default:
@@ -99,6 +102,8 @@ function parseClosing(kind: string, common: EntryCommon, { take }: Members): Ent
         end: take('end', endShape),
         usage: take('usage', usageShape),
         features: take('features', shape.features),
+        limits: take('limits', limitsShape),
+        missing: take('missing', listOf(missingShape)),
         output: take('output', outputShape),
         receipt: take('receipt', objectTextOrNull),
       }
@@ -158,6 +163,16 @@ const usageShape: Shape<Usage> = recordOf(({ take }) => ({
   systemUs: take('system_us', shape.count),
   maxRssKib: take('max_rss_kib', shape.count),
   wallUs: take('wall_us', shape.count),
+}))
+
+const missingShape: Shape<MissingFeature> = recordOf(({ take }) => ({
+  feature: take('feature', shape.feature),
+  reason: take('reason', shape.text),
+}))
+
+const limitsShape: Shape<OutcomeLimits> = recordOf(({ take }) => ({
+  memory: take('memory', shape.limit),
+  processes: take('processes', shape.limit),
 }))
 
 const streamShape: Shape<OutputStream> = recordOf(({ take }) => ({

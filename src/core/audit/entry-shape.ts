@@ -12,7 +12,14 @@ import {
 import type { Shape } from '../json/shape.ts'
 import { hexDigits } from './hex-shape.ts'
 import type { RefusalCode } from '../refusal.ts'
-import type { End, OutcomeOutput, PolicyEntry, PolicyTrust, RecoveredEntry } from './entry.ts'
+import type {
+  End,
+  LimitState,
+  OutcomeOutput,
+  PolicyEntry,
+  PolicyTrust,
+  RecoveredEntry,
+} from './entry.ts'
 
 // A record, so that the compiler misses none of the union.
 const refusalCodes: Readonly<Record<RefusalCode, true>> = {
@@ -51,6 +58,7 @@ export function isRefusalCode(value: unknown): value is RefusalCode {
 
 /** The last instant that a calendar date can show, in milliseconds since 1970. @see ECMA-262, "Time Values" */
 const maxTimeMs = 8_640_000_000_000_000
+const feature = stringWhere((text) => /^[a-z][a-z0-9_]{0,63}$/.test(text), 'a feature')
 const id: Shape<number> = integerWithin(0, 0xffff_ffff)
 
 /**
@@ -65,10 +73,12 @@ export const entryShape: Readonly<{
   decision: Shape<'permit'>
   digest: Shape<string>
   endKind: Shape<End['kind']>
+  feature: Shape<string>
   features: Shape<readonly string[]>
   id: Shape<number>
   ids: Shape<readonly number[]>
   index: Shape<number | null>
+  limit: Shape<LimitState>
   output: Shape<OutcomeOutput['kind']>
   policy: Shape<PolicyTrust>
   reload: Shape<PolicyEntry['state']>
@@ -88,9 +98,11 @@ export const entryShape: Readonly<{
   decision: oneOf(['permit']),
   digest: hexDigits(64),
   endKind: oneOf(['exited', 'signalled', 'timed_out', 'failed', 'gone', 'lost']),
-  features: listOf(stringWhere((text) => /^[a-z][a-z0-9_]{0,63}$/.test(text), 'a feature')),
+  feature,
+  features: listOf(feature),
   id,
   ids: listOf(id),
+  limit: oneOf(['kept', 'hit', 'unknown']),
   index: orNull(integerWithin(0, Number.MAX_SAFE_INTEGER)),
   output: oneOf(['pass', 'capped', 'unknown']),
   policy: oneOf(['unsigned', 'signed']),

@@ -46,6 +46,8 @@ const outcome: Entry = {
   end: { kind: 'failed', value: 2, stage: 'exec' },
   usage: { userUs: 1, systemUs: 2, maxRssKib: 3, wallUs: 4 },
   features: ['pid_namespace'],
+  limits: { memory: 'kept', processes: 'hit' },
+  missing: [{ feature: 'landlock_tcp', reason: 'needs Landlock' }],
   output: { kind: 'pass' },
   receipt,
 }
@@ -67,6 +69,7 @@ const denial: Entry = {
   code: 'request_malformed',
   rule: null,
   parameter: null,
+  detail: null,
   requesterText: null,
 }
 const samples: readonly Entry[] = [
@@ -82,9 +85,11 @@ const samples: readonly Entry[] = [
   intent,
   denial,
   { ...denial, action: 'a.b', rule: 'r', parameter: 'p', requesterText: '' },
+  { ...denial, detail: '"/r/a" is a link, or no directory' },
   outcome,
   { ...outcome, end: { kind: 'gone', value: 0, stage: 'none' }, receipt: null },
   { ...outcome, output: { kind: 'unknown' } },
+  { ...outcome, limits: { memory: 'unknown', processes: 'unknown' }, missing: [] },
   {
     ...outcome,
     output: {

@@ -74,6 +74,8 @@ export type DenialEntry = EntryCommon &
     rule: string | null
     /** The parameter at fault, when it is one that the policy names. */
     parameter: string | null
+    /** What the executor found, in our words, with the path quoted; null where the rest says it all. */
+    detail: string | null
     /** What the requester gave as reason, null when the request could not be read. */
     requesterText: string | null
   }>
@@ -93,6 +95,20 @@ export type Usage = Readonly<{
   systemUs: number
   maxRssKib: number
   wallUs: number
+}>
+
+/** A feature that a profile asks for and a run did not have. */
+export type MissingFeature = Readonly<{ feature: string; reason: string }>
+
+/** Whether a limit stood in a run's way. `unknown`: this host does not count it, or nobody was there to ask. */
+export type LimitState = 'kept' | 'hit' | 'unknown'
+
+/** What the kernel counted of a run's cgroup. */
+export type OutcomeLimits = Readonly<{
+  /** `hit`: a process of the run was killed for want of memory, by its limit's or the host's. */
+  memory: LimitState
+  /** `hit`: a process could not be started, for there were as many as there may be. */
+  processes: LimitState
 }>
 
 /** What became of a run's output. */
@@ -127,6 +143,9 @@ export type OutcomeEntry = EntryCommon &
     usage: Usage
     /** What was in force for this run. */
     features: readonly string[]
+    limits: OutcomeLimits
+    /** What its profile asks for and was not, by the same names, with the reason. */
+    missing: readonly MissingFeature[]
     output: OutcomeOutput
     /** The receipt's record, as text; null only for a run that never started. */
     receipt: string | null

@@ -24,6 +24,7 @@ import {
   architectures,
   formatCompiledPolicy,
   pathAccesses,
+  pathContents,
   pathWhats,
   risks,
   sealGrant,
@@ -144,6 +145,7 @@ const parameter: Shape<CompiledParameter> = recordOf((members, where) => {
         what: members.take('what', oneOf(pathWhats)),
         access: members.take('access', oneOf(pathAccesses)),
         hard_links: members.take('hard_links', anyBoolean),
+        content: members.take('content', oneOf(pathContents)),
       }
   }
 })

@@ -21,6 +21,8 @@ export const architectures = ['x86_64', 'aarch64'] as const
 /** What a `path` parameter may name: `new` is a file that is not there yet. */
 export const pathWhats = ['file', 'directory', 'new'] as const
 export const pathAccesses = ['read', 'write'] as const
+/** What a run gets of a file that it reads: the file itself, or a copy of which the resolved action has the hash. */
+export const pathContents = ['live', 'bound'] as const
 
 /** How often a parameter may be given; each value becomes an argument of its own. */
 export type CompiledRepeat = Readonly<{ min: number; max: number }>
@@ -47,6 +49,7 @@ export type CompiledPath = Readonly<{
   what: (typeof pathWhats)[number]
   access: (typeof pathAccesses)[number]
   hard_links: boolean
+  content: (typeof pathContents)[number]
 }>
 
 /** `true` yields the argument, `false` or nothing none. */

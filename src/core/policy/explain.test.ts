@@ -129,6 +129,15 @@ may = ["login"]
   assert.deepEqual(stdin, { sha256: null, size: null })
 })
 
+test('explain: a preview says which paths there are, and not what was found there', () => {
+  const request = requestOf('app.restart', { ...whole, file: 'a.log' }, { reason: 'x' })
+  const ask = decide(index, subjectOf(1000), request, factsAt(0))
+  assert.equal(ask.kind, 'ask')
+  const { inputs } = previewAction(ask, subjectOf(1000), 'p', known(null))
+  const unseen = { device: null, inode: null, sha256: null, size: null }
+  assert.deepEqual(inputs, { '/var/log/app/a.log': { kind: 'file', ...unseen } })
+})
+
 test('explain: principals are written as a policy writes them', () => {
   const written = policy.grants.flatMap(({ who }) => who.map(formatPrincipal)).sort()
   assert.deepEqual(written, [

@@ -7,6 +7,8 @@ import type { CompiledGrant, CompiledPolicy, CompiledPrincipal } from './compile
 import { describeParameter } from './decide.ts'
 import type { Ask, Deny, Permit } from './decide.ts'
 import type { IndexedAction, PolicyIndex } from './policy-index.ts'
+import { boundOnce, boundPath } from './granted-path.ts'
+import type { GrantedPath } from './granted-path.ts'
 import { resolveAction } from './resolve.ts'
 import { suggestionFor } from '../toml/suggestion.ts'
 
@@ -79,8 +81,8 @@ function missingIn({ parameters }: IndexedAction, request: ActionRequest): Advic
 export type ActionPreview = Readonly<Record<string, JsonValue>>
 
 /**
- * Makes the resolved action as broker and executor do, and leaves out what only the executor knows. Of a secret and of a
- * bound stdin it says that there is one: what is in them is read at the run alone.
+ * Makes the resolved action as broker and executor do, and leaves out what only the executor knows. Of a secret, of a
+ * bound stdin and of a path it says that there is one: what is there is looked at for the run alone.
  *
  * @param digests the executable's, one that the action takes, its interpreter's and its proxy's; null when the caller cannot read it
  * @throws {BelladonnaError} `input_invalid` if it is none that the action pins
@@ -107,7 +109,16 @@ export function previewAction(
   const names = permit.action.params.flatMap((item) => (item.kind === 'secret' ? [item.name] : []))
   const secrets = Object.fromEntries(names.map((name) => [name, null]))
   const stdin = permit.profile.stdin === 'bound' ? { sha256: null, size: null } : null
-  return { ...Object.fromEntries(left), executable, secrets, stdin }
+  const inputs = unseenFiles(permit.paths)
+  return { ...Object.fromEntries(left), executable, inputs, secrets, stdin }
+}
+
+function unseenFiles(paths: readonly GrantedPath[]): JsonValue {
+  const unseen = { device: null, inode: null, sha256: null, size: null }
+  const bound = boundOnce(paths)
+  return Object.fromEntries(
+    bound.map((granted) => [boundPath(granted), { kind: granted.what, ...unseen }]),
+  )
 }
 
 const unknownBefore: ReadonlySet<string> = new Set(['host', 'nonce', 'not_after_ms'])

@@ -37,8 +37,8 @@ test('foresee: what the executor looks at, reads or counts for one run alone can
   assert.equal(isForeseeable(plain, 1), false)
   assert.equal(isForeseeable(permitOf('uses = 5'), 0), false)
   assert.equal(isForeseeable(permitOf('limit = { rate = "10/min" }'), 0), true)
-  const path = { root: pathOf('/srv'), path: pathOf('/srv/x') } as const
-  const granted = { ...path, what: 'file', access: 'read', hard_links: false } as const
+  const named = { parameter: 'p', path: pathOf('/srv/x'), what: 'file' } as const
+  const granted = { ...named, access: 'read', hard_links: false, content: 'live' } as const
   assert.equal(isForeseeable({ ...plain, paths: [granted] }, 0), false)
 })
 

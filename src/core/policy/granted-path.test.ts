@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { bindForPath } from '../sandbox/path-bind.ts'
+import { bindForCopy, bindForPath } from '../sandbox/path-bind.ts'
 import { landlockChange, landlockFs } from '../sandbox/landlock.ts'
 import { decide } from './decide.ts'
 import type { Decision } from './decide.ts'
@@ -68,7 +68,15 @@ test('granted path: the bounds are those of the reference', () => {
 })
 
 function granted(path: string, more: Partial<GrantedPath> = {}): GrantedPath {
-  return { path: pathOf(path), what: 'file', access: 'read', hard_links: false, ...more }
+  return {
+    parameter: 'p',
+    path: pathOf(path),
+    what: 'file',
+    access: 'read',
+    hard_links: false,
+    content: 'live',
+    ...more,
+  }
 }
 const fresh = { what: 'new', access: 'write' } as const
 
@@ -122,6 +130,15 @@ for (const [name, more, access] of rights) {
   })
 }
 
+test('promise 3: granted path: a copy lies at the file’s path, and all of its stamp counts', () => {
+  const stamp = { device: 1n, inode: 2n, size: 3n, mtimeNs: 4n, ctimeNs: 5n }
+  const copy = { path: pathOf('/var/lib/belladonna/copies/input-1'), stamp }
+  assert.deepEqual(bindForCopy(granted('/r/a', { content: 'bound' }), copy), {
+    ...{ source: copy.path, target: '/r/a', stamp, access: 0n },
+    ...{ writable: false, executable: false, isLive: false, isSingle: false },
+  })
+})
+
 test('granted path: a file of which the policy allows more names', () => {
   const bind = bindForPath(granted('/r/a', { hard_links: true }), { device: 1n, inode: 2n })
   assert.equal(bind.isSingle, false)
@@ -154,9 +171,9 @@ test('decide: a value of a path becomes the whole path, and says what the run se
   const argv = ['/usr/bin/true', '--from=/var/log/app/a', '--from=/var/log/app/b/c', '/srv/data/d']
   assert.deepEqual(decision.argv, argv)
   assert.deepEqual(decision.paths, [
-    granted('/var/log/app/a'),
-    granted('/var/log/app/b/c'),
-    granted('/srv/data/d', fresh),
+    granted('/var/log/app/a', { parameter: 'from' }),
+    granted('/var/log/app/b/c', { parameter: 'from' }),
+    granted('/srv/data/d', { parameter: 'to', ...fresh }),
   ])
 })
 

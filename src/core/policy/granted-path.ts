@@ -5,11 +5,15 @@ import type { CompiledPath } from './compiled.ts'
 
 /** What a value of a `path` parameter names, and what the run may do with it. */
 export type GrantedPath = Readonly<{
+  /** Its name: what a refusal tells of. */
+  parameter: string
   path: CleanPath
   what: CompiledPath['what']
   access: CompiledPath['access']
   /** A file may have other names, perhaps outside of the root. */
   hard_links: boolean
+  /** `bound`: it gets a copy, of which the resolved action has the hash. */
+  content: CompiledPath['content']
 }>
 
 /** Bounds of a value: bytes of UTF-8 in all and in one part, and parts. Each part is a directory that a run makes. */
@@ -42,16 +46,23 @@ export function pathOfValue({ root }: CompiledPath, value: string): string {
 
 /** What the arguments of a `path` parameter let the run see. */
 export function grantedPaths(
-  { what, access, hard_links }: CompiledPath,
+  { name, what, access, hard_links, content }: CompiledPath,
   paths: readonly string[],
 ): readonly GrantedPath[] {
-  return paths.filter(isCleanPath).map((path) => ({ path, what, access, hard_links }))
+  const rights = { what, access, hard_links, content }
+  return paths.filter(isCleanPath).map((path) => ({ parameter: name, path, ...rights }))
 }
 
 /** What is bound into the sandbox: the thing itself, or for a new file its directory. */
 export function boundPath({ path, what }: GrantedPath): CleanPath {
   const directory = path.slice(0, path.lastIndexOf('/'))
   return what === 'new' && isCleanPath(directory) ? directory : path
+}
+
+/** Those that are bound, each once, in their order: two new files of one directory need it once. */
+export function boundOnce(paths: readonly GrantedPath[]): readonly GrantedPath[] {
+  const names = paths.map(boundPath)
+  return paths.filter((_, index) => names.findIndex((name) => name === names[index]) === index)
 }
 
 /**
@@ -67,6 +78,6 @@ export function doOverlap(paths: readonly GrantedPath[]): boolean {
 }
 
 function keyOf(granted: GrantedPath): string {
-  const { what, access, hard_links } = granted
-  return JSON.stringify([boundPath(granted), what, access, hard_links])
+  const { what, access, hard_links, content } = granted
+  return JSON.stringify([boundPath(granted), what, access, hard_links, content])
 }

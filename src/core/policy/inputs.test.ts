@@ -9,7 +9,14 @@ import type { Permit } from './decide.ts'
 import { bindsThose, boundInputs, isInputName, isInputProblem, tooLarge } from './inputs.ts'
 import type { BoundInput } from './inputs.ts'
 import { indexPolicy } from './policy-index.ts'
-import { factsAt, policyOf, problemsOf, requestOf, subjectOf } from './policy.test-support.ts'
+import {
+  factsAt,
+  policyOf,
+  problemsOf,
+  requestOf,
+  subjectOf,
+  pathOf,
+} from './policy.test-support.ts'
 
 const policy = policyOf(`
 schema = 1
@@ -135,18 +142,24 @@ test('inputs: a profile that does not bind stdin does not read it', () => {
 test('inputs: what a resolved action binds must be each of them and no other', () => {
   const stdin = { sha256: 'a'.repeat(64), size: 1 }
   const secrets = { key: 'b', token: 'c' }
+  const files = [{ device: 1n, inode: 2n, content: null }]
   const all = [bound, key, token]
-  assert.ok(bindsThose(all, { stdin, secrets }))
-  assert.ok(bindsThose([], { stdin: null, secrets: {} }))
+  const named = { what: 'file', access: 'read', hard_links: false, content: 'live' } as const
+  const paths = [{ parameter: 'p', path: pathOf('/r/a'), ...named }]
+  assert.ok(bindsThose(all, [], { files: [], stdin, secrets }))
+  assert.ok(bindsThose([], [], { files: [], stdin: null, secrets: {} }))
+  assert.ok(bindsThose(all, paths, { files, stdin, secrets }))
   for (const wrong of [
-    { stdin: null, secrets },
-    { stdin, secrets: { key: 'b' } },
-    { stdin, secrets: { key: 'b', tokens: 'c' } },
-    { stdin, secrets: { ...secrets, more: 'd' } },
+    { files: [], stdin: null, secrets },
+    { files: [], stdin, secrets: { key: 'b' } },
+    { files: [], stdin, secrets: { key: 'b', tokens: 'c' } },
+    { files: [], stdin, secrets: { ...secrets, more: 'd' } },
+    { files, stdin, secrets },
   ]) {
-    assert.ok(!bindsThose(all, wrong))
+    assert.ok(!bindsThose(all, [], wrong))
   }
-  assert.ok(!bindsThose([key, token], { stdin, secrets }))
+  assert.ok(!bindsThose([key, token], [], { files: [], stdin, secrets }))
+  assert.ok(!bindsThose(all, paths, { files: [], stdin, secrets }))
 })
 
 test('inputs: what is too large is said with its bound', () => {

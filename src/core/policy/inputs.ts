@@ -11,6 +11,8 @@ import type { ResolvedInputs } from '../protocol/input-frames.ts'
 import type { Submission } from '../protocol/launcher-frames.ts'
 import type { ActionRequest } from '../protocol/request.ts'
 import type { RefusalCode } from '../refusal.ts'
+import { bindsFiles } from './input-files.ts'
+import type { GrantedPath } from './granted-path.ts'
 import type { Permit } from './decide.ts'
 
 /** The value of a `secret` parameter in a request: which of the descriptors that came with it, from `@1` on. */
@@ -76,7 +78,8 @@ export function isInputProblem(
 /** Whether a resolved action binds these inputs, each of them and no other. */
 export function bindsThose(
   bound: readonly BoundInput[],
-  { stdin, secrets }: ResolvedInputs,
+  paths: readonly GrantedPath[],
+  { files, stdin, secrets }: ResolvedInputs,
 ): boolean {
   const names = bound.flatMap(({ secret }) => (secret === null ? [] : [secret]))
   const isAsMany = names.length === Object.keys(secrets).length
@@ -84,7 +87,8 @@ export function bindsThose(
   return (
     isAsMany &&
     names.every((name) => Object.hasOwn(secrets, name)) &&
-    bindsStdin === (stdin !== null)
+    bindsStdin === (stdin !== null) &&
+    bindsFiles(paths, files)
   )
 }
 

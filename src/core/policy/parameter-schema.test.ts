@@ -190,7 +190,13 @@ test('parameter schema: what an installed policy could say that no compiler writ
 test('parameter schema: C31: a path that ajv accepts is one that decide takes', () => {
   const root = '/srv'
   assert.ok(isCleanPath(root))
-  const rest = { what: 'file', access: 'read', hard_links: false, leading_dash: false } as const
+  const rest = {
+    what: 'file',
+    access: 'read',
+    hard_links: false,
+    content: 'live',
+    leading_dash: false,
+  } as const
   const params = [{ name: 'p', kind: 'path', root, repeat: null, ...rest }] as const
   const accepts = ajv.compile(schemaOfParameters({ ...actionOf('none'), params }))
   const part = fc.constantFrom(

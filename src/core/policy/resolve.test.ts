@@ -8,6 +8,8 @@ import type { RunAs } from './compiled.ts'
 import { decide } from './decide.ts'
 import type { Permit } from './decide.ts'
 import { indexPolicy } from './policy-index.ts'
+import type { GrantedPath } from './granted-path.ts'
+import type { FileIdentity, ResolvedFile } from './input-files.ts'
 import {
   factsAt,
   fullPolicy,
@@ -40,8 +42,9 @@ type Resolved = Readonly<{
   host: string
   nonce: string
   not_after_ms: number
+  inputs: Readonly<Record<string, ResolvedFile>>
 }> &
-  ResolvedInputs
+  Omit<ResolvedInputs, 'files'>
 type VectorProxy = Readonly<{
   allow: Readonly<Record<CleanPath, readonly string[]>>
   path: CleanPath
@@ -76,6 +79,25 @@ function lookPermit(): Permit {
 }
 const permit = lookPermit()
 
+/** A path of a permit of which this member comes. */
+function pathOfInput([path, { kind: what, sha256 }]: readonly [string, ResolvedFile]): GrantedPath {
+  return {
+    ...{
+      parameter: 'p',
+      path: pathOf(what === 'new' ? `${path}/x` : path),
+      what,
+      hard_links: false,
+    },
+    access: what === 'new' ? 'write' : 'read',
+    content: sha256 === null ? 'live' : 'bound',
+  }
+}
+
+function identityOf({ device, inode, sha256, size }: ResolvedFile): FileIdentity {
+  const content = sha256 === null || size === null ? null : { sha256, size }
+  return { device: BigInt(device), inode: BigInt(inode), content }
+}
+
 /** What `resolveAction` makes of a permit that says what the vector says. */
 function resolveVector(vector: Resolved): ReturnType<typeof resolveAction> {
   const { action: id, executable, run_as, env, cwd, argv, subject } = vector
@@ -95,6 +117,7 @@ function resolveVector(vector: Resolved): ReturnType<typeof resolveAction> {
         proxy: vector.proxy && { executable: vector.proxy.path, argv: [], plan: '' },
       },
       argv,
+      paths: Object.entries(vector.inputs).map(pathOfInput),
     },
     { ...subject, pid: 1, foreign: false },
     {
@@ -105,7 +128,10 @@ function resolveVector(vector: Resolved): ReturnType<typeof resolveAction> {
       executableSha256: executable.sha256,
       interpreterSha256: vector.interpreter?.sha256 ?? null,
       proxySha256: vector.proxy?.sha256 ?? null,
-      bound: { stdin: vector.stdin, secrets: vector.secrets },
+      bound: {
+        files: Object.values(vector.inputs).map(identityOf),
+        ...{ stdin: vector.stdin, secrets: vector.secrets },
+      },
     },
   )
 }
@@ -143,7 +169,7 @@ test('promise 3: no two of the mutations have one digest', () => {
 })
 
 test('promise 3: each member that can change is changed by some mutation', () => {
-  const fixed = ['type', 'inputs']
+  const fixed = ['type']
   const changed = new Set(mutations.map(({ member }) => member))
   const members = Object.keys(example?.resolved ?? {}).filter((member) => !fixed.includes(member))
   assert.deepEqual([...changed].sort(), members.sort())

@@ -7,6 +7,7 @@ import type { ResolvedInputs } from '../protocol/input-frames.ts'
 import { allowedCalls } from '../sandbox/bus-place.ts'
 import type { CompiledAction, CompiledProfile } from './compiled.ts'
 import type { Ask, Permit } from './decide.ts'
+import { resolvedFiles } from './input-files.ts'
 
 /** What only the executor knows about one run. Digests, host id and nonce are lower-case hexadecimal. */
 export type ResolveFacts = Readonly<{
@@ -20,7 +21,7 @@ export type ResolveFacts = Readonly<{
   interpreterSha256: string | null
   /** Of what filters the profile's sockets, where something does. */
   proxySha256?: string | null
-  /** Stdin and secrets, where the action binds them. */
+  /** What the run's paths are, and stdin and secrets where the action binds them. */
   bound?: ResolvedInputs
 }>
 
@@ -56,7 +57,7 @@ function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFa
   const bound = facts.bound ?? noInputs
   return (
     `${head}${json(permit.argv)},${middle}${json(facts.executableSha256)}},` +
-    `"host":${json(facts.hostId)},"inputs":{},"interpreter":${interpreterOf(permit.action, facts)},` +
+    `"host":${json(facts.hostId)},"inputs":${inputsOf(permit, bound)},"interpreter":${interpreterOf(permit.action, facts)},` +
     `"nonce":${json(facts.nonce)},` +
     `"not_after_ms":${json(facts.notAfterMs)},"policy":${json(facts.policyDigest)},` +
     `"profile":${json(permit.profile.digest)},"proxy":${proxyOf(permit.profile, facts)},"run_as":${runAs},"secrets":${json(bound.secrets)},"stdin":${json(bound.stdin)},` +
@@ -66,6 +67,10 @@ function formatResolved(permit: Permit | Ask, subject: Subject, facts: ResolveFa
 }
 
 const json = formatCanonicalJson
+
+function inputsOf({ paths }: Permit | Ask, { files }: ResolvedInputs): string {
+  return files.length === 0 ? '{}' : json(resolvedFiles(paths, files))
+}
 
 function interpreterOf({ interpreter }: CompiledAction, facts: ResolveFacts): string {
   if (interpreter === null) return 'null'

@@ -39,6 +39,11 @@ export function readU64(reader: Reader): number {
   return value
 }
 
+/** An unsigned 64-bit integer, all of it. */
+export function readBig64(reader: Reader): bigint {
+  return reader.view.getBigUint64(advance(reader, 8), true)
+}
+
 /** `size` bytes, sharing memory with the frame. */
 export function readBytes(reader: Reader, size: number): Uint8Array {
   const at = advance(reader, size)
@@ -115,6 +120,11 @@ export function writeU64(writer: Writer, value: number): void {
   const at = reserve(writer, 8)
   writer.view.setUint32(at, value % 0x1_0000_0000, true)
   writer.view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true)
+}
+
+export function writeBig64(writer: Writer, value: bigint): void {
+  const at = reserve(writer, 8)
+  writer.view.setBigUint64(at, value, true)
 }
 
 export function writeBytes(writer: Writer, bytes: Uint8Array): void {

@@ -60,6 +60,10 @@ test('RESOLVED: interpreter and proxy stand before what was bound, and each is r
     ...{ executableSha256: bytes(32, 2), actionDigest: bytes(32, 3) },
     ...{ interpreterSha256: bytes(32, 4), proxySha256: bytes(32, 8) },
     bound: {
+      files: [
+        { device: 2n ** 64n - 1n, inode: 2n ** 63n, content: null },
+        { device: 1n, inode: 0n, content: { sha256: '08'.repeat(32), size: 0 } },
+      ],
       stdin: { sha256: '05'.repeat(32), size: 2 ** 20 },
       secrets: { token: '06'.repeat(32), key: '07'.repeat(32) },
     },
@@ -74,13 +78,19 @@ test('RESOLVED: interpreter and proxy stand before what was bound, and each is r
   assert.deepEqual([...body.subarray(size, size + 2)], [1, 5])
   assert.equal(
     bodyOf(formatResolved({ ...resolved, bound: noInputs }), wireKind.resolved).length,
-    size + 3,
+    size + 5,
   )
 })
 
 test('frames between executor and broker are read as they were written', () => {
-  const declined = { run: 2 ** 40, code: 'path_refused', detail: 'é "x"' }
-  isSameAfter(wireKind.declined, formatDeclined, parseDeclined)(declined)
+  const declined = {
+    ...{ run: 2 ** 40, code: 'path_refused', parameter: 'file', enough: 'a file' },
+    ...{ detail: 'é "x"', isTold: true },
+  }
+  const nothing = { parameter: null, enough: null, detail: null, isTold: false }
+  const isSame = isSameAfter(wireKind.declined, formatDeclined, parseDeclined)
+  isSame(declined)
+  isSame({ ...declined, ...nothing })
   isSameAfter(wireKind.intend, formatIntent, parseIntent)({ run: 1, actionDigest: bytes(32, 9) })
   isSameAfter(wireKind.recorded, formatRecorded, parseRecorded)({ run: 1, entry: 2 ** 33 })
   isSameAfter(wireKind.dropped, formatDropped, parseDropped)(3)

@@ -10,8 +10,12 @@ const invalid = { code: 'frame_invalid' }
 const digest = fc.stringMatching(/^[0-9a-f]{64}$/)
 const plain = { noNullPrototype: true }
 const name = fc.stringMatching(/^[a-z][a-z0-9._-]{0,9}$/)
+const number = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
+const content = fc.option(fc.record({ sha256: digest, size: fc.nat(1_048_576) }, plain))
+const file = fc.record({ device: number, inode: number, content }, plain)
 const inputs: fc.Arbitrary<ResolvedInputs> = fc.record(
   {
+    files: fc.array(file, { maxLength: 16 }),
     stdin: fc.option(fc.record({ sha256: digest, size: fc.nat(1_048_576) }, plain)),
     secrets: fc.dictionary(name, digest, { ...plain, maxKeys: 4 }),
   },
@@ -32,12 +36,15 @@ test('inputs: parse(format(i)) = i', () => {
   )
 })
 
-test('inputs: a flag that is none, a secret too many, and bytes behind the end are refused', () => {
-  const none = bytesOf({ stdin: null, secrets: {} })
-  assert.deepEqual([...none], [0, 0, 0])
-  const bad = [none.with(1, 5), Uint8Array.of(...none, 0), none.subarray(0, 2)]
-  const stdin = bytesOf({ stdin: { sha256: 'a'.repeat(64), size: 1 }, secrets: {} })
-  for (const bytes of [...bad, stdin.with(0, 2)]) {
+test('inputs: a flag that is none, a secret or a file too many, and bytes behind the end are refused', () => {
+  const none = bytesOf({ files: [], stdin: null, secrets: {} })
+  assert.deepEqual([...none], [0, 0, 0, 0, 0])
+  const bad = [none.with(1, 5), none.with(3, 17), Uint8Array.of(...none, 0), none.subarray(0, 2)]
+  const stdin = bytesOf({ files: [], stdin: { sha256: 'a'.repeat(64), size: 1 }, secrets: {} })
+  const file = bytesOf({
+    ...{ files: [{ device: 1n, inode: 2n, content: null }], stdin: null, secrets: {} },
+  })
+  for (const bytes of [...bad, stdin.with(0, 2), file.with(file.length - 1, 2)]) {
     assert.throws(() => readInputs(openReader(bytes)), invalid)
   }
 })

@@ -1,10 +1,12 @@
 import { expectEnd, openReader, openWriter, readBytes, readU32, readU64 } from './bytes.ts'
-import { readRest, readText16, readU16, readU8, writeBytes, writeText16 } from './bytes.ts'
-import { writeU16, writeU32, writeU64, writeU8, written } from './bytes.ts'
+import { readBig64, readRest, readText16, readU16, readU8, writeBig64 } from './bytes.ts'
+import { writeBytes, writeText16, writeU16, writeU32, writeU64, writeU8, written } from './bytes.ts'
 import type { Reader, Writer } from './bytes.ts'
 import { BelladonnaError } from '../error.ts'
 import { formatHex } from '../audit/merkle.ts'
 import { parseHex } from '../json/hex.ts'
+import { commandBounds } from '../sandbox/command.ts'
+import type { FileIdentity } from '../policy/input-files.ts'
 import { formatFrame } from './frame.ts'
 import { maxInputs, maxReadBytes, wireKind } from './layout.ts'
 
@@ -41,15 +43,17 @@ export function parseInputBytes(body: Uint8Array): InputBytes {
 
 /** What of a request's input a resolved action binds. Digests are lower-case hexadecimal. */
 export type ResolvedInputs = Readonly<{
+  /** One for each path of the host that the run is bound to, in their order. */
+  files: readonly FileIdentity[]
   stdin: Readonly<{ sha256: string; size: number }> | null
   /** The commitment to each secret, by the name of its parameter. */
   secrets: Readonly<Record<string, string>>
 }>
 
-export const noInputs: ResolvedInputs = { stdin: null, secrets: {} }
+export const noInputs: ResolvedInputs = { files: [], stdin: null, secrets: {} }
 
 /** The end of RESOLVED. */
-export function writeInputs(writer: Writer, { stdin, secrets }: ResolvedInputs): void {
+export function writeInputs(writer: Writer, { files, stdin, secrets }: ResolvedInputs): void {
   writeU8(writer, stdin === null ? 0 : 1)
   if (stdin !== null) writeBytes(writer, parseHex(stdin.sha256))
   if (stdin !== null) writeU64(writer, stdin.size)
@@ -59,6 +63,24 @@ export function writeInputs(writer: Writer, { stdin, secrets }: ResolvedInputs):
     writeText16(writer, name)
     writeBytes(writer, parseHex(commitment))
   }
+  writeU16(writer, files.length)
+  for (const file of files) writeFile(writer, file)
+}
+
+function writeFile(writer: Writer, { device, inode, content }: FileIdentity): void {
+  writeBig64(writer, device)
+  writeBig64(writer, inode)
+  writeU8(writer, content === null ? 0 : 1)
+  if (content === null) return
+  writeBytes(writer, parseHex(content.sha256))
+  writeU64(writer, content.size)
+}
+
+function readFile(reader: Reader): FileIdentity {
+  const [device, inode, flag] = [readBig64(reader), readBig64(reader), readU8(reader)]
+  if (flag > 1) throw new BelladonnaError('frame_invalid', 'resolved: a file')
+  const content = flag === 0 ? null : { sha256: readDigest(reader), size: readU64(reader) }
+  return { device, inode, content }
 }
 
 /** Reads to the frame's end; the inverse of `writeInputs`. */
@@ -69,8 +91,11 @@ export function readInputs(reader: Reader): ResolvedInputs {
   if (flag > 1 || count > maxInputs) throw new BelladonnaError('frame_invalid', 'resolved: inputs')
   const secrets: Record<string, string> = {}
   for (let i = 0; i < count; i++) secrets[readText16(reader)] = readDigest(reader)
+  const fileCount = readU16(reader)
+  if (fileCount > commandBounds.binds) throw new BelladonnaError('frame_invalid', 'resolved: files')
+  const files = Array.from({ length: fileCount }, () => readFile(reader))
   expectEnd(reader)
-  return { stdin, secrets }
+  return { files, stdin, secrets }
 }
 
 function readDigest(reader: Reader): string {

@@ -7,6 +7,7 @@ import {
   openWriter,
   readBytes,
   readRest,
+  readU16,
   readU32,
   readU64,
   writeBytes,
@@ -115,12 +116,13 @@ function maskBytes(mask: bigint): Uint8Array {
   return body
 }
 
-/** How a run ended, as the launcher saw it. `kind` is enum wire_end, `stage` enum wire_stage. */
+/** How a run ended, as the launcher saw it. `kind` is enum wire_end, `stage` enum wire_stage, `limits` enum wire_limit. */
 export type RunEnd = Readonly<{
   run: number
   kind: number
   value: number
   stage: number
+  limits: number
   features: number
   userUs: number
   systemUs: number
@@ -135,7 +137,7 @@ export function parseRunEnd(body: Uint8Array): RunEnd {
   const run = readU64(reader)
   const kind = readU32(reader)
   const value = readU32(reader)
-  const stage = readU32(reader)
+  const [stage, limits] = [readU16(reader), readU16(reader)]
   const features = readU32(reader)
   const [userUs, systemUs, maxRssKib, wallUs] = [
     readU64(reader),
@@ -145,7 +147,7 @@ export function parseRunEnd(body: Uint8Array): RunEnd {
   ]
   const output = readRest(reader)
   if (output.length !== 0 && output.length !== wireLayout.output.size) throw invalid('end: output')
-  return { run, kind, value, stage, features, userUs, systemUs, maxRssKib, wallUs, output }
+  return { run, kind, value, stage, limits, features, userUs, systemUs, maxRssKib, wallUs, output }
 }
 
 /** A sandbox and what is started in it, as bytes of spec/plan.md. */

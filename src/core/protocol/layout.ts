@@ -47,7 +47,7 @@ export const wireLayout = {
   },
   read: { size: 16, offsets: { run: 0, input: 8, offset: 12 } },
   bytes: { size: 24, offsets: { run: 0, input: 8, offset: 12, size: 16 } },
-  ended: { size: 16, offsets: { kind: 0, value: 4, stage: 8, ticketSize: 12 } },
+  ended: { size: 16, offsets: { kind: 0, value: 4, stage: 8, limits: 10, ticketSize: 12 } },
   exited: {
     size: 56,
     offsets: {
@@ -55,6 +55,7 @@ export const wireLayout = {
       kind: 8,
       value: 12,
       stage: 16,
+      limits: 18,
       features: 20,
       userUs: 24,
       systemUs: 32,
@@ -182,6 +183,9 @@ export const wireEnd = {
   lost: 6,
   stopped: 7,
 } as const
+
+/** enum wire_limit: what the kernel counted of a run's cgroup. */
+export const wireLimit = { seen: 1, memory: 2, processes: 4 } as const
 
 /** enum wire_output_flag: what a relay says of its run's output. */
 export const wireOutputFlag = { capped: 1, undelivered: 2, terminal: 4 } as const

@@ -6,14 +6,17 @@ import {
   readBytes,
   readRest,
   readText16,
+  readU8,
   readU32,
   readU64,
   writeBytes,
   writeText16,
   writeU32,
   writeU64,
+  writeU8,
   written,
 } from './bytes.ts'
+import type { Reader } from './bytes.ts'
 import { formatFrame } from './frame.ts'
 import { readInputs, writeInputs } from './input-frames.ts'
 import type { ResolvedInputs } from './input-frames.ts'
@@ -60,22 +63,44 @@ export function parseResolved(body: Uint8Array): Resolved {
   }
 }
 
-/** executor → broker: the executor will not run this. `code` is a RefusalCode, `detail` for the operator. */
-export type Declined = Readonly<{ run: number; code: string; detail: string }>
+/** executor → broker: the executor will not run this. Null is written as an empty text. */
+export type Declined = Readonly<{
+  run: number
+  /** A RefusalCode. */
+  code: string
+  parameter: string | null
+  enough: string | null
+  /** What was found, and where. For the log. */
+  detail: string | null
+  /** Whether the client may hear `detail`. */
+  isTold: boolean
+}>
 
 export function formatDeclined(declined: Declined): Uint8Array {
   const writer = openWriter()
   writeU64(writer, declined.run)
   writeText16(writer, declined.code)
-  writeText16(writer, declined.detail)
+  writeText16(writer, declined.parameter ?? '')
+  writeText16(writer, declined.enough ?? '')
+  writeText16(writer, declined.detail ?? '')
+  writeU8(writer, declined.isTold ? 1 : 0)
   return formatFrame(wireKind.declined, written(writer))
 }
 
 export function parseDeclined(body: Uint8Array): Declined {
   const reader = openReader(body)
-  const declined = { run: readU64(reader), code: readText16(reader), detail: readText16(reader) }
+  const declined = {
+    ...{ run: readU64(reader), code: readText16(reader) },
+    ...{ parameter: readOptional(reader), enough: readOptional(reader) },
+    ...{ detail: readOptional(reader), isTold: readU8(reader) === 1 },
+  }
   expectEnd(reader)
   return declined
+}
+
+function readOptional(reader: Reader): string | null {
+  const text = readText16(reader)
+  return text === '' ? null : text
 }
 
 /** executor → broker: the receipt of a run, durable by now. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { wireFeature, wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
-import { enforcementOf } from './enforcement.ts'
+import { askedBy, enforcementOf, missingOf } from './enforcement.ts'
 import { cleanPath } from './fixed-mounts.ts'
 import { allLandlockFs, allLandlockNet } from './landlock.ts'
 import type { Plan } from './plan.ts'
@@ -96,4 +96,14 @@ test('enforcement: files without Landlock, and unprivileged mode', () => {
     inForce.filter((name) => name.startsWith('landlock')),
     ['landlock_scope'],
   )
+})
+
+test('enforcement: promise 8: what was not in force for a run is missing, by what its plan asks for', () => {
+  const asked = askedBy(plan)
+  assert.deepEqual(missingOf(asked, host), [])
+  assert.deepEqual(missingOf(asked, host & ~wireFeature.cgroupLimits), [
+    enforcementOf(plan, host & ~wireFeature.cgroupLimits).missing[0],
+  ])
+  const less = askedBy({ ...plan, memoryMaxBytes: 0, pidsMax: 0 })
+  assert.deepEqual(missingOf(less, host & ~wireFeature.cgroupLimits), [])
 })

@@ -46,20 +46,27 @@ const reasons: ReadonlyMap<number, string> = new Map([
 export function enforcementOf(plan: Plan, host: number): Enforcement {
   const asked = askedBy(plan)
   const told = (host & f.userNamespace) | (isNetworkShared(plan, host) ? f.networkSharedEmpty : 0)
-  const bits = Object.values(wireFeature).filter((bit) => (asked & bit) !== 0 && (host & bit) === 0)
-  return {
-    inForce: formatFeatures((asked & host) | told),
-    missing: bits.flatMap((bit) =>
-      formatFeatures(bit).map((feature) => ({
-        feature,
-        reason: reasons.get(bit) ?? 'this host does not have it',
-      })),
-    ),
-  }
+  return { inForce: formatFeatures((asked & host) | told), missing: missingOf(asked, host) }
 }
 
-/** Features that hold something, not those that say how. */
-function askedBy(plan: Plan): number {
+/**
+ * What was asked for and is not there.
+ *
+ * @param asked of `askedBy`
+ * @param inForce enum wire_feature bits of what a host has, or of what was in force for a run
+ */
+export function missingOf(asked: number, inForce: number): readonly Missing[] {
+  const bits = Object.values(wireFeature).filter((bit) => (asked & ~inForce & bit) !== 0)
+  return bits.flatMap((bit) =>
+    formatFeatures(bit).map((feature) => ({
+      feature,
+      reason: reasons.get(bit) ?? 'this host does not have it',
+    })),
+  )
+}
+
+/** enum wire_feature bits of what a plan asks for: features that hold something, not those that say how. */
+export function askedBy(plan: Plan): number {
   const { handledFs, handledNet } = plan.landlock
   const asked: readonly (readonly [boolean, number])[] = [
     [true, f.capabilities | f.noNewPrivs | f.seccomp | f.cgroupKill],

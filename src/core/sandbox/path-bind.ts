@@ -1,7 +1,11 @@
 import { boundPath } from '../policy/granted-path.ts'
+import type { CleanPath } from '../identity.ts'
 import type { GrantedPath } from '../policy/granted-path.ts'
 import type { Bind, FileStamp } from './command.ts'
 import { landlockChange, landlockFs } from './landlock.ts'
+
+/** A copy of a file, which nobody can change. */
+export type FileCopy = Readonly<{ path: CleanPath; stamp: FileStamp }>
 
 /**
  * What a run sees of the host for a path that a parameter names. Others may write it meanwhile, so only device and inode
@@ -21,6 +25,14 @@ export function bindForPath(
     isLive: true,
     isSingle: granted.what === 'file' && !granted.hard_links,
     access: rightsTo(granted),
+  }
+}
+
+/** The same, for a file of which the run gets a copy in its place. */
+export function bindForCopy(granted: GrantedPath, { path, stamp }: FileCopy): Bind {
+  return {
+    ...bindForPath(granted, stamp),
+    ...{ source: path, stamp, isLive: false, isSingle: false },
   }
 }
 

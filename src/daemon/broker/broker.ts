@@ -80,7 +80,8 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
 
   const refuse = (submission: Submission, request: ActionRequest | null, denial: Denial): void => {
     const { run } = submission
-    const { code, action, parameter, enough } = denial
+    const { code, action, parameter, enough, found } = denial
+    const detail = found?.isTold === true ? found.detail : null
     runs.delete(run)
     early.delete(run)
     counts.denied += 1
@@ -88,7 +89,7 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
       host.toExecutor(formatDropped(run))
       host.toLauncher(answer)
     })
-    const problem = formatProblem(code, { action, parameter, enough, entry })
+    const problem = formatProblem(code, { action, parameter, detail, enough, entry })
     const answer = formatRefuse(run, exitStatusOf(code), problem) // made before the disk is waited for
   }
 
@@ -157,9 +158,11 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     const found = waitingFor(declined.run, { kind: 'declined', declined })
     if (found === null) return
     const code = isRefusalCode(declined.code) ? declined.code : 'disagreement'
+    const { action } = found.permit
+    const parameter = action.params.find(({ name }) => name === declined.parameter)?.name ?? null
     refuse(found.submission, parseRequest(found.submission.request), {
-      ...{ code, rule: 'executor', action: found.permit.action.id },
-      ...{ parameter: null, enough: null },
+      ...{ code, rule: 'executor', action: action.id, parameter },
+      ...{ enough: declined.enough, found: declined },
     })
   }
 
@@ -190,7 +193,7 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     const program = programOf(resolved, found.permit)
     const { timeMs, notAfterMs, bound } = resolved
     const action = resolveAgain(found, program, { timeMs, notAfterMs, bound })
-    const binds = bindsThose(found.inputs, resolved.bound)
+    const binds = bindsThose(found.inputs, found.permit.paths, bound)
     if (binds && action.digest === formatHex(resolved.actionDigest)) {
       record(found, action, null)
     } else {
@@ -218,11 +221,10 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     if (intent === null) return
     const { run } = found.submission
     counts.permitted += 1
-    const { escapable, output, limits } = found.permit.profile
-    const outputLimit = output === 'pass' ? null : limits.output_bytes
+    const { profile } = found.permit
     runs.set(run, {
       ...{ kind: 'recorded', run, intent, actionDigest: action.digest, foreseen },
-      ...{ escapable, outputLimit, receipt: null, end: null },
+      ...{ profile, receipt: null, end: null },
     })
     // Before our own fdatasync, so that the executor writes its receipt at the same time.
     host.toExecutor(formatIntent({ run, actionDigest: parseHex(action.digest) }))
@@ -304,7 +306,7 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
   }
 }
 
-type Denial = Omit<Extract<Decision, { kind: 'deny' }>, 'kind'>
+type Denial = Parameters<typeof denialOf>[2]
 
 function judge(
   policy: PolicyIndex,

@@ -5,23 +5,32 @@ import type {
   IntentEntry,
   OutcomeEntry,
 } from '../../core/audit/entry.ts'
+import { parseBase64 } from '../../core/json/base64.ts'
+import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import type { Decision, Permit } from '../../core/policy/decide.ts'
 import type { ResolvedAction } from '../../core/policy/resolve.ts'
 import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'
-import { wireEnd, wireStage } from '../../core/protocol/layout.ts'
+import type { Declined } from '../../core/protocol/peer-frames.ts'
+import { wireEnd, wireLimit, wireStage } from '../../core/protocol/layout.ts'
 import { parseRunOutput } from '../../core/protocol/run-output.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
+import { askedBy, missingOf } from '../../core/sandbox/enforcement.ts'
 import { escapableMark, formatFeatures } from '../../core/sandbox/features.ts'
+import { parsePlan } from '../../core/sandbox/plan.ts'
 
 type WithoutCommon<T> = T extends Entry ? Omit<T, keyof EntryCommon> : never
 /** An entry before the log's writer adds salt, time and the policy's trust. */
 export type NewEntry = WithoutCommon<Entry>
 
+/** A denial, and what the executor found where it was the one that refused. */
+type Denial = Omit<Extract<Decision, { kind: 'deny' }>, 'kind'> &
+  Readonly<{ found?: Pick<Declined, 'detail' | 'isTold'> }>
+
 /** The denial's entry. Ids are as the kernel gave them; what the requester wrote is marked as theirs. */
 export function denialOf(
   { run, subject }: Submission,
   request: ActionRequest | null,
-  denial: Omit<Extract<Decision, { kind: 'deny' }>, 'kind'>,
+  denial: Denial,
 ): Omit<DenialEntry, keyof EntryCommon> {
   const { uid, gid, groups, pid, foreign } = subject
   return {
@@ -32,6 +41,7 @@ export function denialOf(
     code: denial.code,
     rule: denial.rule,
     parameter: denial.parameter,
+    detail: denial.found?.detail ?? null,
     requesterText: request?.reason ?? null,
   }
 }
@@ -64,6 +74,7 @@ const endKinds = new Map<number, OutcomeEntry['end']['kind']>([
 
 const featuresOfMask = new Map<number, readonly string[]>()
 const maxMasks = 64
+const asked = new WeakMap<CompiledProfile, number>() // with its policy, it goes
 
 /** Hosts show one mask or two; a launcher that shows more gets them made anew. */
 function featuresOf(mask: number): readonly string[] {
@@ -75,14 +86,22 @@ function featuresOf(mask: number): readonly string[] {
 /** The end of an intent that came to nothing: another took its place, or the executor refused it. */
 export function neverStarted(run: number): RunEnd {
   return {
-    ...{ run, kind: wireEnd.gone, value: 0, stage: 0, features: 0 },
+    ...{ run, kind: wireEnd.gone, value: 0, stage: 0, limits: 0, features: 0 },
     ...{ userUs: 0, systemUs: 0, maxRssKib: 0, wallUs: 0, output: new Uint8Array(0) },
   }
 }
 
+/** Of a run that did not start there is nothing to say. */
+function missingFrom(profile: CompiledProfile, inForce: number): OutcomeEntry['missing'] {
+  if (inForce === 0) return []
+  const bits = asked.get(profile) ?? askedBy(parsePlan(parseBase64(profile.plan)))
+  asked.set(profile, bits)
+  return missingOf(bits, inForce)
+}
+
 /** What the launcher saw of a run. An end of a kind that we do not know counts as lost. */
 export function outcomeOf(
-  { intent, escapable, outputLimit }: RecordedRun,
+  { intent, profile }: RecordedRun,
   end: RunEnd,
   receipt: string | null,
 ): Omit<OutcomeEntry, keyof EntryCommon> {
@@ -94,17 +113,26 @@ export function outcomeOf(
     intent,
     end: { kind: endKinds.get(end.kind) ?? 'lost', value, stage: stage ?? `stage_${end.stage}` },
     usage: { userUs, systemUs, maxRssKib, wallUs },
-    features: [...featuresOf(end.features), ...(escapable ? [escapableMark] : [])],
-    output: outputOf(outputLimit, end),
+    features: [...featuresOf(end.features), ...(profile.escapable ? [escapableMark] : [])],
+    limits: limitsOf(end.limits),
+    missing: missingFrom(profile, end.features),
+    output: outputOf(profile, end),
     receipt,
   }
 }
 
-/** What the outcome takes from the run's profile and its intent. */
-type RecordedRun = Readonly<{ intent: number; escapable: boolean; outputLimit: number | null }>
+function limitsOf(bits: number): OutcomeEntry['limits'] {
+  const stateOf = (bit: number): OutcomeEntry['limits']['memory'] =>
+    (bits & wireLimit.seen) === 0 ? 'unknown' : (bits & bit) === 0 ? 'kept' : 'hit'
+  return { memory: stateOf(wireLimit.memory), processes: stateOf(wireLimit.processes) }
+}
 
-function outputOf(limitBytes: number | null, end: RunEnd): OutcomeEntry['output'] {
-  if (limitBytes === null) return { kind: 'pass' }
+/** What the outcome takes from the run's profile and its intent. */
+type RecordedRun = Readonly<{ intent: number; profile: CompiledProfile }>
+
+function outputOf({ output: how, limits }: CompiledProfile, end: RunEnd): OutcomeEntry['output'] {
+  if (how === 'pass') return { kind: 'pass' }
+  const limitBytes = limits.output_bytes
   const output = parseRunOutput(end.output, limitBytes)
   return output === null ? { kind: 'unknown' } : { kind: 'capped', limitBytes, ...output }
 }

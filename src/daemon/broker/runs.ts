@@ -1,3 +1,4 @@
+import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import type { Permit } from '../../core/policy/decide.ts'
 import type { BoundInput } from '../../core/policy/inputs.ts'
 import type { Declined, Resolved } from '../../core/protocol/peer-frames.ts'
@@ -29,10 +30,8 @@ export type RecordedRun = Readonly<{
   actionDigest: string
   /** What it was before, if we recorded it without the executor's answer: it may still say otherwise. */
   foreseen: WaitingRun | null
-  /** Its profile's: the outcome shows it. */
-  escapable: boolean
-  /** The cap on what the run writes, null if its output is passed. */
-  outputLimit: number | null
+  /** The outcome says what of it was in force. */
+  profile: CompiledProfile
   receipt: string | null
   end: RunEnd | null
 }>

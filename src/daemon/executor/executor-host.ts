@@ -7,6 +7,7 @@ import type { UnusablePolicy, UsablePolicy } from '../../core/policy/reload.ts'
 import type { Bind } from '../../core/sandbox/command.ts'
 import type { BusDirectory } from '../../host/bus-directory.ts'
 import type { Measure, Measured } from '../../host/executable.ts'
+import type { OpenedPaths, PathUsers, RefusedPath } from '../../host/granted-path.ts'
 import type { UsedGrants } from './used-grants.ts'
 
 /** Everything the executor may do to the world. Tests pass plain functions. */
@@ -20,8 +21,8 @@ export type ExecutorHost = Readonly<{
   makeBus: () => BusDirectory
   /** PLAN bytes of a profile of the policy in force. */
   planOf: (profile: CompiledProfile) => Uint8Array
-  /** Looks at what parameters name; throws `path_refused`. */
-  openPaths: (paths: readonly GrantedPath[]) => readonly Bind[]
+  /** Looks at what parameters name. */
+  openPaths: (paths: readonly GrantedPath[], users: PathUsers) => OpenedPaths | RefusedPath
   /** COMMAND bytes of a permit. */
   commandOf: (permit: Permit, measured: Measured, binds: readonly Bind[]) => Uint8Array
   /** Returns once the records are on disk; throws `log_failed`, and then nothing is ever opened again. */

@@ -100,7 +100,7 @@ function openBench(): Bench {
     },
     makeBus: () => assert.fail('no socket is filtered'),
     planOf: () => new Uint8Array(64),
-    openPaths: () => [],
+    openPaths: () => ({ kind: 'opened', binds: [], files: [], release: () => undefined }),
     commandOf: rememberCommands(),
     appendReceipts: () => undefined,
     isShort: () => false,
@@ -167,7 +167,7 @@ test('promise 7: executor: arguments that no command can have are a refusal, and
     const { code, detail } = parseDeclined(frames.at(-1)?.body ?? new Uint8Array(0))
     assert.equal(code, 'not_recorded')
     assert.match(
-      detail,
+      detail ?? '',
       /^(?:format command: \d+ arguments|frame of \d+ bytes|format command: \d+ bytes)$/,
     )
     assert.deepEqual([held(), used()], [0, 0])

@@ -70,10 +70,10 @@ export function createExecutor(
   const refusedEarly = new Set<number>()
   const readings = openReadings(host.toLauncher)
 
-  const decline = (run: number, { code, detail }: Declined, permit?: Permit): void => {
+  const decline = (run: number, answer: Declined, permit?: Permit): void => {
     const use = permit?.changes.uses?.grant
     if (use !== undefined) host.usedGrants.giveBack(use)
-    host.toBroker(formatDeclined({ run, code, detail }))
+    host.toBroker(formatDeclined({ run, ...answer }))
   }
 
   const submit = (submission: Submission): void => {
@@ -132,7 +132,8 @@ export function createExecutor(
     if (answer === null) return
     const { reading } = answer
     if (answer.kind === 'read') start(reading, answer.read)
-    else decline(reading.submission.run, declined(answer.problem.code), reading.permit)
+    else
+      decline(reading.submission.run, declined(answer.problem.code, answer.problem), reading.permit)
     loadOnceRead()
   }
 

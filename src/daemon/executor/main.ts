@@ -24,6 +24,7 @@ import { openMeasure } from '../../host/executable.ts'
 import { loadCommitmentKey } from '../../host/commitment-key.ts'
 import { openCopies } from '../../host/executable-copy.ts'
 import { openGrantedPaths } from '../../host/granted-path.ts'
+import { openInputCopies } from '../../host/input-copy.ts'
 import { keepPublicKey, loadHostKey } from '../../host/host-key.ts'
 import { bridgePaths } from '../../host/layout.ts'
 import { ownUid } from '../../host/own-uid.ts'
@@ -59,6 +60,8 @@ function main([root = '', , words = '']: readonly string[]): void {
     },
   })
   const signed = loadSignedTree(paths.state, uid, verifierKey)
+  const copyExecutable = openCopies(paths.copies)
+  const copyInput = openInputCopies(paths.copies)
 
   const executor = createExecutor(
     {
@@ -66,8 +69,8 @@ function main([root = '', , words = '']: readonly string[]): void {
       toLauncher: (frame) => launcher.send(frame),
       toBroker: (frame) => broker.send(frame),
       nowMs: Date.now,
-      measure: openMeasure(uid, openCopies(paths.copies)),
-      openPaths: openGrantedPaths,
+      measure: openMeasure(uid, copyExecutable),
+      openPaths: (named, users) => openGrantedPaths(copyInput, named, users),
       makeBus: openBusDirectories(paths.buses),
       planOf: rememberPlans(),
       commandOf: rememberCommands(),

@@ -61,7 +61,16 @@ function bringBack(): void {
   writeFileSync(`${file}.other`, 'second\n')
 }
 
-const paths = [{ path: clean(file), what: 'file', access: 'read', hard_links: false }] as const
+const paths = [
+  {
+    parameter: 'p',
+    path: clean(file),
+    what: 'file',
+    access: 'read',
+    hard_links: false,
+    content: 'live',
+  },
+] as const
 
 async function runScript(on: BareBridge, options: RunOptions): Promise<BellResult> {
   bringBack()

@@ -52,15 +52,18 @@ async function statusOf(bridge: TestBridge): Promise<Status> {
   return status
 }
 
-/** What the last run's outcome lists. */
-async function featuresOf(bridge: TestBridge, action: string): Promise<readonly string[]> {
-  const outcomes = (): readonly (readonly string[])[] =>
-    bridge.entries().flatMap((entry) => (entry.kind === 'outcome' ? [entry.features] : []))
+/** What the outcome of a run says of its sandbox, by the names that `status` has. */
+async function sandboxOf(bridge: TestBridge, action: string): Promise<unknown> {
+  const outcomes = (): readonly unknown[] =>
+    bridge.entries().flatMap((entry) => {
+      if (entry.kind !== 'outcome') return []
+      return [{ in_force: entry.features, missing: entry.missing }]
+    })
   const count = outcomes().length
   const { status, stderr } = await bridge.bell([action])
   assert.deepEqual([status, stderr], [0, ''])
   await until(() => outcomes().length === count + 1, 5_000)
-  return outcomes().at(-1) ?? []
+  return outcomes().at(-1)
 }
 
 /** Starts a real bridge and holds its words against what happens; returns what is missing, by profile. */
@@ -77,8 +80,10 @@ async function missingOn(
     }
     return [name, lacks.map(({ feature }) => feature)] as const
   })
-  for (const { name, in_force: inForce } of profiles)
-    assert.deepEqual(await featuresOf(bridge, name === 'plain' ? 'true' : name), inForce, name)
+  for (const { name, in_force, missing: lacks } of profiles) {
+    const said = await sandboxOf(bridge, name === 'plain' ? 'true' : name)
+    assert.deepEqual(said, { in_force, missing: lacks }, name)
+  }
   await also?.(bridge)
   return Object.fromEntries(missing)
 }

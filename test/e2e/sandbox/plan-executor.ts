@@ -52,20 +52,23 @@ function main(root: string): void {
     frame: ({ kind, body }) => {
       if (kind === wireKind.hello) launcher.send(formatExecutorReady(allCapabilities))
       if (kind !== wireKind.submit) return
-      const { run } = parseSubmission(body.slice())
+      const { run, subject } = parseSubmission(body.slice())
       const start: Start = JSON.parse(readFileSync(join(root, 'start.json'), 'utf8'))
       const [program = ''] = start.argv
       const executable = clean(program)
       const { id } = start
       if (!isUid(id) || !isGid(id)) throw new Error(`id ${String(id)}`)
+      const runAs = { uid: id, gid: id, groups: [] }
+      const opened = openGrantedPaths(() => null, start.paths ?? [], { runAs, subject })
+      if (opened.kind === 'refused') throw new Error(opened.detail)
       const command = formatCommand({
-        ...{ uid: id, gid: id, groups: [] },
+        ...runAs,
         executable,
         cwd: clean(start.cwd),
         stamp: measure({ executable, interpreter: null, sha256: [] }).stamp,
         argv: start.argv,
         env: start.env,
-        binds: [...scriptBinds(start.script), ...openGrantedPaths(start.paths ?? [])],
+        binds: [...scriptBinds(start.script), ...opened.binds],
       })
       for (const deed of start.early ?? []) act(deed)
       launcher.send(formatPrepare(run, parseBase64(start.plan), command))

@@ -187,7 +187,10 @@ test(
     const status: Readonly<{
       mode: string
       limits: string[]
-      profiles: Readonly<{ in_force: string[]; missing: Readonly<{ feature: string }>[] }>[]
+      profiles: Readonly<{
+        in_force: string[]
+        missing: Readonly<{ feature: string; reason: string }>[]
+      }>[]
     }> = JSON.parse(stdout)
     assert.equal(status.mode, 'unprivileged')
     assert.ok(status.limits.some((text) => text.includes('promises 4 and 5 do not hold')))
@@ -201,10 +204,10 @@ test(
     const entries = [...(openLogSource(root, undefined)?.entries() ?? [])].map((bytes) =>
       parseEntry(bytes),
     )
-    const last = entries
-      .flatMap((entry) => (entry.kind === 'outcome' ? [entry.features] : []))
-      .at(-1)
-    assert.deepEqual(last, profile.in_force)
+    const last = entries.flatMap((entry) => (entry.kind === 'outcome' ? [entry] : [])).at(-1)
+    assert.deepEqual(last?.features, profile.in_force)
+    assert.deepEqual(last.missing, profile.missing)
+    assert.deepEqual(last.limits, { memory: 'unknown', processes: 'unknown' })
     assert.ok(profile.in_force.includes('user_namespace'))
   },
 )
