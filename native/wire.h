@@ -38,8 +38,10 @@ enum wire_kind {
   WIRE_REQUEST = 0x0101, /* the flat request; read by executor and broker, never by the launcher */
   WIRE_SIGNAL = 0x0102,  /* u32 signal number */
   /* launcher to client */
-  WIRE_REFUSED = 0x0181, /* u32 exit status for the client, then an RFC 9457 problem as JSON text */
-  WIRE_ENDED = 0x0182,   /* struct wire_ended, then the executor's ticket, then struct wire_output if it has a relay */
+  WIRE_REFUSED = 0x0181,  /* u32 exit status for the client, then an RFC 9457 problem as JSON text */
+  WIRE_ENDED = 0x0182,    /* struct wire_ended, then the executor's ticket, then struct wire_output if it has a relay */
+  WIRE_TERMINAL = 0x0183, /* u32: 0 = the run has a terminal of its own, and the descriptor that comes along takes what
+                             is typed; else the signal that stopped its command */
   /* launcher to broker and executor */
   WIRE_HELLO = 0x0201,  /* struct wire_hello */
   WIRE_SUBMIT = 0x0202, /* struct wire_submit, u32 groups[], its cgroups as text, then the request's body as received */
@@ -129,6 +131,7 @@ enum wire_end {
   WIRE_END_FAILED = 4,    /* value = errno, stage = enum wire_stage: the command never started */
   WIRE_END_GONE = 5,      /* the client was gone, or the run refused, before the gate opened: never started */
   WIRE_END_LOST = 6,      /* a service of the bridge died: the run was killed */
+  WIRE_END_STOPPED = 7,   /* no end, and at a gate only: value = what WIRE_TERMINAL says */
 };
 
 enum wire_stage {
@@ -179,6 +182,7 @@ struct wire_exited {
 enum wire_output_flag {
   WIRE_OUTPUT_CAPPED = 1u << 0,      /* there was more than the cap: what came after it was thrown away */
   WIRE_OUTPUT_UNDELIVERED = 1u << 1, /* the client was gone, or took nothing any more when the run's time was over */
+  WIRE_OUTPUT_TERMINAL = 1u << 2,    /* the run had a terminal of its own */
 };
 
 /* One stream of a run whose output went through a relay. */
@@ -194,16 +198,20 @@ struct wire_output {
   uint32_t flags; /* enum wire_output_flag */
   struct wire_stream out;
   struct wire_stream err;
+  struct wire_stream terminal; /* what the run's terminal showed; 0 bytes if it had none */
 };
 
 /*
- * Launcher to relay, once, with four descriptors: where stdout and stderr go, then where they come from. A message of
- * one byte later says that the time is over: nothing more is waited for.
+ * Launcher to relay, once, with six descriptors: where stdout, stderr and the terminal go, where the first two come
+ * from, and a stream socket whose first byte brings the master of the run's terminal, and then what is typed. A message
+ * of one byte later: 'W', the client's terminal may have another size; any other, the time is over: nothing more is
+ * waited for.
  */
 struct wire_relay {
   uint64_t output_max;
   uint8_t stdio[2]; /* enum wire_stdio of the first two descriptors */
-  uint8_t zero[6];
+  uint8_t terminal; /* 1: the run has one; 0: its two descriptors mean nothing */
+  uint8_t zero[5];
 };
 
 enum wire_feature {
@@ -342,6 +350,7 @@ enum wire_mount {
   WIRE_MOUNT_DEVICE = 4,  /* a character device of the host, bound onto a file */
   WIRE_MOUNT_SYMLINK = 5, /* source = the link's text */
   WIRE_MOUNT_DIRECTORY = 6,
+  WIRE_MOUNT_DEVPTS = 7, /* made only for a run with a terminal of its own, which is then the one in it */
 };
 
 enum wire_mount_flag {

@@ -21,11 +21,22 @@ enum answer_state look_at_answer(const struct answer *answer) {
   if (answer->size < head) return ANSWER_PARTIAL;
   size_t size = get_little(answer->frame, 4);
   uint32_t kind = get_little(answer->frame + 4, 2);
+  bool terminal = kind == WIRE_TERMINAL && size == 4;
   bool sized = (kind == WIRE_REFUSED && size >= 4 && size <= ANSWER_MAX_BODY) ||
                (kind == WIRE_ENDED && size >= sizeof(struct wire_ended) &&
                 size <= sizeof(struct wire_ended) + ANSWER_MAX_TICKET + sizeof(struct wire_output));
-  if (!sized || get_little(answer->frame + 6, 2) != 0 || answer->size > head + size) return ANSWER_MALFORMED;
-  return answer->size < head + size ? ANSWER_PARTIAL : ANSWER_WHOLE;
+  if ((!sized && !terminal) || get_little(answer->frame + 6, 2) != 0) return ANSWER_MALFORMED;
+  if (answer->size < head + size) return ANSWER_PARTIAL;
+  if (terminal) return ANSWER_TERMINAL;
+  return answer->size > head + size ? ANSWER_MALFORMED : ANSWER_WHOLE;
+}
+
+uint32_t take_terminal(struct answer *answer) {
+  size_t whole = sizeof(struct wire_head) + 4;
+  uint32_t number = get_little(answer->frame + sizeof(struct wire_head), 4);
+  answer->size -= whole;
+  memmove(answer->frame, answer->frame + whole, answer->size);
+  return number;
 }
 
 /* The reader of JSON: members of one object without white space between tokens. Values that nobody asked for are
@@ -264,21 +275,24 @@ static void put_end_words(const struct end *end, bool *begun) {
 /* What the run's relay says of its output, where it had one. */
 struct output {
   bool told, whole; /* `whole`: it may be true */
-  bool truncated, undelivered;
-  uint64_t written[2], delivered[2]; /* of stdout and stderr */
+  bool truncated, undelivered, terminal;
+  uint64_t written[3], delivered[3]; /* of stdout, stderr and the run's own terminal */
 };
 
 static uint64_t get_count(const uint8_t *at) { return (uint64_t)get_little(at + 4, 4) << 32 | get_little(at, 4); }
 
 static struct output read_output(struct slice word) {
-  static const size_t streams[] = {offsetof(struct wire_output, out), offsetof(struct wire_output, err)};
+  static const size_t streams[] = {offsetof(struct wire_output, out), offsetof(struct wire_output, err),
+                                   offsetof(struct wire_output, terminal)};
   struct output output = {.told = word.size > 0};
   if (!output.told) return output;
   uint32_t flags = get_little(word.at + offsetof(struct wire_output, flags), 4);
   output.truncated = (flags & WIRE_OUTPUT_CAPPED) != 0;
   output.undelivered = (flags & WIRE_OUTPUT_UNDELIVERED) != 0;
-  output.whole = get_little(word.at, 4) == WIRE_VERSION && flags <= (WIRE_OUTPUT_CAPPED | WIRE_OUTPUT_UNDELIVERED);
-  for (size_t i = 0; i < 2; i++) {
+  output.terminal = (flags & WIRE_OUTPUT_TERMINAL) != 0;
+  output.whole = get_little(word.at, 4) == WIRE_VERSION &&
+                 flags <= (WIRE_OUTPUT_CAPPED | WIRE_OUTPUT_UNDELIVERED | WIRE_OUTPUT_TERMINAL);
+  for (size_t i = 0; i < 3; i++) {
     output.written[i] = get_count(word.at + streams[i] + offsetof(struct wire_stream, written));
     output.delivered[i] = get_count(word.at + streams[i] + offsetof(struct wire_stream, delivered));
     if (output.delivered[i] > output.written[i]) output.whole = false;
@@ -289,9 +303,9 @@ static struct output read_output(struct slice word) {
 /* That a reader closed its end early needs no words: whoever did it knows. */
 static void put_output_words(const struct output *output) {
   text_put("the output was cut off at the action's limit: ");
-  text_put_number(output->delivered[0] + output->delivered[1]);
+  text_put_number(output->delivered[0] + output->delivered[1] + output->delivered[2]);
   text_put(" of ");
-  text_put_number(output->written[0] + output->written[1]);
+  text_put_number(output->written[0] + output->written[1] + output->written[2]);
   text_put(" bytes were passed on");
 }
 
@@ -314,6 +328,7 @@ static void put_output_json(const struct output *output) {
   text_put(output->undelivered ? ",\"undelivered\":true" : ",\"undelivered\":false");
   put_stream_json(",\"stdout\"", output->written[0], output->delivered[0]);
   put_stream_json(",\"stderr\"", output->written[1], output->delivered[1]);
+  if (output->terminal) put_stream_json(",\"terminal\"", output->written[2], output->delivered[2]);
   text_put("}");
 }
 

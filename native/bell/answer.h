@@ -25,10 +25,13 @@ struct answer {
   uint8_t frame[sizeof(struct wire_head) + ANSWER_MAX_BODY];
 };
 
-enum answer_state { ANSWER_PARTIAL, ANSWER_WHOLE, ANSWER_MALFORMED };
+enum answer_state { ANSWER_PARTIAL, ANSWER_WHOLE, ANSWER_MALFORMED, ANSWER_TERMINAL };
 
 /* Says whether the frame is whole. A wrong kind or size is refused as soon as its bytes are there. */
 enum answer_state look_at_answer(const struct answer *answer);
+
+/* Takes a TERMINAL frame, which comes before the answer, out of what was received, and returns its number. */
+uint32_t take_terminal(struct answer *answer);
 
 /* Reports a whole answer on stderr (as one line of JSON if `json`) and returns the exit status. Trusts nothing in it.
  */

@@ -2,11 +2,12 @@
  * bell: asks the bridge to run one action and stands in for it: same stdio, signals passed on, same exit status.
  *
  * It holds no privilege and decides nothing. It trusts the socket's owner with the caller's three descriptors and
- * inputs, and nothing else: what comes back can at most choose an exit status and put escaped text on stderr.
+ * inputs, and nothing else: what comes back can at most choose an exit status, put escaped text on stderr, and be given
+ * what is typed.
  *
  * The order matters: 1. 0, 1, 2 are open, so that no descriptor of ours takes their place and is passed on as stdio;
  * 2. connect, still interruptible; 3. block the signals, so that none falls between the request and the loop;
- * 4. send; 5. wait.
+ * 4. send; 5. wait; 6. whatever came of it, the terminal is given back before a word is said.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 
 #include "answer.h"
 #include "request.h"
+#include "terminal.h"
 #include "text.h"
 
 #ifndef BELLADONNA_VERSION
@@ -183,12 +185,12 @@ static int connect_to(const char *path) {
 /* What is ignored stays ignored (nohup): the kernel would queue a blocked signal all the same. SIGPIPE is blocked too,
  * so that a stderr that nobody reads does not cost the command's exit status. */
 static int hold_signals(void) {
-  static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH};
+  static const int held[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH, SIGTSTP};
   sigset_t forward, block;
   sigemptyset(&forward);
-  for (size_t i = 0; i < sizeof forwarded / sizeof forwarded[0]; i++) {
+  for (size_t i = 0; i < sizeof held / sizeof held[0]; i++) {
     struct sigaction now;
-    if (sigaction(forwarded[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(&forward, forwarded[i]);
+    if (sigaction(held[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(&forward, held[i]);
   }
   block = forward;
   sigaddset(&block, SIGPIPE);
@@ -219,33 +221,72 @@ static bool send_request(int connection) {
 }
 
 /* A bridge that does not read any more gets no more signals: waiting for it would hold bell beyond SIGINT. */
-static void forward_signals(int signals, int connection) {
+static void forward(int connection, int number) {
+  const uint8_t frame[] = {4, 0, 0, 0, WIRE_SIGNAL & 0xff, WIRE_SIGNAL >> 8, 0, 0, (uint8_t)number, 0, 0, 0};
+  (void)send(connection, frame, sizeof frame, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void take_signals(int signals, int connection) {
   struct signalfd_siginfo info;
   while (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
-    const uint8_t frame[] = {4, 0, 0, 0, WIRE_SIGNAL & 0xff, WIRE_SIGNAL >> 8, 0, 0, (uint8_t)info.ssi_signo, 0, 0, 0};
-    (void)send(connection, frame, sizeof frame, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (info.ssi_signo == SIGTSTP) {
+      terminal_suspend();
+      continue;
+    }
+    if (info.ssi_signo == SIGCONT) terminal_take();
+    forward(connection, (int)info.ssi_signo);
   }
 }
 
-static int await_answer(int connection, int signals, bool json) {
-  struct pollfd waiting[] = {{connection, POLLIN, 0}, {signals, POLLIN, 0}};
-  for (;;) {
-    if (poll(waiting, 2, -1) < 0 && errno != EINTR) return report_failure("lost", "poll", errno, json);
-    if (waiting[1].revents != 0) forward_signals(signals, connection);
-    if (waiting[0].revents == 0) continue;
-    ssize_t n = read(connection, answer.frame + answer.size, sizeof answer.frame - answer.size);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (n <= 0) return report_failure("lost", "the connection to the bridge was lost", n < 0 ? errno : 0, json);
-    answer.size += (size_t)n;
-    switch (look_at_answer(&answer)) {
-    case ANSWER_PARTIAL:
-      break;
-    case ANSWER_WHOLE:
-      return report_answer(&answer, json);
-    case ANSWER_MALFORMED:
-      return report_failure("malformed", "the bridge's answer is not of its form", 0, json);
-    }
+/* More bytes, and with them perhaps the descriptor of a terminal's keys. */
+static ssize_t receive(int connection) {
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control;
+  int keys;
+  struct iovec rest = {answer.frame + answer.size, sizeof answer.frame - answer.size};
+  struct msghdr message = {
+      .msg_iov = &rest, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  ssize_t n = recvmsg(connection, &message, MSG_CMSG_CLOEXEC);
+  const struct cmsghdr *came = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+  if (came != NULL && came->cmsg_type == SCM_RIGHTS && came->cmsg_len == CMSG_LEN(sizeof keys)) {
+    memcpy(&keys, CMSG_DATA(came), sizeof keys);
+    terminal_begin(keys);
   }
+  return n;
+}
+
+/* What is in `answer` at last: ANSWER_PARTIAL if there is no more; then errno may say why. */
+static enum answer_state await_answer(int connection, int signals) {
+  for (;;) {
+    struct pollfd waiting[4] = {{connection, POLLIN, 0}, {signals, POLLIN, 0}};
+    int most_ms = terminal_wait(waiting + 2);
+    if (poll(waiting, 4, most_ms) < 0 && errno != EINTR) return ANSWER_PARTIAL;
+    if (waiting[1].revents != 0) take_signals(signals, connection);
+    terminal_pump(waiting + 2);
+    if (waiting[0].revents == 0) continue;
+    ssize_t n = receive(connection);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (n == 0) errno = 0;
+    if (n <= 0) return ANSWER_PARTIAL;
+    answer.size += (size_t)n;
+    enum answer_state state;
+    while ((state = look_at_answer(&answer)) == ANSWER_TERMINAL) {
+      uint32_t number = take_terminal(&answer);
+      if (number != 0) terminal_stopped(number);
+      forward(connection, SIGCONT);
+    }
+    if (state != ANSWER_PARTIAL) return state;
+  }
+}
+
+static int report(enum answer_state state, bool json) {
+  int error = errno;
+  terminal_leave();
+  if (state == ANSWER_WHOLE) return report_answer(&answer, json);
+  if (state == ANSWER_PARTIAL) return report_failure("lost", "the connection to the bridge was lost", error, json);
+  return report_failure("malformed", "the bridge's answer is not of its form", 0, json);
 }
 
 int main(int argc, char **argv) {
@@ -262,5 +303,5 @@ int main(int argc, char **argv) {
   int signals = hold_signals();
   if (signals < 0) return report_failure("unreached", "cannot hold signals", errno, order.json);
   if (!send_request(connection)) return report_failure("unreached", "cannot send the request", errno, order.json);
-  return await_answer(connection, signals, order.json);
+  return report(await_answer(connection, signals), order.json);
 }

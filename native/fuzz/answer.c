@@ -1,6 +1,7 @@
 /*
- * answer.c: the bridge's answer as bell reads it. What is not received is poisoned; what goes to stderr is one line of
- * printable text (C60); a refusal never comes out as 0. Input: one byte of options, then the frame.
+ * answer.c: the bridge's answer as bell reads it, and what may come before it. What is not received is poisoned; what
+ * goes to stderr is one line of printable text (C60); a refusal never comes out as 0. Input: one byte of options, then
+ * the frame.
  */
 #include <fcntl.h>
 #include <sanitizer/asan_interface.h>
@@ -46,7 +47,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   memcpy(answer.frame, data + 1, answer.size);
   ASAN_POISON_MEMORY_REGION(answer.frame + answer.size, sizeof answer.frame - answer.size);
   output_size = 0;
-  if (look_at_answer(&answer) != ANSWER_WHOLE) return 0;
+  enum answer_state state;
+  while ((state = look_at_answer(&answer)) == ANSWER_TERMINAL) (void)take_terminal(&answer);
+  if (state != ANSWER_WHOLE) return 0;
   int status = report_answer(&answer, (data[0] & 1) != 0);
   if (status < 0 || status > 255 || (answer.frame[4] == 0x81 && (status < 124 || status > 127))) abort();
   check_output();
@@ -60,6 +63,12 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
   size = LLVMFuzzerMutate(data, size, most);
   size_t head = 1 + sizeof(struct wire_head);
   if (size < head || seed % 8 == 0) return size;
+  if (seed % 8 == 1 && size + 12 <= most) { /* a TERMINAL before it */
+    const uint8_t frame[12] = {4, 0, 0, 0, WIRE_TERMINAL & 0xff, WIRE_TERMINAL >> 8, 0, 0, 20, 0, 0, 0};
+    memmove(data + 13, data + 1, size - 1);
+    memcpy(data + 1, frame, sizeof frame);
+    return size + sizeof frame;
+  }
   uint32_t body = (uint32_t)(size - head), kind = seed % 2 == 0 ? WIRE_REFUSED : WIRE_ENDED;
   const uint8_t bytes[8] = {(uint8_t)body, (uint8_t)(body >> 8), 0, 0, (uint8_t)kind, (uint8_t)(kind >> 8), 0, 0};
   memcpy(data + 1, bytes, sizeof bytes);

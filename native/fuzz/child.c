@@ -13,8 +13,9 @@
 #include "mutate.h"
 
 struct options {
-  uint8_t flags; /* 1: privileged, 2: a template is there, 4: a service, 8: exec is seen from the vforked child */
-  uint8_t kind;  /* what fstat(2) says */
+  uint8_t flags; /* 1: privileged, 2: a template is there, 4: a service, 8: exec is seen from the vforked child,
+                    16: it gets a terminal of its own */
+  uint8_t kind;  /* what fstat(2) says; from 0x10 on: which of 0 to 2 are terminals */
   uint16_t failing;
 };
 
@@ -35,13 +36,16 @@ static void check_exec(void) {
   if ((plan.landlock_scope & 3) != 0) wanted |= STEP_LANDLOCK;
   CLAIM((kernel.steps & wanted) == wanted);
   CLAIM(child.argv[0] != NULL);
+  CLAIM(child.keys < 0 || child.terminal >= 0);
   for (size_t i = 0; i < child.command.argc; i++) CLAIM(strlen(child.argv[i]) < WIRE_MAX_FRAME);
   CLAIM(child.argv[child.command.argc] == NULL && child.envp[child.command.envc] == NULL);
 }
 
 static void begin(const struct options *options, struct start *start) {
   static const uint16_t kinds[] = {S_IFREG, S_IFDIR, S_IFCHR, S_IFIFO};
-  child = (struct child){.proc = -1, .reports = true, .service = (options->flags & 4) != 0};
+  int keys = (options->flags & 20) == 16 ? GATE : -1;
+  child = (struct child){
+      .proc = -1, .reports = true, .service = (options->flags & 4) != 0, .shown = keys, .keys = keys, .terminal = -1};
   exec_errno = 0;
   start->service = child.service;
   start->makes_peer = (options->kind & 8) != 0;
@@ -49,6 +53,7 @@ static void begin(const struct options *options, struct start *start) {
   kernel.child = kernel.running = true;
   kernel.failing = options->failing;
   kernel.kind = kinds[options->kind & 3];
+  kernel.terminals = options->kind >> 4;
   kernel.is_vforked = (options->flags & 8) != 0;
   kernel.stamp = &child.stamp;
   kernel.at_exec = check_exec;

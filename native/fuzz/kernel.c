@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "../launcher/launcher.h"
@@ -125,7 +127,8 @@ ssize_t fuzz_send(int fd, const void *bytes, size_t size, int flags) {
 
 /* The nursery: a run's process is nobody, a template's says that it is done, and no relay comes. */
 ssize_t fuzz_sendmsg(int fd, const struct msghdr *message, int flags) {
-  if (kernel.child || seats[NURSERY].socket <= 0 || fd != seats[NURSERY].socket) return sendmsg(fd, message, flags);
+  if (kernel.child) return fuzz_call() != 0 ? -1 : (ssize_t)message->msg_iov->iov_len;
+  if (seats[NURSERY].socket <= 0 || fd != seats[NURSERY].socket) return sendmsg(fd, message, flags);
   uint32_t what;
   int gate, nobody = dup(0);
   const pid_t pid = 1000000;
@@ -143,6 +146,25 @@ ssize_t fuzz_recv(int fd, void *bytes, size_t size, int flags) {
   if (size == 0 || took(STEP_GATE) != 0) return 0;
   memcpy(bytes, "G", 1);
   return 1;
+}
+
+int fuzz_ioctl(int fd, unsigned long request, ...) {
+  va_list list;
+  va_start(list, request);
+  void *argument = va_arg(list, void *);
+  va_end(list);
+  if (!kernel.child) return ioctl(fd, request, argument);
+  return request == TIOCGPTPEER ? fake_descriptor() : fuzz_call();
+}
+
+int fuzz_isatty(int fd) {
+  if (!kernel.child) return isatty(fd);
+  return fd < 3 && (kernel.terminals >> fd & 1) != 0;
+}
+
+int fuzz_tcgetattr(struct termios *settings) {
+  memset(settings, 0, sizeof *settings);
+  return fuzz_call();
 }
 
 int fuzz_fstat(int fd, struct stat *st) {
@@ -175,6 +197,7 @@ int fuzz_socketpair(int domain, int type, int protocol, int pair[2]) {
     return pair[0] < 0 || pair[1] < 0 ? -1 : 0;
   }
   if (socketpair(domain, type, protocol, pair) != 0) return -1;
+  if ((type & SOCK_SEQPACKET) != SOCK_SEQPACKET) return 0; /* a gate is one */
   if (kernel.peer_of_gate >= 0) close(kernel.peer_of_gate);
   kernel.peer_of_gate = dup(pair[1]);
   return 0;

@@ -34,6 +34,7 @@ struct kernel {
   uint32_t calls;    /* so far */
   uint32_t failing;  /* that call fails; 0: none */
   uint16_t kind;     /* S_IFMT of what is opened */
+  uint8_t terminals; /* which of 0 to 2 are terminals */
   bool is_vforked;   /* vfork(2) goes on as the child */
   const void *stamp; /* struct wire_stamp: what fstat(2) says */
   void (*at_exec)(void);

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 enum operation {
-  CONNECT,     /* argument % 7 descriptors come with the first bytes; 0x80: no service is there */
+  CONNECT, /* argument % 7 descriptors come with the first bytes; 0x40: they are a terminal; 0x80: no service is there
+            */
   CLIENT_SAYS, /* argument: which slot; its upper three bits: how many descriptors come along */
   EXECUTOR_SAYS,
   BROKER_SAYS,

@@ -35,7 +35,8 @@ static int clients[MAX_PEERS], gates[MAX_PEERS];
 static uint8_t sent_by_client[MAX_PEERS][WIRE_MAX_REQUEST + 8];
 static size_t sent_size[MAX_PEERS];
 static uint64_t run_of_gate[MAX_PEERS];
-static int peer_count; /* above all that is in use */
+static int peer_count;    /* above all that is in use */
+static int master, slave; /* a terminal that clients may have */
 
 /* ---- what the launcher said ---- */
 
@@ -130,15 +131,22 @@ static void check_slots(void) {
   }
 }
 
-/* What a client hears is one whole frame of the two kinds that there are, and at most one. */
+/* What a client hears: some TERMINAL, then at most one whole frame of the two kinds of an answer. */
 static void check_client(int fd) {
-  uint8_t bytes[2 * (sizeof(struct wire_head) + 4 + MAX_REFUSAL)];
-  struct wire_head head;
-  ssize_t n = (recv)(fd, bytes, sizeof bytes, MSG_DONTWAIT);
-  if (n <= 0) return;
-  CLAIM((size_t)n >= sizeof head);
-  memcpy(&head, bytes, sizeof head);
-  CLAIM((size_t)n == sizeof head + head.size && head.zero == 0);
+  static uint8_t bytes[1u << 18]; /* a socket holds less */
+  const size_t notice = sizeof(struct wire_head) + sizeof(uint32_t);
+  struct wire_head head = {.kind = WIRE_TERMINAL};
+  size_t size = 0, at = 0;
+  for (ssize_t n; (n = (recv)(fd, bytes + size, sizeof bytes - size, MSG_DONTWAIT)) > 0;) size += (size_t)n;
+  for (; size - at >= notice; at += notice) {
+    memcpy(&head, bytes + at, sizeof head);
+    if (head.kind != WIRE_TERMINAL) break;
+    CLAIM(head.size == sizeof(uint32_t) && head.zero == 0);
+  }
+  if (at == size) return;
+  CLAIM(size - at >= sizeof head);
+  memcpy(&head, bytes + at, sizeof head);
+  CLAIM(size - at == sizeof head + head.size && head.zero == 0);
   CLAIM(head.kind == WIRE_REFUSED ? head.size >= 4 : head.kind == WIRE_ENDED && head.size >= sizeof(struct wire_ended));
   if (head.kind == WIRE_ENDED) CLAIM(head.size <= sizeof(struct wire_ended) + MAX_TICKET + sizeof(struct wire_output));
 }
@@ -153,26 +161,27 @@ static void let_go(int *peers, int fd, int peer) {
 }
 
 /* As send_descriptors, but more of them than the launcher has room for. */
-static bool pass(int fd, const struct message *message, size_t count) {
+static bool pass(int fd, const struct message *message, size_t count, int passed) {
   union {
     struct cmsghdr align;
     char space[CMSG_SPACE(sizeof(int) * MAX_PASSED)];
   } control = {0};
   struct iovec data = {.iov_base = (void *)(uintptr_t)message->bytes, .iov_len = message->size};
   struct msghdr header = {.msg_iov = &data, .msg_iovlen = 1};
-  if (count > 0) { /* all of them are descriptor 0 */
+  if (count > 0) {
     header.msg_control = &control;
     header.msg_controllen = CMSG_SPACE(sizeof(int) * count);
     control.align.cmsg_level = SOL_SOCKET;
     control.align.cmsg_type = SCM_RIGHTS;
     control.align.cmsg_len = CMSG_LEN(sizeof(int) * count);
+    for (size_t i = 0; i < count; i++) memcpy(CMSG_DATA(&control.align) + i * sizeof passed, &passed, sizeof passed);
   }
   return (sendmsg)(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)message->size;
 }
 
-static void say(int server, const struct message *message, size_t count) {
+static void say(int server, const struct message *message, size_t count, int passed) {
   size_t *sent = &sent_size[server];
-  if (message->size == 0 || clients[server] < 0 || !pass(clients[server], message, count)) return;
+  if (message->size == 0 || clients[server] < 0 || !pass(clients[server], message, count, passed)) return;
   for (size_t i = 0; i < message->size && *sent < sizeof sent_by_client[0]; i++)
     sent_by_client[server][(*sent)++] = message->bytes[i];
 }
@@ -182,7 +191,7 @@ static void connect_client(const struct message *message) {
   if ((socketpair)(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return;
   let_go(clients, pair[0], pair[1]);
   sent_size[pair[0]] = 0;
-  say(pair[0], message, message->argument % (MAX_PASSED + 1));
+  say(pair[0], message, message->argument % (MAX_PASSED + 1), (message->argument & 0x40) != 0 ? slave : 0);
   kernel.accepted = pair[0];
   door_accept((message->argument & 0x80) == 0);
 }
@@ -226,7 +235,7 @@ static void act(const struct message *message) {
   if (message->operation == BROKER_SAYS) hear_service(BROKER, message);
   if (slot == NULL) return;
   if (message->operation == CLIENT_SAYS && slot->client >= 0) {
-    say(slot->client, message, (message->argument >> 5) % (MAX_PASSED + 1));
+    say(slot->client, message, (message->argument >> 5) % (MAX_PASSED + 1), 0);
     door_read(slot);
   }
   if (message->operation == CLIENT_GONE && slot->client >= 0) run_client_gone(slot);
@@ -296,9 +305,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
   (void)argc, (void)argv;
   int null = (open)("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0 || (dup2)(null, 0) != 0) return 1; /* what clients pass */
+  master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (null < 0 || (dup2)(null, 0) != 0 || master < 0 || unlockpt(master) != 0) return 1;
+  slave = (open)(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (slave < 0) return 1; /* clients pass this, or /dev/null */
   for (size_t i = 0; i < MAX_SLOTS; i++) slots[i].process = slots[i].relay = slots[i].proxy = no_process;
-  for (size_t i = 0; i < MAX_SLOTS; i++) slots[i].word = -1;
+  for (size_t i = 0; i < MAX_SLOTS; i++) slots[i].word = slots[i].keys = -1;
   max_per_uid = 32;
   for (int i = 0; i < MAX_PEERS; i++) clients[i] = gates[i] = -1;
   kernel.accepted = kernel.peer_of_gate = -1;

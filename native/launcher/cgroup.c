@@ -14,12 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "launcher.h"
 
 static const char *paths[3]; /* unified, pids, memory; NULL: not ours */
 static uint32_t next_serial = 1;
+static const char controllers[] = "+pids +memory";
+static bool has_leaf;
 struct seat seats[SEATS + 1];
 static struct {
   bool made;
@@ -37,12 +40,30 @@ static bool open_own(const char *path, int which, int place) {
   return placed;
 }
 
-void cgroups_open(const char *unified, const char *pids, const char *memory) {
+/*
+ * Lets our v2 directory's children have limits. The kernel hands controllers only to children of a cgroup without
+ * processes, so the launcher, which is alone so far, moves from the one that is above ours into a leaf. Root does so
+ * only where systemd's mark, which only root can set, says that what is above was given to us to divide (Delegate=yes):
+ * otherwise it is somebody else's. Without privileges the kernel lets us write where we may. `inside`: what is above is
+ * the cgroup that we are in.
+ */
+static bool hand_down(bool inside) {
+  char path[32], mark = 0;
+  if (write_text(CGROUP, "cgroup.subtree_control", controllers) == 0) return true;
+  if (!inside) return false;
+  snprintf(path, sizeof path, "/proc/self/fd/%d/..", CGROUP);
+  if (host.privileged && (getxattr(path, "trusted.delegate", &mark, 1) != 1 || mark != '1')) return false;
+  has_leaf = mkdirat(CGROUP, "launcher", 0755) == 0;
+  return has_leaf && write_text(CGROUP, "launcher/cgroup.procs", "0") == 0 &&
+         write_text(CGROUP, "../cgroup.subtree_control", controllers) == 0 &&
+         write_text(CGROUP, "cgroup.subtree_control", controllers) == 0;
+}
+
+void cgroups_open(bool inside, const char *unified, const char *pids, const char *memory) {
   if (open_own(unified, 0, CGROUP)) {
     host.has_cgroup = true;
     if (faccessat(CGROUP, "cgroup.kill", W_OK, 0) == 0) host.features |= WIRE_FEATURE_CGROUP_KILL;
-    /* A child of ours can have limits only if our own cgroup may hand the controllers down. */
-    if (write_text(CGROUP, "cgroup.subtree_control", "+pids +memory") == 0) host.features |= WIRE_FEATURE_CGROUP_LIMITS;
+    if (hand_down(inside)) host.features |= WIRE_FEATURE_CGROUP_LIMITS;
   }
   if ((host.features & WIRE_FEATURE_CGROUP_LIMITS) != 0) return;
   host.has_v1 = open_own(pids, 1, PIDS) && open_own(memory, 2, MEMORY);
@@ -51,6 +72,12 @@ void cgroups_open(const char *unified, const char *pids, const char *memory) {
 
 void cgroups_close(void) {
   char name[32];
+  if (has_leaf) { /* back to where we began, or our directory could not go */
+    (void)write_text(CGROUP, "cgroup.subtree_control", "-pids -memory");
+    (void)write_text(CGROUP, "../cgroup.subtree_control", "-pids -memory");
+    (void)write_text(CGROUP, "../cgroup.procs", "0");
+    (void)unlinkat(CGROUP, "launcher", AT_REMOVEDIR);
+  }
   for (int seat = 0; seat < (int)SEATS; seat++) {
     if (!limits[seat].made) continue;
     snprintf(name, sizeof name, "seat-%d", seat);
@@ -82,6 +109,8 @@ bool group_make(struct group *group) {
   if (mkdirat(CGROUP, name, 0755) == 0)
     group->fd = openat(CGROUP, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   if (group->fd < 0) group_remove(group);
+  /* memory.max alone lets a run fill the host's swap. Not there: the host counts no swap. */
+  if (group->fd >= 0 && !host.has_v1) (void)write_text(group->fd, "memory.swap.max", "0");
   return group->fd >= 0;
 }
 

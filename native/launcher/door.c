@@ -194,6 +194,7 @@ void door_accept(bool available) {
   slot->odd_count = 0;
   slot->process = slot->relay = slot->proxy = no_process;
   slot->word = -1;
+  slot->terminal = slot->keys = -1;
   slot->request_size = slot->ticket_size = 0;
   slot->timed_out = slot->client_gone = slot->failed = slot->hurried = false;
   slot->awaits_proxy = slot->opening = false;
@@ -265,6 +266,7 @@ static void submit(struct slot *slot, size_t size) {
       return;
     }
     if (i < 3) slot->subject.stdio[i] = (uint8_t)kind;
+    if (kind == WIRE_STDIO_TERMINAL) slot->terminal = i;
     slot->subject.input_count = i < 3 ? 0 : (uint32_t)i - 2;
   }
   struct wire_submit *subject = &slot->subject;

@@ -49,9 +49,17 @@ void host_detect(void);
 uint32_t features_of(const struct wire_plan *plan); /* enum wire_feature: in force for its runs */
 uint64_t now_ms(void);                              /* CLOCK_MONOTONIC */
 uint64_t now_us(void);
-uint64_t wall_ms(void);               /* CLOCK_REALTIME */
-_Noreturn void die(const char *what); /* prints `what` and errno, exit 1; only before the loop runs */
-void note(const char *text);          /* one line on stderr */
+uint64_t wall_ms(void);                  /* CLOCK_REALTIME */
+_Noreturn void die(const char *what);    /* prints `what` and errno, exit 1; only before the loop runs */
+void note(const char *text);             /* one line on stderr */
+void tell_supervisor(const char *words); /* as sd_notify(3) */
+
+struct supervisor {
+  uint16_t size; /* 0: there is none */
+  const void *address;
+};
+
+extern struct supervisor supervisor;
 
 /* ---- template.c ---- */
 
@@ -88,8 +96,8 @@ struct group {
   uint64_t counts[2]; /* what stood there before this run */
 };
 
-/* Where our own are to be; empty: nowhere. */
-void cgroups_open(const char *unified, const char *pids, const char *memory);
+/* Where our own are to be; empty: nowhere. `inside`: right below the one that we are in. */
+void cgroups_open(bool inside, const char *unified, const char *pids, const char *memory);
 void cgroups_close(void);
 bool group_make(struct group *group);
 bool seat_join(int seat); /* in the seat's process */
@@ -147,6 +155,8 @@ struct slot {
   int stdio[STDIO];    /* then the inputs */
   bool known;          /* their kinds stand in `subject` */
   int odd[MAX_DESCRIPTORS + STDIO], odd_count; /* that came where none should */
+  int terminal;                                /* of 0 to 2, one that is a terminal; -1: none is */
+  int keys; /* what is typed at the run's own terminal goes in here; the client's, once it has one */
   struct process process, relay, proxy;
   int word;     /* the proxy's: a byte once it can be used, and its end; -1: there is none */
   uint32_t end; /* enum wire_end: the command has ended so, and its relay has not; else 0 */
@@ -225,7 +235,7 @@ uint32_t service_namespaces(uint32_t name); /* of one that is none: none */
 _Noreturn void service_child(enum service_name name, int gate, int inherit);
 void services_stop(bool orderly); /* SIGTERM and some seconds, or SIGKILL; and reap */
 bool services_ready(void);
-/* A relay, and its order with four descriptors. It is one run's, and nothing restarts it. */
+/* A relay, and its order with six descriptors. It is one run's, and nothing restarts it. */
 bool relay_start(struct process *relay, const struct wire_relay *order, const int *fds);
 
 /* ---- main.c ---- */

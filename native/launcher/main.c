@@ -43,6 +43,7 @@ static char bridge_path[4096];
 static uint8_t boot[1u << 20];
 static bool failed, stopping, listening, reload_due; /* `failed`: set by services_failed, acted on by the loop */
 static uint64_t restart_at_ms, started_at_ms, backoff_ms = 250, stop_by_ms; /* 0: not, or not stopping */
+static uint64_t alive_at_ms, alive_every_ms; /* when the supervisor is told next that we turn; 0: it does not ask */
 
 static uint64_t tag_of(enum watch kind, uint32_t index) { return (uint64_t)kind << 32 | index; }
 
@@ -113,6 +114,7 @@ static void channel_event(uint32_t index, uint32_t events) {
     door_listen();
     listening = true;
     (void)!write(1, "ready\n", 6);
+    tell_supervisor("READY=1");
   }
 }
 
@@ -155,6 +157,7 @@ static void signal_event(int signals) {
       stopping = true;
       stop_by_ms = now_ms() + HANGUP_GRACE_MS;
     }
+  if (stopping) tell_supervisor("STOPPING=1");
 }
 
 /* ---- the loop ---- */
@@ -206,6 +209,12 @@ static void dispatch(const struct epoll_event *event, int signals) {
 /* Milliseconds until the next deadline; it also acts on those that have passed. */
 static int next_timeout(void) {
   uint64_t now = now_ms(), next = stopping ? stop_by_ms : restart_at_ms;
+  /* Only while both services are there: a bridge that cannot start them is one that its supervisor starts anew. */
+  if (alive_every_ms != 0 && listening && services_ready()) {
+    if (now >= alive_at_ms) tell_supervisor("WATCHDOG=1");
+    if (now >= alive_at_ms) alive_at_ms = now + alive_every_ms;
+    next = next == 0 || alive_at_ms < next ? alive_at_ms : next;
+  }
   for (uint32_t i = 0; i < MAX_SLOTS; i++) {
     if (slots[i].state != SLOT_FREE && slots[i].deadline_ms != 0 && slots[i].deadline_ms <= now) run_expired(&slots[i]);
     uint64_t deadline = slots[i].state == SLOT_FREE ? 0 : slots[i].deadline_ms;
@@ -248,6 +257,10 @@ static void read_boot(const char *path) {
   take_text(&c, take_u16(&c), run_path, sizeof run_path);
   take_text(&c, take_u16(&c), bridge_path, sizeof bridge_path);
   max_per_uid = take_u32(&c);
+  alive_every_ms = take_u32(&c);
+  supervisor.size = take_u16(&c);
+  supervisor.address = take(&c, supervisor.size);
+  bool inside = take_u8(&c) != 0;
   for (int i = 0; i < 3; i++) take_text(&c, take_u16(&c), cgroup_paths[i], sizeof cgroup_paths[i]);
   for (enum service_name name = EXECUTOR; name <= RELAY; name++) {
     uint32_t plan_size = take_u32(&c);
@@ -261,7 +274,7 @@ static void read_boot(const char *path) {
   errno = EBADMSG;
   if (c.bad || c.at != c.end) die("boot file");
   host_detect();
-  cgroups_open(cgroup_paths[0], cgroup_paths[1], cgroup_paths[2]);
+  cgroups_open(inside, cgroup_paths[0], cgroup_paths[1], cgroup_paths[2]);
   if (!nursery_open()) die("clone");
   bridge = listen_at(bridge_path, 0666); /* answers questions; runs nothing */
   if (listen(bridge, 128) != 0) die("listen");

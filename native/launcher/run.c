@@ -6,7 +6,7 @@
  *   READ         executor  SUBMITTED                    a part of a sealed input goes to the executor
  *   OPEN         executor  PREPARED                     gate opens, once a proxy is ready -> RUNNING; or -> ENDED
  *   REFUSE       broker    SUBMITTED, PREPARED          what was prepared is killed, the client is told -> ENDED
- *   SIGNAL       client    RUNNING; before: gives up    passed to the command
+ *   SIGNAL       client    RUNNING; before: gives up    passed to the command; SIGWINCH: to its relay
  *
  * A frame for a run that is over is stale, not hostile: both services work at the same time. Any other frame out of
  * its state ends both services. Why that is safe even if a service lies: only PREPARE and OPEN start anything, and
@@ -44,18 +44,23 @@ static void start_failed(struct slot *slot, uint32_t stage) {
   slot->last = (struct wire_exited){.kind = WIRE_END_FAILED, .value = (uint32_t)errno, .stage = (uint16_t)stage};
 }
 
-/* A run whose plan caps its output gets pipes to a relay in place of the client's descriptors. `pipes`: both ends of
- * stdout's, then of stderr's. */
-static bool take_pipes(struct start *start, int *pipes) {
-  if (pipe2(pipes, O_CLOEXEC) != 0 || pipe2(pipes + 2, O_CLOEXEC) != 0) return false;
-  start->stdio[1] = pipes[1];
-  start->stdio[2] = pipes[3];
+/* A run whose plan caps its output gets pipes to a relay in place of the client's descriptors, and makes a terminal of
+ * its own in place of the client's. `ends`: of stdout's, of stderr's, of the socket to the relay for that terminal. */
+static bool take_ends(struct start *start, struct slot *slot, int *ends) {
+  if (pipe2(ends, O_CLOEXEC) != 0 || pipe2(ends + 2, O_CLOEXEC) != 0) return false;
+  if (slot->terminal >= 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends + 4) != 0) return false;
+  start->keys = slot->keys = ends[5];
+  for (int i = 1; i < 3; i++)
+    if (slot->subject.stdio[i] != WIRE_STDIO_TERMINAL) start->stdio[i] = ends[2 * i - 1];
   return true;
 }
 
-static bool take_relay(struct slot *slot, uint64_t output_max, const int *pipes) {
-  const struct wire_relay order = {.output_max = output_max, .stdio = {slot->subject.stdio[1], slot->subject.stdio[2]}};
-  const int fds[4] = {slot->stdio[1], slot->stdio[2], pipes[0], pipes[2]};
+static bool take_relay(struct slot *slot, uint64_t output_max, const int *ends) {
+  const bool shown = slot->terminal >= 0;
+  const uint8_t *kinds = slot->subject.stdio;
+  const struct wire_relay order = {.output_max = output_max, .stdio = {kinds[1], kinds[2]}, .terminal = shown};
+  const int fds[6] = {slot->stdio[1], slot->stdio[2], shown ? slot->stdio[slot->terminal] : NULL_DEVICE,
+                      ends[0],        ends[2],        shown ? ends[4] : NULL_DEVICE};
   if (!relay_start(&slot->relay, &order, fds)) return false;
   watch(slot->relay.gate, WATCH_RELAY, slot_tag(slot), EPOLLIN);
   return true;
@@ -83,7 +88,7 @@ bool run_prepare(struct cursor *body) {
   struct wire_prepare frame, proxy_frame;
   struct wire_plan plan, proxy_plan;
   struct start start, proxy;
-  int pipes[4] = {-1, -1, -1, -1};
+  int ends[6] = {-1, -1, -1, -1, -1, -1};
   const struct cursor whole = *body;
   if (!take_prepare(body, &frame, &start, &plan) || frame.run >= next_run) return false;
   const struct cursor behind = *body;
@@ -103,18 +108,18 @@ bool run_prepare(struct cursor *body) {
   memcpy(start.stdio, slot->stdio, sizeof start.stdio);
   start.input_count = frame.input_count;
   bool relayed = plan.output_max != 0;
-  if ((relayed && !take_pipes(&start, pipes)) ||
-      !process_start(&slot->process, whole, &start, start.binds ? NULL : template)) {
+  if ((relayed && !take_ends(&start, slot, ends)) ||
+      !process_start(&slot->process, whole, &start, start.binds || start.keys >= 0 ? NULL : template)) {
     slot->process = no_process;
     start_failed(slot, WIRE_STAGE_CLONE);
   } else {
     if (!group_limit(&slot->process.group, &plan)) start_failed(slot, WIRE_STAGE_CGROUP);
     watch(slot->process.gate, WATCH_GATE, slot_tag(slot), EPOLLIN);
     watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
-    if (relayed && !take_relay(slot, plan.output_max, pipes)) start_failed(slot, WIRE_STAGE_STDIO);
+    if (relayed && !take_relay(slot, plan.output_max, ends)) start_failed(slot, WIRE_STAGE_STDIO);
     if (proxied && !take_proxy(slot, behind, &proxy, &proxy_plan)) start_failed(slot, WIRE_STAGE_PROXY);
   }
-  for (int i = 0; i < 4; i++) close_fd(&pipes[i]);
+  for (int i = 0; i < 5; i++) close_fd(&ends[i]); /* the sixth is `keys` */
   for (int i = 0; i < STDIO; i++)
     if (!may_wait(slot, i) || is_sealed(slot->stdio[i])) close_fd(&slot->stdio[i]);
   return true;
@@ -191,6 +196,7 @@ static void finish(struct slot *slot, uint32_t kind) {
 /* The command is over; its run is when the relay has handed on what is still in the pipes. */
 static void command_ended(struct slot *slot, uint32_t kind) {
   slot->end = slot->timed_out ? WIRE_END_TIMED_OUT : kind;
+  close_fd(&slot->keys);
   if (slot->relay.gate < 0) finish(slot, slot->end);
   close_fd(&slot->process.gate); /* its first process may go, and with it what else the run has left */
 }
@@ -274,7 +280,9 @@ bool run_open(struct cursor *body) {
 }
 
 void run_signal(struct slot *slot, uint32_t signal) {
-  if (slot->state == SLOT_RUNNING) {
+  if (signal == SIGWINCH && slot->relay.gate >= 0) {
+    (void)!send(slot->relay.gate, "W", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  } else if (slot->state == SLOT_RUNNING) {
     (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, (int)signal, NULL, 0);
   } else if (signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT) {
     run_client_gone(slot);
@@ -318,6 +326,13 @@ void run_expired(struct slot *slot) {
   }
 }
 
+/* Of its terminal; the first time with what it is typed at by. */
+static void tell_client(struct slot *slot, uint32_t stopped) {
+  const uint32_t frame[] = {sizeof stopped, WIRE_TERMINAL, stopped};
+  if (slot->client >= 0) (void)send_descriptors(slot->client, frame, sizeof frame, &slot->keys, slot->keys >= 0);
+  close_fd(&slot->keys);
+}
+
 void run_reported(struct slot *slot) {
   struct wire_exited report;
   ssize_t n = recv(slot->process.gate, &report, sizeof report, MSG_DONTWAIT);
@@ -327,6 +342,8 @@ void run_reported(struct slot *slot) {
     close_fd(&slot->process.gate);
     return;
   }
+  if (report.kind == WIRE_END_STOPPED && slot->state == SLOT_RUNNING) tell_client(slot, report.value);
+  if (report.kind == WIRE_END_STOPPED) return;
   slot->last = report;
   if (slot->state == SLOT_ENDED) return;
   if (report.kind == WIRE_END_FAILED && slot->state == SLOT_PREPARED) {

@@ -110,7 +110,7 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
 
 bool relay_start(struct process *relay, const struct wire_relay *order, const int *fds) {
   if (!child_start(relay, RELAY, -1, (struct cursor){0})) return false;
-  if (send_descriptors(relay->gate, order, sizeof *order, fds, 4)) return true;
+  if (send_descriptors(relay->gate, order, sizeof *order, fds, 6)) return true;
   process_discard(relay);
   return false;
 }

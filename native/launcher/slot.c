@@ -71,6 +71,7 @@ void slot_release(struct slot *slot) {
   close_fd(&slot->relay.gate);
   process_discard(&slot->proxy);
   close_fd(&slot->word);
+  close_fd(&slot->keys);
   group_remove(&slot->process.group);
   if (slot->relay.pidfd >= 0) (void)syscall(SYS_pidfd_send_signal, slot->relay.pidfd, SIGKILL, NULL, 0);
   slot->process.pidfd = slot->relay.pidfd >= 0 ? slot->relay.pidfd : let_go(slot);

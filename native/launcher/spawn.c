@@ -225,10 +225,11 @@ static void shape(struct process *process, const struct template *template) {
 /* A spare may have been ended by somebody while it waited: then the next, and at last a new one. */
 bool process_start(struct process *process, struct cursor body, const struct start *start,
                    const struct template *template) {
-  int fds[STDIO + 1];
+  int fds[STDIO + 2];
   size_t count = 3 + start->input_count;
   memcpy(fds, start->stdio, sizeof start->stdio);
   if (start->template >= 0) fds[count++] = start->template;
+  if (start->keys >= 0) fds[count++] = start->keys;
   const uint32_t serial = template == NULL ? 0 : template->serial;
   latest.again = serial != 0 && serial == latest.serial;
   latest.template = template;

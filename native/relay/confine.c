@@ -3,12 +3,14 @@
  *
  * Behind it already: an id of its own, no capability, no_new_privs, Landlock without a path but its own program, the
  * deny list of runs (`planForRelay`). Here the list turns round: these calls, and whoever makes another is killed.
- * There is none that opens, connects, sends a descriptor, starts or signals a process, or maps memory.
+ * There is none that opens, connects, sends a descriptor, starts or signals a process, or maps memory; of ioctl(2)
+ * those two that read and set the size of a terminal.
  */
 #include "confine.h"
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -24,8 +26,9 @@
 #define MACHINE AUDIT_ARCH_AARCH64
 #endif
 
-#define ALLOW(number)                                                                                                  \
-  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define ALLOW_VALUE(value)                                                                                             \
+  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define ALLOW(number) ALLOW_VALUE(SYS_##number)
 
 static void limit(int resource, rlim_t most) {
   const struct rlimit value = {most, most};
@@ -48,10 +51,14 @@ void confine(void) {
       ALLOW(rt_sigreturn),
       ALLOW(restart_syscall),
       ALLOW(exit_group),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])), /* the kernel takes 32 bits of it */
+      ALLOW_VALUE(TIOCGWINSZ),
+      ALLOW_VALUE(TIOCSWINSZ),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
   };
   const struct sock_fprog filter = {.len = sizeof program / sizeof program[0], .filter = program};
-  limit(RLIMIT_NOFILE, 7); /* 0 to 2, and the four that come */
+  limit(RLIMIT_NOFILE, 10); /* 0 to 2, the six that come, and the master of a terminal */
   limit(RLIMIT_NPROC, 0);
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_DATA, 1u << 20);

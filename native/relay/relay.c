@@ -8,12 +8,17 @@
  *     splice(2) would hand on the run's own pages, which it could change after they were hashed (vmsplice(2)).
  *   - What is beyond the cap is counted and thrown away. The run is not stopped: its work matters, not its words.
  *   - Nothing waits on one stream for the other: a write never blocks, or is interrupted.
- *   - A client's end that does not take anything any more is a broken pipe to the run, as if it had it itself.
+ *   - A client's end that does not take anything any more is a broken pipe to the run, as if it had it itself; and if
+ *     that was the client's terminal, the run's hangs up.
+ *   - Of a terminal nothing is interpreted: bytes from its master go to the client's, bytes that the client's bell read
+ *     go to its master, where the kernel's line discipline makes signals of some. The client's is never read here: who
+ *     may read it, and when, is its own shell's affair.
  */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -44,9 +49,16 @@ struct stream {
   uint8_t bytes[CHUNK];
 };
 
-static struct stream streams[2];
+enum { OUT = 0, ERR = 1, TERMINAL = 2, STREAMS = 3 }; /* the last is from the master of the run's terminal */
+
+static struct stream streams[STREAMS];
+static struct {
+  int from; /* -1: nothing more is typed */
+  size_t at, size;
+  uint8_t bytes[4096];
+} keys;
 static struct wire_output output = {.version = WIRE_VERSION};
-static uint64_t room; /* bytes until the cap, of both streams together */
+static uint64_t room; /* bytes until the cap, of all streams together */
 static bool time_is_over;
 
 static void interrupt_write(int number) { (void)number; }
@@ -88,7 +100,7 @@ static void deliver(struct stream *stream) {
     if (n < 0 && (errno == EAGAIN || errno == EINTR) && !time_is_over) return;
     if (n <= 0) {
       output.flags |= WIRE_OUTPUT_UNDELIVERED;
-      stream->gone = time_is_over;
+      stream->gone = time_is_over || errno == EBADF; /* a terminal that was opened for reading only */
       if (!stream->gone) end(stream);
       stream->at = stream->size = 0;
       return;
@@ -117,30 +129,90 @@ static void take_in(struct stream *stream) {
   deliver(stream);
 }
 
+/* ---- the terminal ---- */
+
+/* The kernel tells the run by SIGWINCH, if it is another one. */
+static void copy_size(void) {
+  struct winsize size;
+  if (streams[TERMINAL].from >= 0 && ioctl(streams[TERMINAL].to, TIOCGWINSZ, &size) == 0)
+    (void)ioctl(streams[TERMINAL].from, TIOCSWINSZ, &size);
+}
+
+/* The first byte brings the master. End of file before that: the run ends without a terminal. */
+static void take_master(void) {
+  char byte;
+  size_t count = 1;
+  if (receive_descriptors(keys.from, &byte, 1, &streams[TERMINAL].from, &count) != 1 || count != 1) {
+    streams[TERMINAL].from = -1;
+    close(keys.from);
+    keys.from = -1;
+  }
+  copy_size(); /* it may have changed since the run's was made */
+}
+
+static void take_keys(void) {
+  ssize_t n = read(keys.from, keys.bytes, sizeof keys.bytes);
+  keys.at = 0;
+  keys.size = n > 0 ? (size_t)n : 0;
+  if (n > 0 || (n < 0 && errno == EINTR)) return;
+  close(keys.from);
+  keys.from = -1;
+}
+
+/* It takes what there is room for: the master does not block. */
+static void type_keys(void) {
+  ssize_t n = write(streams[TERMINAL].from, keys.bytes + keys.at, keys.size - keys.at);
+  if (n > 0) keys.at += (size_t)n;
+  if (n < 0 && errno != EAGAIN && errno != EINTR) keys.at = keys.size;
+}
+
+static struct pollfd wanted_of_keys(void) {
+  bool known = streams[TERMINAL].from >= 0;
+  if (known && keys.at < keys.size) return (struct pollfd){.fd = streams[TERMINAL].from, .events = POLLOUT};
+  return (struct pollfd){.fd = keys.from, .events = POLLIN};
+}
+
+/* ---- the loop ---- */
+
 /* Taken, or the launcher would get ECONNRESET at our end instead of our report. */
 static void hear_launcher(void) {
   char byte;
-  (void)!read(LAUNCHER, &byte, 1);
-  time_is_over = true;
+  if (read(LAUNCHER, &byte, 1) == 1 && byte == 'W')
+    copy_size();
+  else
+    time_is_over = true;
 }
 
-static void pump(void) {
-  while (streams[0].from >= 0 || streams[1].from >= 0 || streams[0].size + streams[1].size > 0) {
-    struct pollfd polled[3] = {{.fd = LAUNCHER, .events = POLLIN}, {.fd = -1}, {.fd = -1}};
-    for (int i = 0; i < 2; i++) {
+static bool is_active(const struct stream *stream) { return stream->from >= 0 || stream->size > 0; }
+
+/* A terminal that is awaited comes before the command begins, or never. */
+static bool goes_on(bool *awaited) {
+  *awaited = *awaited && !time_is_over && streams[TERMINAL].from < 0 && keys.from >= 0;
+  return *awaited || is_active(&streams[OUT]) || is_active(&streams[ERR]) || is_active(&streams[TERMINAL]);
+}
+
+static void pump(bool awaited) {
+  while (goes_on(&awaited)) {
+    struct pollfd polled[STREAMS + 2] = {[STREAMS] = {.fd = LAUNCHER, .events = POLLIN}};
+    for (int i = 0; i < STREAMS; i++) {
       struct stream *stream = &streams[i];
       bool full = stream->at < stream->size;
       if (!full) stream->at = stream->size = 0;
-      polled[i + 1] = (struct pollfd){.fd = full ? stream->to : stream->from, .events = full ? POLLOUT : POLLIN};
+      polled[i] = (struct pollfd){.fd = full ? stream->to : stream->from, .events = full ? POLLOUT : POLLIN};
     }
-    if (time_is_over) polled[0].fd = -1;
-    if (ppoll(polled, 3, NULL, NULL) < 0) continue;
-    if (polled[0].revents != 0) hear_launcher();
-    for (int i = 0; i < 2; i++) {
+    if (awaited || streams[TERMINAL].from >= 0)
+      polled[STREAMS + 1] = wanted_of_keys();
+    else
+      polled[STREAMS + 1].fd = -1;
+    if (time_is_over) polled[STREAMS].fd = polled[STREAMS + 1].fd = -1;
+    if (ppoll(polled, STREAMS + 2, NULL, NULL) < 0) continue;
+    if (polled[STREAMS].revents != 0) hear_launcher();
+    if (polled[STREAMS + 1].revents != 0) awaited ? take_master() : keys.at < keys.size ? type_keys() : take_keys();
+    for (int i = 0; i < STREAMS; i++) {
       struct stream *stream = &streams[i];
-      if (stream->at < stream->size && (polled[i + 1].revents != 0 || time_is_over))
+      if (stream->at < stream->size && (polled[i].revents != 0 || time_is_over))
         deliver(stream);
-      else if (stream->from >= 0 && polled[i + 1].revents != 0)
+      else if (stream->from >= 0 && polled[i].revents != 0)
         take_in(stream);
     }
   }
@@ -156,18 +228,22 @@ int main(void) {
   struct wire_relay order;
   struct sigaction on_alarm = {.sa_handler = interrupt_write}; /* without SA_RESTART */
   sigset_t all;
-  int fds[4];
-  size_t count = 4;
+  int fds[6];
+  size_t count = 6;
   sigfillset(&all);
   sigdelset(&all, SIGALRM);
   if (sigaction(SIGALRM, &on_alarm, NULL) != 0 || sigprocmask(SIG_SETMASK, &all, NULL) != 0) return 125;
   confine();
-  if (receive_descriptors(LAUNCHER, &order, sizeof order, fds, &count) != (ssize_t)sizeof order || count != 4) return 0;
+  if (receive_descriptors(LAUNCHER, &order, sizeof order, fds, &count) != (ssize_t)sizeof order || count != 6) return 0;
   room = order.output_max;
-  begin(&streams[0], fds[2], fds[0], order.stdio[0], &output.out);
-  begin(&streams[1], fds[3], fds[1], order.stdio[1], &output.err);
-  pump();
-  sha256_end(&streams[0].sha, output.out.sha256);
-  sha256_end(&streams[1].sha, output.err.sha256);
+  begin(&streams[OUT], fds[3], fds[0], order.stdio[0], &output.out);
+  begin(&streams[ERR], fds[4], fds[1], order.stdio[1], &output.err);
+  begin(&streams[TERMINAL], -1, fds[2], WIRE_STDIO_TERMINAL, &output.terminal);
+  keys.from = order.terminal != 0 ? fds[5] : -1;
+  if (order.terminal != 0) output.flags |= WIRE_OUTPUT_TERMINAL;
+  pump(order.terminal != 0);
+  sha256_end(&streams[OUT].sha, output.out.sha256);
+  sha256_end(&streams[ERR].sha, output.err.sha256);
+  sha256_end(&streams[TERMINAL].sha, output.terminal.sha256);
   return write(LAUNCHER, &output, sizeof output) == (ssize_t)sizeof output ? 0 : 1;
 }

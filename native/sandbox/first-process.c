@@ -29,8 +29,8 @@ static void wait_at_gate(void) {
 static pid_t start_command(int executable) {
   pid_t pid = vfork();
   if (pid == 0) {
-    if (setsid() < 0) child_fail(WIRE_STAGE_CLONE);
-    wait_at_gate();
+    if (!terminal_join()) child_fail(WIRE_STAGE_CLONE);
+    if (child.terminal < 0) wait_at_gate();
     same_file(executable, &child.stamp);
     binds_in_place();
     set_signals(SIG_UNBLOCK);
@@ -62,30 +62,40 @@ static _Noreturn void tell_end(int status, const struct rusage *usage) {
   _exit(0);
 }
 
-/* Reaps the command's orphans too, and ends with the command itself. */
+/* Reaps the command's orphans too, and ends with the command itself. Who is at the terminal hears that it was stopped.
+ */
 static void reap(pid_t command) {
   int status;
   struct rusage usage;
   pid_t ended;
-  while ((ended = wait4(-1, &status, WNOHANG, &usage)) > 0)
-    if (ended == command) tell_end(status, &usage);
+  while ((ended = wait4(-1, &status, WNOHANG | WUNTRACED, &usage)) > 0)
+    if (ended == command && WIFSTOPPED(status))
+      terminal_tell(WSTOPSIG(status));
+    else if (ended == command)
+      tell_end(status, &usage);
 }
 
 _Noreturn void run_command(int executable) {
   sigset_t all;
   siginfo_t info;
+  if (child.terminal >= 0) { /* the client is told first, by us, for the command's parent sleeps until it has exec'd */
+    wait_at_gate();
+    terminal_tell(0);
+  }
   pid_t command = start_command(executable);
+  unsigned last = child.terminal < 0 ? ~0u : (unsigned)child.terminal - 1;
   /* Nothing of the client's stays open here, or a pipe's reader would wait for us. */
-  if (syscall(SYS_close_range, 0u, 2u, 0) != 0 || syscall(SYS_close_range, executable, ~0u, 0) != 0)
+  if (syscall(SYS_close_range, 0u, 2u, 0) != 0 || syscall(SYS_close_range, executable, last, 0) != 0)
     child_fail(WIRE_STAGE_STDIO);
   sigfillset(&all);
   /* All are blocked, so that none is lost: for the first process of a namespace the kernel drops what has no handler.
    */
   for (;;) {
     int number = sigwaitinfo(&all, &info);
-    if (number == SIGCHLD)
-      reap(command);
-    else if (number > 0 && info.si_pid == 0) /* from outside: the launcher passes a client's signal on */
-      (void)kill(command, number);
+    if (number == SIGCHLD) reap(command);
+    if (number <= 0 || number == SIGCHLD || info.si_pid != 0) continue;
+    /* From outside: the launcher passes a client's signal on; or our terminal hangs up. */
+    if (number == SIGCONT) terminal_give(command);
+    (void)kill(child.terminal < 0 ? command : -command, number);
   }
 }

@@ -144,6 +144,15 @@ static void make(const struct entry *entry) {
   close(parent);
 }
 
+/* A devpts is an instance of its own, whoever mounts it. Its ptmx has mode 0: of all who come later, none can open it.
+ */
+static void make_terminal(const struct entry *entry) {
+  char path[sizeof entry->target + 5];
+  attach(new_file_system("devpts", NULL, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), place_for(entry->target, true));
+  snprintf(path, sizeof path, "%s/ptmx", entry->target);
+  terminal_open(open_below(new_root, path, O_RDWR | O_NOCTTY | O_NONBLOCK));
+}
+
 static void apply(const struct entry *entry) {
   switch (entry->op) {
   case WIRE_MOUNT_TMPFS:
@@ -161,6 +170,9 @@ static void apply(const struct entry *entry) {
   case WIRE_MOUNT_SYMLINK:
   case WIRE_MOUNT_DIRECTORY:
     make(entry);
+    return;
+  case WIRE_MOUNT_DEVPTS:
+    if (child.keys >= 0) make_terminal(entry);
     return;
   default:
     errno = EBADMSG;

@@ -3,8 +3,9 @@
  *
  *   1. its own 0, 1, 2, and no descriptor but the places; its own session. A spare waits here
  *   2. user namespace map (unprivileged mode only), network, cgroup namespace
- *   3. the new root, then pivot_root: from here on no path of the host can be named. Landlock's rules, which name paths
- *      of the new root. A spare that is shaped waits here again, for a run of just this plan
+ *   3. the new root, then pivot_root: from here on no path of the host can be named; in it a terminal, if the client's
+ *      stdio is one (terminal.c). Landlock's rules, which name paths of the new root. A spare that is shaped waits here
+ *      again, for a run of just this plan
  *   4. limits
  *   5. the executable, opened in the new root, must be the file that the executor hashed
  *   6. identity: bounding set, groups, ids, the five capability sets, no_new_privs
@@ -41,7 +42,7 @@
 
 #define MAX_TEXT WIRE_MAX_FRAME
 
-struct child child = {.proc = -1, .ruleset = -1};
+struct child child = {.proc = -1, .ruleset = -1, .shown = -1, .keys = -1, .terminal = -1};
 static gid_t groups[WIRE_MAX_GROUPS];
 static char executable_path[4096], working_directory[4096];
 static char text[MAX_TEXT]; /* argv and environment, each ending in NUL */
@@ -190,7 +191,10 @@ static int keep_descriptors(const struct start *start, int executable) {
   if (dup3(executable, EXECUTABLE, O_CLOEXEC) < 0) child_fail(WIRE_STAGE_STDIO);
   for (uint32_t i = 0; i < start->input_count; i++)
     if (dup2(start->stdio[3 + i], (int)(WIRE_FIRST_INPUT + i)) < 0) child_fail(WIRE_STAGE_STDIO);
-  if (syscall(SYS_close_range, WIRE_FIRST_INPUT + start->input_count, ~0u, 0) != 0) child_fail(WIRE_STAGE_STDIO);
+  uint32_t end = WIRE_FIRST_INPUT + start->input_count;
+  if (child.terminal >= 0 && (child.terminal = dup3(child.terminal, (int)end++, O_CLOEXEC)) < 0)
+    child_fail(WIRE_STAGE_STDIO);
+  if (syscall(SYS_close_range, end, ~0u, 0) != 0) child_fail(WIRE_STAGE_STDIO);
   return EXECUTABLE;
 }
 
@@ -317,6 +321,7 @@ _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan) 
   if (start->service && (plan->namespaces & WIRE_NS_CGROUP) != 0 && unshare(CLONE_NEWCGROUP) != 0)
     child_fail(WIRE_STAGE_CGROUP); /* a run has its own from the start */
   if (child.shaped == 0) sandbox_shape(start, plan);
+  if (child.keys >= 0 && child.terminal < 0) child_fail(WIRE_STAGE_STDIO); /* the plan has no place for it */
   child_limits(&start->plan, plan);
   start->plan.at += child.shaped - plan->rlimit_count * sizeof(struct wire_rlimit);
   int executable = open_executable();

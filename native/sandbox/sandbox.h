@@ -62,6 +62,7 @@ struct start {
   uint32_t input_count;
   bool binds; /* something of the host is there for this run alone, so only a plain spare will do */
   int template;
+  int keys;            /* of a run with a terminal of its own: where its master goes; -1: it has none */
   int gate;            /* a run: a byte opens it, how it ended comes back as struct wire_exited */
   bool service, relay; /* a relay is a service whose only channel is its gate */
   int bootstrap;       /* a service: where its channels and the exec listener go */
@@ -83,9 +84,12 @@ struct child {
     int fd; /* in the new root; -1: it needs no rule */
     uint64_t access;
   } bound[MAX_BINDS];
-  int proc;      /* made ahead by a spare; -1: not there */
-  int ruleset;   /* Landlock's, with what the plan says; -1: none */
-  size_t shaped; /* steps 2 and 3, and the rules, were done ahead: bytes of the plan's rest that are done; 0: not */
+  int proc;        /* made ahead by a spare; -1: not there */
+  int ruleset;     /* Landlock's, with what the plan says; -1: none */
+  size_t shaped;   /* steps 2 and 3, and the rules, were done ahead: bytes of the plan's rest that are done; 0: not */
+  int shown, keys; /* the client's terminal, and where the master of the run's own goes; -1: it gets none */
+  int terminal;    /* the run's own; -1: there is none, yet */
+  bool foreground; /* the command begins as the one that what is typed is for */
   char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
 };
 
@@ -117,6 +121,13 @@ void same_stat(const struct stat *st, const struct wire_stamp *stamp, bool live)
 void set_signals(int how);
 bool schedule_shortly(void); /* false: a raised priority could not be given up */
 _Noreturn void run_command(int executable);
+
+/* ---- terminal.c ---- */
+
+void terminal_open(int master);
+void terminal_tell(int stopped);
+void terminal_give(pid_t command);
+bool terminal_join(void); /* the command's session, or its process group in ours */
 
 /* ---- spare.c ---- */
 

@@ -8,7 +8,7 @@
 
 bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan) {
   struct wire_command command = {0};
-  *start = (struct start){.bootstrap = -1, .inherit = -1, .template = -1, .gate = -1};
+  *start = (struct start){.bootstrap = -1, .inherit = -1, .template = -1, .keys = -1, .gate = -1};
   const uint8_t *bytes = take(body, sizeof *frame);
   if (bytes == NULL) return false;
   memcpy(frame, bytes, sizeof *frame);
@@ -28,8 +28,8 @@ static uint8_t bytes[WIRE_MAX_FRAME];
 /* false: end of file, or not a PREPARE. */
 static bool receive_prepare(struct start *start, struct wire_plan *plan, uint32_t *command_size) {
   struct wire_prepare frame;
-  int fds[STDIO + 1];
-  size_t count = STDIO + 1;
+  int fds[STDIO + 2];
+  size_t count = STDIO + 2;
   ssize_t size = receive_descriptors(GATE, bytes, sizeof bytes, fds, &count);
   struct cursor body = {.at = bytes, .end = bytes + (size < 0 ? 0 : size)};
   if (!take_prepare(&body, &frame, start, plan)) return false;
@@ -37,6 +37,9 @@ static bool receive_prepare(struct start *start, struct wire_plan *plan, uint32_
   size_t passed = frame.command_size == 0 ? 0 : 3 + start->input_count;
   if (count < passed) return false;
   memcpy(start->stdio, fds, sizeof start->stdio);
+  for (int i = 2; i >= 0 && plan->output_max != 0 && passed > 0; i--)
+    if (isatty(fds[i])) child.shown = fds[i];
+  if (child.shown >= 0 && count > passed) child.keys = fds[--count]; /* the launcher saw the same terminal */
   if (count > passed) start->template = fds[passed];
   return true;
 }

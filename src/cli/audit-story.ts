@@ -246,6 +246,9 @@ function describeOutput(output: OutcomeOutput): readonly string[] {
         `output    at most ${limitBytes} bytes${cut}${left}`,
         `          stdout ${describeStream(output.stdout)}`,
         `          stderr ${describeStream(output.stderr)}`,
+        ...(output.terminal === null
+          ? []
+          : [`          terminal ${describeStream(output.terminal)}`]),
       ]
     }
   }

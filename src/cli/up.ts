@@ -1,6 +1,7 @@
 import { execve } from 'node:process'
 import { BelladonnaError } from '../core/error.ts'
 import { prepareBridge } from '../host/boot-plan.ts'
+import { supervisorOf } from '../core/protocol/supervisor.ts'
 import { bridgePaths } from '../host/layout.ts'
 import { loadInstalledPolicy } from '../host/policy-store.ts'
 import { loadConfiguration } from './configuration.ts'
@@ -29,7 +30,11 @@ export function up(
   }
   const configuration = loadConfiguration(options.root, complain)
   loadInstalledPolicy(bridgePaths(options.root).policy)
-  const { launcher, bootFile } = prepareBridge({ ...options, configuration })
+  const { launcher, bootFile } = prepareBridge({
+    ...options,
+    configuration,
+    supervisor: supervisorOf(process.env, process.pid),
+  })
   if (execve === undefined) throw new BelladonnaError('start_failed', 'this Node has no execve')
   execve(launcher, [launcher, bootFile], {})
   throw new BelladonnaError('start_failed', `execute ${launcher}`)

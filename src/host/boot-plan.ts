@@ -8,6 +8,8 @@ import type { Configuration } from '../core/configuration/configuration.ts'
 import { formatDaemonSettings } from '../core/configuration/daemon-settings.ts'
 import { formatBoot } from '../core/protocol/boot.ts'
 import type { BootService } from '../core/protocol/boot.ts'
+import { noSupervisor } from '../core/protocol/supervisor.ts'
+import type { Supervisor } from '../core/protocol/supervisor.ts'
 import { formatCommand } from '../core/sandbox/command.ts'
 import { planForBroker, planForExecutor, planForRelay } from '../core/sandbox/plan-for-service.ts'
 import type { ServiceMount } from '../core/sandbox/plan-for-service.ts'
@@ -33,6 +35,7 @@ export type BridgeOptions = Readonly<{
   /** Everything runs with the caller's own ids; promises 4 and 5 do not hold. */
   unprivileged: boolean
   configuration?: Configuration
+  supervisor?: Supervisor
   brokerProgram?: CleanPath
   executorProgram?: CleanPath
   environment?: readonly string[]
@@ -65,6 +68,8 @@ export function prepareBridge(options: BridgeOptions): PreparedBridge {
     runSocket: paths.runSocket,
     bridgeSocket: paths.bridgeSocket,
     perUser,
+    supervisor: options.supervisor ?? noSupervisor,
+    isInside: cgroupParent === null,
     cgroups: newCgroupPaths(cgroups, paths.run),
     executor: executorService(options, checkout, own),
     broker: brokerService(options, checkout, paths, broker),

@@ -88,10 +88,12 @@ function isOver(rest: string): boolean {
   return Number(pid) === process.pid || !existsSync(`/proc/${pid}`)
 }
 
-/** What native/launcher/cgroup.c makes below its own directories: runs, and seats in v1. There is no third level. */
+/** What native/launcher/cgroup.c makes below its own: runs, seats in v1, its own leaf in v2. There is no third level. */
 function removeWithInner(path: string): void {
   try {
-    const inner = readdirSync(path).filter((name) => /^(?:run|seat)-[0-9]+$/.test(name))
+    const inner = readdirSync(path).filter((name) =>
+      /^(?:(?:run|seat)-[0-9]+|launcher)$/.test(name),
+    )
     for (const name of inner) rmdirSync(`${path}/${name}`)
     rmdirSync(path)
   } catch {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readlinkSync, renameSync } from 'node:fs'
 import { after, before, test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { isCleanPath } from '../../src/core/identity.ts'
 import { sha256Hex } from '../../src/core/json/digest.ts'
 import { parseCompiledPolicy } from '../../src/core/policy/compiled-parse.ts'
@@ -156,13 +157,18 @@ test(
   { skip },
   async () => {
     await withProxy(['/usr/bin/sleep', '60'], async () => {
-      const outcome = await at.outcomeOf(async () => {
-        const waiting = at.bridge.bell(['restart'])
-        assert.equal((await at.bridge.bell(['open.true'])).status, 0)
-        assert.equal((await waiting).status, 125)
-      })
+      const waiting = at.bridge.bell(['restart'])
+      assert.equal((await at.bridge.bell(['open.true'])).status, 0)
+      assert.equal((await waiting).status, 125)
       const ETIMEDOUT = 110
-      assert.deepEqual(outcome.end, { kind: 'failed', value: ETIMEDOUT, stage: 'proxy' })
+      const end = { kind: 'failed', value: ETIMEDOUT, stage: 'proxy' }
+      await until(
+        () =>
+          at.bridge
+            .entries()
+            .some((entry) => entry.kind === 'outcome' && isDeepStrictEqual(entry.end, end)),
+        5000,
+      )
       await until(() => at.left().length === 0, 5000)
     })
   },

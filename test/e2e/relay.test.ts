@@ -30,7 +30,7 @@ for (const size of sizes) {
       const none = stream(new Uint8Array())
       assert.deepEqual(outcome.output, {
         ...{ kind: 'capped', limitBytes: 64 * 1024 ** 2, truncated: false, undelivered: false },
-        ...{ stdout: stream(input), stderr: none },
+        ...{ stdout: stream(input), stderr: none, terminal: null },
       })
     },
   )
@@ -75,6 +75,7 @@ for (const [out, err, truncated] of caps) {
       ...{ kind: 'capped', limitBytes: 1000, truncated, undelivered: false },
       stdout: stream(written(Math.min(out, 1000)), out),
       stderr: stream(written(Math.min(err, 1000)), err),
+      terminal: null,
     })
     assert.ok(ended.stdout.equals(written(Math.min(out, 1000))))
   })

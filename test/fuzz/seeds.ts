@@ -5,8 +5,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatBoot } from '../../src/core/protocol/boot.ts'
+import { supervisorOf } from '../../src/core/protocol/supervisor.ts'
 import { formatFrame } from '../../src/core/protocol/frame.ts'
-import { wireKind, wireLayout, wirePlanFlag } from '../../src/core/protocol/layout.ts'
+import { wireEnd, wireKind, wireLayout, wirePlanFlag } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
 
 /** The targets in C, by the name of their file. */
@@ -92,7 +93,8 @@ function message(
 }
 
 function sessionSeeds(): readonly Uint8Array[] {
-  const [plan = Buffer.alloc(0)] = vectors('plan.json')
+  const plans = vectors('plan.json')
+  const [plan, capped] = [plans[0] ?? Buffer.alloc(0), plans.at(-1) ?? Buffer.alloc(0)]
   const [command = Buffer.alloc(0)] = vectors('plan-command.json')
   const parameters = [{ name: 'service', value: 'nginx.service' }]
   const body = formatRequest({ action: 'service.restart', reason: '', nonce: null, parameters })
@@ -100,8 +102,8 @@ function sessionSeeds(): readonly Uint8Array[] {
   const asked = message('connect', 3, request)
   const frame = (kind: number, ...parts: readonly Uint8Array[]): Uint8Array =>
     formatFrame(kind, Buffer.concat(parts))
-  const prepare = (run: number): Buffer =>
-    message('executorSays', 0, frame(wireKind.prepare, prepareBody(run, plan, command)))
+  const prepare = (run: number, of = plan): Buffer =>
+    message('executorSays', 0, frame(wireKind.prepare, prepareBody(run, of, command)))
   const proxied = message(
     ...(['executorSays', 0, frame(wireKind.prepare, proxiedBody(1, plan, command))] as const),
   )
@@ -116,11 +118,20 @@ function sessionSeeds(): readonly Uint8Array[] {
     )
   const signal = message('clientSays', 0, frame(wireKind.signal, u32(15)))
   const report = message('report', 0, Buffer.concat([u32(1), u32(0), Buffer.alloc(32)]))
+  const stopped = (number: number): Buffer =>
+    message(
+      'report',
+      0,
+      Buffer.concat([u64(0), u32(wireEnd.stopped), u32(number), Buffer.alloc(40)]),
+    )
+  const resized = message('clientSays', 0, frame(wireKind.signal, u32(28)))
   const exit = message('exit', 0)
   return [
     [asked, prepare(1), open(1), signal, report, exit],
     [asked, prepare(1), message('executorSays', 0, widest), report, exit],
     [asked, prepare(1), refuse(1), exit],
+    [asked, prepare(1), open(1), stopped(0), resized, stopped(20), signal, report, exit],
+    [message('connect', 0x43, request), prepare(1, capped), resized, open(1), stopped(0), exit],
     [asked, refuse(1)],
     [asked, proxied, open(1), message('proxy', 0x01), report, exit],
     [asked, proxied, message('proxy', 0x01), open(1), message('proxy', 0), exit],
@@ -138,17 +149,21 @@ function sessionSeeds(): readonly Uint8Array[] {
 // --- native/fuzz/child.c, boot.c, answer.c -------------------------------------------------------------------------
 
 function childSeeds(): readonly Uint8Array[] {
-  const [plain = Buffer.alloc(0), rich = Buffer.alloc(0)] = vectors('plan.json')
+  const plans = vectors('plan.json')
+  const [plain = Buffer.alloc(0), rich = Buffer.alloc(0)] = plans
+  const capped = plans.at(-1) ?? Buffer.alloc(0)
   const [command = Buffer.alloc(0), script = Buffer.alloc(0)] = vectors('plan-command.json')
   const commands = [command, withOneStamp(script)]
   const options = [0x01, 0x03, 0x05, 0x09, 0x00, 0x0b]
-  return options.flatMap((flags) =>
-    [plain, rich].flatMap((plan) =>
-      commands.map((command) =>
-        Buffer.concat([Uint8Array.of(flags, 0, 0, 0), prepareBody(1, plan, command)]),
-      ),
-    ),
+  const seed = (flags: number, kind: number, plan: Uint8Array, command: Uint8Array): Uint8Array =>
+    Buffer.concat([Uint8Array.of(flags, kind, 0, 0), prepareBody(1, plan, command)])
+  const atTerminal = [0x11, 0x13, 0x19].flatMap((flags) =>
+    [0x70, 0x40].map((kind) => seed(flags, kind, capped, command)),
   )
+  const others = options.flatMap((flags) =>
+    [plain, rich].flatMap((plan) => commands.map((command) => seed(flags, 0, plan, command))),
+  )
+  return [...others, ...atTerminal]
 }
 
 /** The fuzzer's fstat(2) knows one file: that of the executable. So the script that is bound is to be that file too. */
@@ -168,6 +183,8 @@ function bootSeeds(): readonly Uint8Array[] {
       runSocket: '/run/belladonna/run.sock',
       bridgeSocket: '/run/belladonna/bridge.sock',
       perUser: 32,
+      supervisor: supervisorOf({ NOTIFY_SOCKET: path, WATCHDOG_USEC: '60000000' }, 1),
+      isInside: path !== '',
       cgroups: { unified: path, pids: path, memory: path },
       executor: { plan: executor, command },
       broker: { plan: broker, command },

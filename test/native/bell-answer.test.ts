@@ -12,6 +12,7 @@ import {
   refusedKind,
   removeDirectory,
   runBell,
+  terminalKind,
 } from './bell-bridge.ts'
 import type { Behave } from './bell-bridge.ts'
 
@@ -203,10 +204,24 @@ const answers: readonly Readonly<{
       '{"end":"signalled","value":13,"output":{"truncated":false,"undelivered":true,' +
       '"stdout":{"written":5,"delivered":4},"stderr":{"written":0,"delivered":0}}}',
   },
+  {
+    name: 'an output that went to a terminal of its own, of which a TERMINAL without a descriptor told',
+    answer: Buffer.concat([
+      frameOf(terminalKind, 0),
+      frameOf(terminalKind, 1),
+      frameOf(endedKind, 1, 0, 0, 0, wordOf(4, [0, 0])),
+    ]),
+    status: 0,
+    stderr: '',
+    json:
+      '{"end":"exited","value":0,"output":{"truncated":false,"undelivered":false,' +
+      '"stdout":{"written":0,"delivered":0},"stderr":{"written":0,"delivered":0},' +
+      '"terminal":{"written":0,"delivered":0}}}',
+  },
   ...[
     wordOf(1, [5, 6]),
     wordOf(1, [5, 4], [0, 1]),
-    wordOf(5, [5, 4]),
+    wordOf(9, [5, 4]),
     wordOf(1, [5, 4], [0, 0], 2),
   ].map((word, at) => ({
     name: `a relay's word that cannot be true keeps the status (${at})`,
@@ -300,6 +315,8 @@ const hostile: readonly Readonly<{ name: string; answer: Buffer; stderr?: string
   { name: 'half an answer', answer: exited0.subarray(0, 20), stderr: lost },
   { name: 'half a head', answer: exited0.subarray(0, 5), stderr: lost },
   { name: 'a request', answer: frameOf(0x0101, 1, 0, 0, 0) },
+  { name: 'a TERMINAL of two numbers', answer: frameOf(terminalKind, 0, 0) },
+  { name: 'a TERMINAL and no more', answer: frameOf(terminalKind, 0), stderr: lost },
   { name: 'kind 0', answer: frameOf(0, 1, 0, 0, 0) },
   {
     name: 'a head whose last field is not 0',

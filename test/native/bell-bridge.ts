@@ -126,6 +126,7 @@ export async function ended(child: ChildProcess): Promise<Omit<Outcome, 'frame'>
 
 export const refusedKind = 0x0181
 export const endedKind = 0x0182
+export const terminalKind = 0x0183
 
 /** A bridge that sends these bytes and hangs up. */
 export function answering(bytes: Uint8Array): Behave {

@@ -31,6 +31,8 @@ int main(int argc, char **argv) {
   TRY("mmap", syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
   TRY("mprotect", mprotect(&pair, 1, PROT_READ | PROT_EXEC))
   TRY("ioctl", syscall(SYS_ioctl, 0, 0, 0))
+  TRY("tiocsti", syscall(SYS_ioctl, 0, TIOCSTI, "x"))
+  if (strcmp(call, "tiocgwinsz") == 0) (void)syscall(SYS_ioctl, 0, TIOCGWINSZ, NULL);
   TRY("prctl", prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
   TRY("setuid", syscall(SYS_setuid, 0))
   TRY("fcntl", fcntl(0, F_GETFL))

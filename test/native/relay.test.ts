@@ -45,7 +45,7 @@ for (const way of [[], ['portable']]) {
 
 const refused = [
   ...['open', 'openat2', 'socket', 'socketpair', 'connect', 'sendmsg', 'execve', 'execveat'],
-  ...['fork', 'clone3', 'kill', 'ptrace', 'mmap', 'mprotect', 'ioctl', 'prctl', 'setuid', 'fcntl'],
+  ...['fork', 'clone3', 'kill', 'ptrace', 'mmap', 'mprotect', 'ioctl', 'tiocsti', 'prctl', 'setuid', 'fcntl'],
   ...['dup', 'memfd_create', 'io_uring_setup'],
 ]
 for (const call of refused) {
@@ -55,6 +55,7 @@ for (const call of refused) {
   })
 }
 
-test('relay: behind its filter it can still write', () => {
-  assert.equal(execFileSync(probe, ['nothing'], { encoding: 'utf8' }), 'here\n')
+test('relay: behind its filter it can still write, and ask for the size of a terminal', () => {
+  for (const call of ['nothing', 'tiocgwinsz'])
+    assert.equal(execFileSync(probe, [call], { encoding: 'utf8' }), 'here\n')
 })

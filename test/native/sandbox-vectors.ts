@@ -64,6 +64,14 @@ export const richProfile: ProfileSource = {
   caps: [{ name: 'CAP_NET_BIND_SERVICE', number: 10 }],
 }
 
+/** Its runs have a place for a terminal of their own. */
+const cappedProfile: ProfileSource = {
+  ...plainProfile,
+  stdin: 'stream',
+  output: 'capped',
+  limits: { ...plainProfile.limits, outputBytes: 1_048_576 },
+}
+
 /** Every program there is, by the name that vectors and tests have for it. */
 export const seccompPolicies: Readonly<Record<SeccompName, SeccompPolicy>> = {
   default: { kind: 'run', calls: null, unixSockets: false, network: false },
@@ -113,6 +121,7 @@ export function planVectors(): unknown {
     ['roots', planForProfile(plainProfile, { architecture: 'x86_64', roots })],
     ['broker', broker],
     ['executor', planForExecutor({ architecture: 'aarch64' })],
+    ['capped', planForProfile(cappedProfile, { architecture: 'x86_64' })],
   ]
   return plans.map(([name, plan]) => ({ name, plan: shown(plan), bytes: hex(formatPlan(plan)) }))
 }

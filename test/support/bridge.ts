@@ -22,6 +22,8 @@ import type { VerifyReport } from '../../src/core/audit/verify-report.ts'
 import type { Configuration } from '../../src/core/configuration/configuration.ts'
 import { isCleanPath } from '../../src/core/identity.ts'
 import type { CleanPath } from '../../src/core/identity.ts'
+import type { CgroupPaths } from '../../src/core/protocol/boot.ts'
+import { cgroupsBelow, ownCgroups } from '../../src/host/cgroup.ts'
 import { prepareBridge } from '../../src/host/boot-plan.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { openLogSource, verifyDirectory } from '../../src/host/read-log.ts'
@@ -31,6 +33,16 @@ import { sweepCgroup } from './swept-cgroup.ts'
 export const checkout: string = join(import.meta.dirname, '../..')
 /** Nobody's id; `sudo` is Debian's group 27. */
 export const caller = { uid: 61_290, gid: 61_290, groups: [27] } as const
+
+/**
+ * Below which the bridges of tests make their cgroups, where that is not the test's own: with cgroup v2 alone, what is below a
+ * cgroup with processes has no limits (test/machine).
+ */
+const cgroupParent = process.env['BELLADONNA_TEST_CGROUP'] ?? null
+
+export function testCgroups(): CgroupPaths {
+  return cgroupParent === null ? ownCgroups() : cgroupsBelow(cgroupParent)
+}
 
 export type BellResult = Readonly<{ status: number | null; stdout: string; stderr: string }>
 export type CallerOptions = Readonly<{
@@ -194,7 +206,8 @@ function configured(root: string, lines: string | undefined): Configuration {
     const text = `schema = 1\n${lines}`
     writeFileSync(join(directory, 'belladonna.toml'), text, { mode: 0o644 })
   }
-  return loadConfiguration(root, console.error)
+  const read = loadConfiguration(root, console.error)
+  return read.cgroupParent === null ? { ...read, cgroupParent } : read
 }
 
 /** Runs a command as an unprivileged caller; `uid: 0` means root itself. */

@@ -158,6 +158,7 @@ function formatOutput(output: OutcomeOutput): string {
   return (
     `{${kind},"limit":${put(shape.count, output.limitBytes)},` +
     `"stderr":${formatStream(output.stderr)},"stdout":${formatStream(output.stdout)},` +
+    (output.terminal === null ? '' : `"terminal":${formatStream(output.terminal)},`) +
     `"truncated":${put(shape.boolean, output.truncated)},` +
     `"undelivered":${put(shape.boolean, output.undelivered)}}`
   )

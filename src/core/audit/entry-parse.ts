@@ -181,7 +181,7 @@ const streamShape: Shape<OutputStream> = recordOf(({ take }) => ({
   sha256: take('sha256', shape.digest),
 }))
 
-const outputShape: Shape<OutcomeOutput> = recordOf(({ take }) => {
+const outputShape: Shape<OutcomeOutput> = recordOf(({ take, takeIfThere }) => {
   const kind = take('kind', shape.output)
   if (kind !== 'capped') return { kind }
   return {
@@ -191,6 +191,7 @@ const outputShape: Shape<OutcomeOutput> = recordOf(({ take }) => {
     undelivered: take('undelivered', shape.boolean),
     stdout: take('stdout', streamShape),
     stderr: take('stderr', streamShape),
+    terminal: takeIfThere('terminal', streamShape),
   }
 })
 

@@ -96,6 +96,16 @@ const samples: readonly Entry[] = [
       ...{ kind: 'capped', limitBytes: 5, truncated: true, undelivered: false },
       stdout: { written: 9, delivered: 5, sha256: 'ab'.repeat(32) },
       stderr: { written: 1, delivered: 0, sha256: 'cd'.repeat(32) },
+      terminal: null,
+    },
+  },
+  {
+    ...outcome,
+    output: {
+      ...{ kind: 'capped', limitBytes: 5, truncated: true, undelivered: false },
+      stdout: { written: 1, delivered: 1, sha256: 'ab'.repeat(32) },
+      stderr: { written: 0, delivered: 0, sha256: 'cd'.repeat(32) },
+      terminal: { written: 9, delivered: 4, sha256: 'ef'.repeat(32) },
     },
   },
   recovered,

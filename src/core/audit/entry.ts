@@ -123,6 +123,8 @@ export type OutcomeOutput =
       undelivered: boolean
       stdout: OutputStream
       stderr: OutputStream
+      /** What the run's own terminal showed; null: it had none. */
+      terminal: OutputStream | null
     }>
   /** Through a relay that said nothing: it died, or the run never began. */
   | Readonly<{ kind: 'unknown' }>

@@ -89,7 +89,7 @@ export const configurationKeys: Readonly<{
     {
       ...{ table: 'cgroup', name: 'parent' },
       about:
-        'The cgroup below which the bridge makes its own, in v2 and in each v1 hierarchy that it uses. It must be there at the start.',
+        'The cgroup below which the bridge makes its own, in v2 and in each v1 hierarchy that it uses. It must be there at the start, and in v2 it must hand the controllers memory and pids down.',
     },
   ),
   perUser: count(32, 1, 128, {

@@ -12,6 +12,8 @@ export type Shape<T> = (value: JsonValue, where: string) => T
 export type Members = Readonly<{
   /** Reads the member `name`, which must be there. */
   take: <T>(name: string, shape: Shape<T>) => T
+  /** Null if it is not there. */
+  takeIfThere: <T>(name: string, shape: Shape<T>) => T | null
 }>
 
 /** An object that `read` takes apart member by member; whatever it leaves is an error. */
@@ -26,14 +28,16 @@ export function recordOf<T>(read: (members: Members, where: string) => T): Shape
 }
 
 function membersOf(rest: Map<string, JsonValue>, where: string): Members {
-  return {
+  const members: Members = {
     take: (name, shape) => {
       const member = rest.get(name)
       if (member === undefined) throw misshapen(where, `expected a member ${JSON.stringify(name)}`)
       rest.delete(name)
       return shape(member, `${where}.${name}`)
     },
+    takeIfThere: (name, shape) => (rest.has(name) ? members.take(name, shape) : null),
   }
+  return members
 }
 
 /** Any string. */

@@ -1,5 +1,14 @@
-import { openWriter, writeBytes, writeText16, writeU32, written } from './bytes.ts'
+import {
+  openWriter,
+  writeBytes,
+  writeText16,
+  writeU16,
+  writeU32,
+  writeU8,
+  written,
+} from './bytes.ts'
 import { wireVersion } from './layout.ts'
+import type { Supervisor } from './supervisor.ts'
 
 /** What the launcher needs to know of one service: PLAN and COMMAND bytes (spec/plan.md). */
 export type BootService = Readonly<{ plan: Uint8Array; command: Uint8Array }>
@@ -13,6 +22,9 @@ export type Boot = Readonly<{
   bridgeSocket: string
   /** Connections of one uid at once. */
   perUser: number
+  supervisor: Supervisor
+  /** Whether those are right below the cgroup that the launcher is started in. */
+  isInside: boolean
   /** Directories that the launcher makes for itself; empty where the host has none for us. */
   cgroups: CgroupPaths
   executor: BootService
@@ -28,6 +40,8 @@ export function formatBoot({
   runSocket,
   bridgeSocket,
   perUser,
+  supervisor,
+  isInside,
   cgroups,
   executor,
   broker,
@@ -39,6 +53,10 @@ export function formatBoot({
   writeText16(writer, runSocket)
   writeText16(writer, bridgeSocket)
   writeU32(writer, perUser)
+  writeU32(writer, supervisor.aliveEveryMs)
+  writeU16(writer, supervisor.address.length)
+  writeBytes(writer, supervisor.address)
+  writeU8(writer, isInside ? 1 : 0)
   for (const path of [cgroups.unified, cgroups.pids, cgroups.memory]) writeText16(writer, path)
   for (const { plan, command } of [executor, broker, relay]) {
     writeU32(writer, plan.length)

@@ -147,17 +147,28 @@ test('EXITED ends with what a relay said, whole, or with nothing', () => {
   }
 })
 
-test('the boot file: paths and the bound of a uid, then plan and command of executor, broker and relay', () => {
+test('the boot file: paths, the bound of a uid and the supervisor, cgroups, then plan and command of executor, broker and relay', () => {
   const service = (value: number): Readonly<{ plan: Uint8Array; command: Uint8Array }> => ({
     plan: bytes(1, value),
     command: bytes(2, value),
   })
   const boot = formatBoot({
-    ...{ runSocket: '/r', bridgeSocket: '/b', perUser: 32 },
+    ...{ runSocket: '/r', bridgeSocket: '/b', perUser: 32, isInside: true },
+    supervisor: { address: Uint8Array.of(1, 0, 0x2f, 0x6e), aliveEveryMs: 0x7530 },
     cgroups: { unified: '/u', pids: '', memory: '/m' },
     ...{ executor: service(0xe0), broker: service(0xb0), relay: service(0xf0) },
   })
-  const texts = ['02002f72', '02002f62', '20000000', '02002f75', '0000', '02002f6d']
+  const texts = [
+    '02002f72',
+    '02002f62',
+    '20000000',
+    '30750000',
+    '040001002f6e',
+    '01',
+    '02002f75',
+    '0000',
+    '02002f6d',
+  ]
   const services = ['e0', 'b0', 'f0'].map((at) => `01000000${at}02000000${at}${at}`)
   assert.equal(
     Buffer.from(boot).toString('hex'),

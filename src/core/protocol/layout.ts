@@ -64,8 +64,8 @@ export const wireLayout = {
     },
   },
   stream: { size: 48, offsets: { written: 0, delivered: 8, sha256: 16 } },
-  output: { size: 104, offsets: { version: 0, flags: 4, out: 8, err: 56 } },
-  relay: { size: 16, offsets: { outputMax: 0, stdio: 8, zero: 10 } },
+  output: { size: 152, offsets: { version: 0, flags: 4, out: 8, err: 56, terminal: 104 } },
+  relay: { size: 16, offsets: { outputMax: 0, stdio: 8, terminal: 10, zero: 11 } },
   prepare: {
     size: 24,
     offsets: { run: 0, planSize: 8, commandSize: 12, inputCount: 16, proxySize: 20 },
@@ -137,6 +137,7 @@ export const wireKind = {
   signal: 0x0102,
   refused: 0x0181,
   ended: 0x0182,
+  terminal: 0x0183,
   hello: 0x0201,
   submit: 0x0202,
   exited: 0x0203,
@@ -180,13 +181,14 @@ export const wireEnd = {
   failed: 4,
   gone: 5,
   lost: 6,
+  stopped: 7,
 } as const
 
 /** enum wire_limit: what the kernel counted of a run's cgroup. */
 export const wireLimit = { seen: 1, memory: 2, processes: 4 } as const
 
 /** enum wire_output_flag: what a relay says of its run's output. */
-export const wireOutputFlag = { capped: 1, undelivered: 2 } as const
+export const wireOutputFlag = { capped: 1, undelivered: 2, terminal: 4 } as const
 
 /** enum wire_stage: where the making of a run failed. */
 export const wireStage = {
@@ -256,6 +258,7 @@ export const wireMount = {
   device: 4,
   symlink: 5,
   directory: 6,
+  devpts: 7,
 } as const
 
 /** enum wire_mount_flag. */

@@ -9,10 +9,17 @@ type Fields = Readonly<{
   flags?: number
   out?: readonly [written: bigint, delivered: bigint]
   err?: readonly [written: bigint, delivered: bigint]
+  terminal?: readonly [written: bigint, delivered: bigint]
 }>
 
 /** `struct wire_output` by the offsets that the C header has (test/native/wire-layout.test.ts). */
-function bytesOf({ version = 1, flags = 0, out = [7n, 7n], err = [0n, 0n] }: Fields): Uint8Array {
+function bytesOf({
+  version = 1,
+  flags = 0,
+  out = [7n, 7n],
+  err = [0n, 0n],
+  terminal = [0n, 0n],
+}: Fields): Uint8Array {
   const { size, offsets } = wireLayout.output
   const stream = wireLayout.stream.offsets
   const bytes = new Uint8Array(size)
@@ -22,6 +29,7 @@ function bytesOf({ version = 1, flags = 0, out = [7n, 7n], err = [0n, 0n] }: Fie
   for (const [at, [written, delivered], fill] of [
     [offsets.out, out, 0xab],
     [offsets.err, err, 0xcd],
+    [offsets.terminal, terminal, 0xef],
   ] as const) {
     view.setBigUint64(at + stream.written, written, true)
     view.setBigUint64(at + stream.delivered, delivered, true)
@@ -38,7 +46,16 @@ test('run output: what a relay said is read', () => {
     undelivered: true,
     stdout: { written: 2 ** 40, delivered: 90, sha256: 'ab'.repeat(32) },
     stderr: { written: 10, delivered: 10, sha256: 'cd'.repeat(32) },
+    terminal: null,
   })
+})
+
+test('run output: of a run with a terminal of its own there is a third stream, also if it is empty', () => {
+  const terminal = { written: 9, delivered: 8, sha256: 'ef'.repeat(32) }
+  const flags = wireOutputFlag.terminal
+  assert.deepEqual(parseRunOutput(bytesOf({ flags, terminal: [9n, 8n] }), 100)?.terminal, terminal)
+  const none = { ...terminal, written: 0, delivered: 0 }
+  assert.deepEqual(parseRunOutput(bytesOf({ flags }), 100)?.terminal, none)
 })
 
 const unbelievable: readonly (readonly [name: string, bytes: Uint8Array])[] = [
@@ -46,7 +63,10 @@ const unbelievable: readonly (readonly [name: string, bytes: Uint8Array])[] = [
   ['a byte too few', bytesOf({}).subarray(1)],
   ['a byte too many', Uint8Array.of(...bytesOf({}), 0)],
   ['another version', bytesOf({ version: 2 })],
-  ['an unknown flag', bytesOf({ flags: 4 })],
+  ['an unknown flag', bytesOf({ flags: 8 })],
+  ['a terminal that was none', bytesOf({ terminal: [1n, 0n] })],
+  ['more shown than the cap', bytesOf({ flags: 4, out: [60n, 60n], terminal: [41n, 41n] })],
+  ['a terminal that showed more than was written', bytesOf({ flags: 4, terminal: [1n, 2n] })],
   ['more delivered than written', bytesOf({ out: [7n, 8n] })],
   ['more delivered than the cap', bytesOf({ out: [60n, 60n], err: [41n, 41n] })],
   ['a count that no double holds', bytesOf({ out: [2n ** 53n, 0n] })],
@@ -65,7 +85,9 @@ test('run output: no bytes of a relay can throw', () => {
       fc.nat(),
       (bytes, limit) => {
         const output = parseRunOutput(bytes, limit)
-        return output === null || output.stdout.delivered + output.stderr.delivered <= limit
+        if (output === null) return true
+        const { stdout, stderr, terminal } = output
+        return stdout.delivered + stderr.delivered + (terminal?.delivered ?? 0) <= limit
       },
     ),
   )

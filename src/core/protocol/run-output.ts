@@ -12,7 +12,11 @@ export type RunOutput = Readonly<{
   undelivered: boolean
   stdout: OutputStream
   stderr: OutputStream
+  /** What the run's own terminal showed; null: it had none. */
+  terminal: OutputStream | null
 }>
+
+const knownFlags = Object.values(wireOutputFlag).reduce((all, flag) => all | flag, 0)
 
 /**
  * Reads `struct wire_output`, or null.
@@ -25,17 +29,18 @@ export function parseRunOutput(bytes: Uint8Array, limitBytes: number): RunOutput
   const reader = openReader(bytes)
   const version = readU32(reader)
   const flags = readU32(reader)
-  const [stdout, stderr] = [readStream(reader), readStream(reader)]
-  const known = wireOutputFlag.capped | wireOutputFlag.undelivered
-  if (version !== wireVersion || (flags & ~known) !== 0) return null
-  if (stdout === null || stderr === null || stdout.delivered + stderr.delivered > limitBytes) {
-    return null
-  }
+  const [stdout, stderr, terminal] = [readStream(reader), readStream(reader), readStream(reader)]
+  if (version !== wireVersion || (flags & ~knownFlags) !== 0) return null
+  if (stdout === null || stderr === null || terminal === null) return null
+  if (stdout.delivered + stderr.delivered + terminal.delivered > limitBytes) return null
+  const hasTerminal = (flags & wireOutputFlag.terminal) !== 0
+  if (!hasTerminal && terminal.written > 0) return null
   return {
     truncated: (flags & wireOutputFlag.capped) !== 0,
     undelivered: (flags & wireOutputFlag.undelivered) !== 0,
     stdout,
     stderr,
+    terminal: hasTerminal ? terminal : null,
   }
 }
 

@@ -30,7 +30,7 @@ const reasons: ReadonlyMap<number, string> = new Map([
   [f.cgroupKill, 'needs a cgroup v2 that the bridge may write, and Linux 5.14'],
   [
     f.cgroupLimits,
-    'needs the controllers pids and memory, of cgroup v2 or v1, handed to the bridge',
+    'needs the controllers pids and memory, of cgroup v2 (under systemd: Delegate=yes) or v1',
   ],
   [f.landlockFiles, 'needs Landlock, Linux 5.19'],
   [f.landlockTruncate, 'needs Landlock, Linux 6.2'],

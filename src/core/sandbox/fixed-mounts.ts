@@ -12,8 +12,7 @@ export function cleanPath(path: string): CleanPath {
 /**
  * /dev with these character devices and the links to a process's own descriptors.
  *
- * A plain directory of the root, so nothing can be made in it later. No terminal, no pseudo-terminals: a run has
- * the client's descriptors, and no controlling terminal.
+ * A plain directory of the root, so nothing can be made in it later. No terminal of the host's.
  */
 export function deviceMounts(names: readonly string[]): readonly Mount[] {
   const devices = names.map((name): Mount => {
@@ -29,6 +28,15 @@ export function deviceMounts(names: readonly string[]): readonly Mount[] {
   return [
     ...devices,
     ...links.map(([path, text]): Mount => ({ kind: 'symlink', target: cleanPath(path), text })),
+  ]
+}
+
+/** For runs whose output goes through a relay: a terminal of their own, if the client's stdio is one. */
+export function terminalMounts(): readonly Mount[] {
+  const tty = cleanPath('/dev/tty')
+  return [
+    { kind: 'device', source: tty, target: tty, optional: true },
+    { kind: 'devpts', target: cleanPath('/dev/pts') },
   ]
 }
 

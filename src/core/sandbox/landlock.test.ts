@@ -86,6 +86,21 @@ test('landlock: a device that a profile names can be asked by ioctl, and is writ
   assert.equal(rightsAt(landlock, '/dev/null'), 'writeFile')
 })
 
+test('landlock: the run’s own terminal is written to, and asked by ioctl', () => {
+  const path = cleanPath('/dev/tty')
+  const landlock = landlockFor(
+    [
+      ...mounts(),
+      { kind: 'device', source: path, target: path, optional: true },
+      { kind: 'devpts', target: cleanPath('/dev/pts') },
+    ],
+    facts,
+  )
+  assert.equal(rightsAt(landlock, '/dev/tty'), 'writeFile ioctlDev')
+  assert.equal(rightsAt(landlock, '/dev/pts'), 'writeFile ioctlDev')
+  assert.equal(rightsAt(landlock, '/dev'), 'writeFile')
+})
+
 test('landlock: without a root of its own no file is looked at', () => {
   assert.deepEqual(landlockFor([], facts), { handledFs: 0n, handledNet: 0n, paths: [], ports: [] })
 })

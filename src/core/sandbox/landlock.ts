@@ -2,7 +2,8 @@
  * What Landlock is told of a sandbox: a second wall behind the mounts, and the only one around TCP ports.
  *
  * Mounts decide what can be named. Landlock adds what they cannot say: that a named pipe and a device below `read` are
- * not written to, that nobody makes device nodes, and that ioctl(2) reaches only devices that a profile names.
+ * not written to, that nobody makes device nodes, and that ioctl(2) reaches only devices that a profile names, and the
+ * run's own terminal.
  *
  * @see landlock(7), Documentation/userspace-api/landlock.rst
  */
@@ -68,6 +69,8 @@ export type LandlockFacts = Readonly<{
 }>
 
 const fs = landlockFs
+/** Of a run's own terminal, and of /dev/tty, which is that or nothing. */
+const ownTerminal = fs.writeFile | fs.ioctlDev
 /** What changes files and directories, but for sockets. */
 export const landlockChange: bigint =
   fs.writeFile |
@@ -129,8 +132,10 @@ function accessOf(mount: Mount, { devices, unixSockets }: LandlockFacts): bigint
     case 'bind':
       if (mount.writable) return landlockChange | sockets
       return mount.executable ? fs.execute : 0n
+    case 'devpts':
+      return ownTerminal
     case 'device':
-      return deviceAccess(mount.target, devices)
+      return mount.target === '/dev/tty' ? ownTerminal : deviceAccess(mount.target, devices)
     case 'proc':
     case 'symlink':
     case 'directory':

@@ -7,7 +7,7 @@ import { malformed } from './wire-bytes.ts'
 /**
  * One step in building a root. Each makes or covers `target`, whose parent directory must be there already.
  *
- * All are mounted `nosuid`, all but `device` `nodev`.
+ * All are mounted `nosuid`, all but `device` and `devpts` `nodev`.
  */
 export type Mount =
   /** An empty file system in memory; `mode` is that of its root, e.g. 0o1777. */
@@ -27,6 +27,8 @@ export type Mount =
     }>
   /** The proc file system of the sandbox's pid namespace, `noexec`. */
   | Readonly<{ kind: 'proc'; target: CleanPath }>
+  /** A devpts for a run with a terminal of its own; a run without one has nothing there. `noexec`. */
+  | Readonly<{ kind: 'devpts'; target: CleanPath }>
   /** A character device of the host, on a file. */
   | Readonly<{ kind: 'device'; source: CleanPath; target: CleanPath; optional: boolean }>
   | Readonly<{ kind: 'symlink'; text: string; target: CleanPath }>
@@ -57,6 +59,7 @@ export function mountProblem(mount: Mount): string | undefined {
     case 'symlink':
       return mount.text === '' ? 'an empty link' : undefined
     case 'proc':
+    case 'devpts':
       return undefined
   }
 }
@@ -72,6 +75,7 @@ export function ownMounts(mounts: readonly Mount[]): readonly boolean[] {
     const isOwn =
       kind === 'tmpfs' ||
       kind === 'proc' ||
+      kind === 'devpts' ||
       (kind === 'bind' && mount.source.startsWith('/proc/')) ||
       own.some((above) => target.startsWith(`${above}/`))
     if (kind === 'tmpfs') own.push(target)
@@ -128,6 +132,8 @@ function assemble(
     }
     case wireMount.proc:
       return { kind: 'proc', target }
+    case wireMount.devpts:
+      return { kind: 'devpts', target }
     case wireMount.device:
       return isCleanPath(from) ? { kind: 'device', source: from, target, optional } : undefined
     case wireMount.symlink:
@@ -149,6 +155,7 @@ function source(mount: Mount): string {
     case 'symlink':
       return mount.text
     case 'proc':
+    case 'devpts':
     case 'directory':
       return ''
   }

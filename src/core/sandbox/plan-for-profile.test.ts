@@ -13,7 +13,7 @@ import type { Mount } from './mount.ts'
 import { planForProfile, planForProxy, profilePathProblem } from './plan-for-profile.ts'
 import { formatPlan, parsePlan } from './plan.ts'
 import { compileSeccomp } from './seccomp.ts'
-import { callsOfSet, neededToStart } from './syscall-sets.ts'
+import { callsOfSet, neededForTerminal, neededToStart } from './syscall-sets.ts'
 
 const facts = { architecture: 'x86_64' } as const
 const at = (path: string, kind: ProfilePath['kind'] = 'directory'): ProfilePath => ({
@@ -59,6 +59,27 @@ test('plan for profile: a plain one is a dozen mounts', () => {
     ],
   )
   assert.equal(mounts.filter(isMounted).length, 12)
+})
+
+test('plan for profile: where output is capped there is a place for a terminal of the run’s own', () => {
+  const capped = { output: 'capped', limits: { ...plain.limits, outputBytes: 5 } } as const
+  const mounts = mountsOf(capped)
+  assert.deepEqual(of(mounts, '/dev/pts'), [
+    { kind: 'directory', target: '/dev/pts', mode: 0o755 },
+    { kind: 'devpts', target: '/dev/pts' },
+  ])
+  assert.deepEqual(
+    of(mounts, '/dev/tty').map(({ kind }) => kind),
+    ['device'],
+  )
+  assert.deepEqual(of(mountsOf({}), '/dev/tty'), [])
+  const plan = planForProfile({ ...plain, ...capped, syscalls: ['read'] }, facts)
+  const calls = ['read', ...neededToStart, ...neededForTerminal]
+  assert.deepEqual(
+    plan.seccomp,
+    compileSeccomp('x86_64', { kind: 'run', calls, unixSockets: false, network: false }),
+  )
+  assert.deepEqual(parsePlan(formatPlan(plan)), plan)
 })
 
 test('plan for profile: limits, identity of the process and stdin are the profile, or fresh', () => {

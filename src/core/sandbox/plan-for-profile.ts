@@ -4,14 +4,14 @@ import type { ProfilePath, ProfileSource } from '../policy/profile-source.ts'
 import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { capabilityMask, capabilityNumbers } from './capabilities.ts'
 import { busPlace, busSocket, filteredSockets } from './bus-place.ts'
-import { cleanPath, deviceMounts, procMounts } from './fixed-mounts.ts'
+import { cleanPath, deviceMounts, procMounts, terminalMounts } from './fixed-mounts.ts'
 import { landlockFor } from './landlock.ts'
 import type { Mount } from './mount.ts'
 import type { Plan } from './plan.ts'
 import { freshRlimits } from './rlimits.ts'
 import { isWithin, orderRoot } from './root.ts'
 import { compileSeccomp } from './seccomp.ts'
-import { callsOfSet, neededToStart } from './syscall-sets.ts'
+import { callsOfSet, neededForTerminal, neededToStart } from './syscall-sets.ts'
 import type { Architecture } from './syscalls.ts'
 
 /** What a plan depends on besides its profile. */
@@ -39,7 +39,8 @@ const accountFiles = ['/etc/passwd', '/etc/group'].map(cleanPath)
  * The sandbox of a profile. Equal profiles give equal plans, so the same profile always has the same bytes.
  *
  * The root holds nothing but: what `read` and `write` name (`write` is never executable), the links on the way there,
- * its sockets or, of those that are filtered, links to where their proxy serves them, /etc/passwd and /etc/group, five devices, the run's own /proc, read-only, and an own empty /tmp.
+ * its sockets or, of those that are filtered, links to where their proxy serves them, /etc/passwd and /etc/group, five devices,
+ * the run's own /proc, read-only, an own empty /tmp, and where output is capped a place for a terminal of the run's own.
  *
  * @throws {BelladonnaError} `policy_invalid` on a path that `profilePathProblem` refuses
  */
@@ -75,7 +76,7 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
     }),
     seccomp: compileSeccomp(facts.architecture, {
       kind: 'run',
-      calls: callsOf(profile.syscalls),
+      calls: callsOf(profile),
       unixSockets,
       network: profile.network !== 'none',
     }),
@@ -97,8 +98,9 @@ function namedDevices({ read, write }: ProfileSource): ReadonlyMap<string, 'read
   ])
 }
 
-function callsOf(syscalls: ProfileSource['syscalls']): readonly string[] | null {
-  return typeof syscalls === 'string' ? callsOfSet(syscalls) : [...syscalls, ...neededToStart]
+function callsOf({ syscalls, output }: ProfileSource): readonly string[] | null {
+  if (typeof syscalls === 'string') return callsOfSet(syscalls)
+  return [...syscalls, ...neededToStart, ...(output === 'pass' ? [] : neededForTerminal)]
 }
 
 /** Why a profile may not name this path under `read` or `write`, or undefined. */
@@ -136,6 +138,7 @@ function mounts(profile: ProfileSource, { roots, isProxy }: PlanFacts): readonly
   const devices = deviceMounts(['null', 'zero', 'full', 'random', 'urandom'])
   const fixed: readonly Mount[] = [
     ...devices,
+    ...(profile.output === 'pass' ? [] : terminalMounts()),
     ...procMounts(),
     {
       kind: 'tmpfs',

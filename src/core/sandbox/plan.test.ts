@@ -268,7 +268,7 @@ const broken: readonly (readonly [string, Uint8Array])[] = [
   ['memory above 2^53', patched(offsets.memoryMax + 7, 1)],
   ['padding in the head', patched(offsets.zero, 1)],
   ['padding in a limit', patched(headBytes + wireLayout.rlimit.offsets.zero, 1)],
-  ['an unknown operation', patched(mountAt, 7)],
+  ['an unknown operation', patched(mountAt, 8)],
   ['operation 0', patched(mountAt, 0)],
   ['a flag on /proc', patched(mountAt + 1, 1)],
   ['a mode on /proc', patched(mountAt + 2, 1)],

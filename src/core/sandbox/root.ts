@@ -3,6 +3,9 @@ import type { CleanPath } from '../identity.ts'
 import { isCleanPath } from '../identity.ts'
 import type { Mount } from './mount.ts'
 
+/** File systems that a run makes for itself. */
+const mountedByEachRun: ReadonlySet<string> = new Set(['tmpfs', 'proc', 'devpts'])
+
 /** What a path of the new root is, once something was put there. */
 type Cover = 'own' | 'link' | 'host'
 
@@ -35,7 +38,7 @@ export function orderRoot(wanted: readonly Mount[]): readonly Mount[] {
       make({ kind: 'directory', target, mode: 0o755 })
     }
     // What each run mounts for itself needs its place in the root that all runs share.
-    if ((mount.kind === 'tmpfs' || mount.kind === 'proc') && !covers.has(mount.target)) {
+    if (mountedByEachRun.has(mount.kind) && !covers.has(mount.target)) {
       if (around === 'own') ordered.push({ kind: 'directory', target: mount.target, mode: 0o755 })
     }
     make(mount)
@@ -69,6 +72,7 @@ function coverOf(mount: Mount): Cover {
     case 'bind':
     case 'device':
     case 'proc':
+    case 'devpts':
       return 'host'
   }
 }

@@ -83,6 +83,9 @@ export const neededToStart: readonly string[] = words(`
   read write recvfrom sendto close close_range fstat newfstatat statx vfork clone setsid execve execveat wait4 kill
   rt_sigaction rt_sigprocmask rt_sigreturn rt_sigtimedwait exit exit_group`)
 
+/** Beside them where the run may have a terminal of its own: the command becomes a process group in its foreground. */
+export const neededForTerminal: readonly string[] = ['setpgid', 'getpid', 'ioctl']
+
 /** Each group's calls, of both architectures. */
 export const syscallGroups: ReadonlyMap<string, readonly string[]> = new Map(
   Object.entries(groupTexts).map(([name, text]) => [name, words(text)]),

@@ -77,7 +77,7 @@ export async function startBare(policy: string, start?: BridgeSetup['start']): P
 async function ready(bridge: TestBridge): Promise<void> {
   const launcher = bridge.launcher()
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('the launcher is not ready')), 10_000)
+    const timer = setTimeout(() => reject(new Error('the launcher is not ready')), 60_000)
     launcher.stdout?.once('data', () => {
       clearTimeout(timer)
       resolve()

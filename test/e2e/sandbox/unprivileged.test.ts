@@ -23,6 +23,8 @@ import { openLogSource } from '../../../src/host/read-log.ts'
 import { actionText } from '../../support/action-text.ts'
 import { caller, checkout, exitOf, run, until } from '../../support/bridge.ts'
 import type { BellResult } from '../../support/bridge.ts'
+import { openTerminal, rawModes } from '../../support/terminal.ts'
+import { compile } from '../../native/compile.ts'
 import { numberOf } from './plan-changes.ts'
 import { compileStatic } from './programs.ts'
 
@@ -81,9 +83,19 @@ path = { root = "${logs}" }
 ${actionText('script', 'tools', [`${read}/script`])}
 [profile.tools]
 read = ["/usr", "${read}"]
+[action.tty]
+about = "x"
+command = ["/usr/bin/dash", "-c", "tty; stty size; ls -n /dev/pts/0 | cut -d ' ' -f 1,3,4; exec sleep 60"]
+run_as = "root"
+profile = "terminal"
+risk = "read-only"
+[profile.terminal]
+read = ["/usr"]
+stdin = "stream"
+output = "capped"
 [[grant]]
 who = ["uid:${caller.uid}"]
-may = ${JSON.stringify(['stays', 'given', 'script', 'secret', ...Object.keys(rows).map((_, at) => `row${at}`)])}
+may = ${JSON.stringify(['stays', 'given', 'script', 'secret', 'tty', ...Object.keys(rows).map((_, at) => `row${at}`)])}
 `
 }
 
@@ -204,4 +216,14 @@ test('a path parameter and a script work as they do for root', { skip }, async (
   assert.equal((await bell('given', 'file=a.log')).stdout.trim(), 'a')
   assert.match((await bell('given', 'file=b.log')).stderr, /path_refused/)
   assert.equal((await bell('script')).stdout, `${read}/script\n`)
+})
+
+test('unprivileged: a run has a terminal of its own', { skip, timeout: 60_000 }, async () => {
+  const host = compile(read, 'terminal-host.c')
+  const command = [join(root, 'bell'), '-S', bridgePaths(root).runSocket, 'tty']
+  using terminal = openTerminal(host, command, { rows: 33, columns: 101 })
+  await terminal.expect(/^\/dev\/pts\/0\r\n33 101\r\ncrw------- 0 0\r\n/)
+  await until(async () => (await terminal.modes()) === rawModes, 5000)
+  terminal.type('\x03')
+  assert.equal(await terminal.end, 130)
 })

@@ -126,7 +126,7 @@ export const given: readonly Row[] = [
     attempt: () => ['write', '/dev/tty'],
     behind: all(withDevice('/dev/tty'), noLandlockFiles),
     behindEdits: session,
-    without: remove('sandbox/first-process.c', 'if (setsid() < 0) _exit(125);'),
+    without: remove('sandbox/terminal.c', 'return setsid() >= 0;', 'return true;'),
     refused: ended.ENXIO,
     succeeds: 'ok',
   },
@@ -142,7 +142,7 @@ export const given: readonly Row[] = [
     ],
     without: remove(
       'sandbox/sandbox.c',
-      'if (syscall(SYS_close_range, WIRE_FIRST_INPUT + start->input_count, ~0u, 0) != 0) child_fail(WIRE_STAGE_STDIO);',
+      'if (syscall(SYS_close_range, end, ~0u, 0) != 0) child_fail(WIRE_STAGE_STDIO);',
     ),
     refused: '3',
     succeeds: /^[45]\d\d$/,
