@@ -215,19 +215,11 @@ struct end {
 };
 
 static int status_of(const struct end *end) {
-  switch (end->kind) {
-  case WIRE_END_EXITED:
-    return (int)end->value;
-  case WIRE_END_SIGNALLED:
-    return 128 + (int)end->value;
-  case WIRE_END_TIMED_OUT:
-    return BELL_TIME_LIMIT;
-  case WIRE_END_FAILED:
-    return end->stage == WIRE_STAGE_EXECUTABLE || end->stage == WIRE_STAGE_EXEC ? BELL_NOT_EXECUTABLE
-                                                                                : BELL_NOT_STARTED;
-  default:
-    return BELL_NOT_STARTED;
-  }
+  bool not_executable = end->stage == WIRE_STAGE_EXECUTABLE || end->stage == WIRE_STAGE_EXEC;
+  if (end->kind == WIRE_END_EXITED) return (int)end->value;
+  if (end->kind == WIRE_END_SIGNALLED) return 128 + (int)end->value;
+  if (end->kind == WIRE_END_TIMED_OUT) return BELL_TIME_LIMIT;
+  return end->kind == WIRE_END_FAILED && not_executable ? BELL_NOT_EXECUTABLE : BELL_NOT_STARTED;
 }
 
 static const char *const limit_names[] = {"memory", "processes"};
