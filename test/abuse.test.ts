@@ -95,7 +95,10 @@ test('C08: no source of ours asks the environment for an editor, a shell or a pa
       ),
     ])
     .map(([, name = '']) => name)
-  assert.deepEqual([...new Set(read)].toSorted(), ['BELLADONNA_SOCKET'])
+  assert.deepEqual([...new Set(read)].toSorted(), [
+    'BELLADONNA_SOCKET',
+    ...['NOTIFY_SOCKET', 'WATCHDOG_PID', 'WATCHDOG_USEC'],
+  ])
 })
 
 test('C14: a name that is a path is the name of nobody', () => {

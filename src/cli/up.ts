@@ -33,7 +33,14 @@ export function up(
   const { launcher, bootFile } = prepareBridge({
     ...options,
     configuration,
-    supervisor: supervisorOf(process.env, process.pid),
+    supervisor: supervisorOf(
+      {
+        NOTIFY_SOCKET: process.env['NOTIFY_SOCKET'],
+        WATCHDOG_PID: process.env['WATCHDOG_PID'],
+        WATCHDOG_USEC: process.env['WATCHDOG_USEC'],
+      },
+      process.pid,
+    ),
   })
   if (execve === undefined) throw new BelladonnaError('start_failed', 'this Node has no execve')
   execve(launcher, [launcher, bootFile], {})

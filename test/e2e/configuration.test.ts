@@ -20,7 +20,6 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { configurationKeys } from '../../src/core/configuration/keys.ts'
-import { BelladonnaError } from '../../src/core/error.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { askBridge } from '../../src/host/bridge-request.ts'
 import { cgroupsBelow } from '../../src/host/cgroup.ts'
@@ -137,11 +136,10 @@ const obeyed: Readonly<Record<keyof typeof configurationKeys, Obeyed>> = {
       const { bridgeSocket } = bridgePaths(bridge.root)
       const first = connect(bridgeSocket)
       await new Promise((resolve) => first.once('connect', resolve))
-      // At once: who says nothing for two seconds is ended.
-      const isAway = await askBridge(bridgeSocket, '/v1/status').then(
-        () => false,
-        (error: unknown) => error instanceof BelladonnaError && error.code === 'daemon_away',
-      )
+      let isAway = false
+      first.resume().once('close', () => (isAway = true))
+      await askBridge(bridgeSocket, '/v1/status')
+      await sleep(500) // less than the two seconds after which who says nothing is ended
       first.destroy()
       return isAway
     },

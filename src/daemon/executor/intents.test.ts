@@ -4,11 +4,11 @@ import { openIntents } from './intents.ts'
 import { maxRuns } from './runs.ts'
 import type { Run } from './runs.ts'
 
-/** Only what `due` looks at. */
-function runsAt(...stages: readonly (readonly [number, Run['stage']])[]): ReadonlyMap<number, Run> {
-  return new Map(stages.map(([run, stage]) => [run, { run, stage } as Run]))
+type Stages = ReadonlyMap<number, Pick<Run, 'run' | 'stage'>>
+function runsAt(...stages: readonly (readonly [number, Run['stage']])[]): Stages {
+  return new Map(stages.map(([run, stage]) => [run, { run, stage }]))
 }
-const numbers = (runs: readonly Run[]): readonly number[] => runs.map(({ run }) => run)
+const numbers = (runs: readonly Pick<Run, 'run'>[]): readonly number[] => runs.map(({ run }) => run)
 const outOfTurn = { code: 'frame_invalid' }
 
 test('intents: receipts are due in the order of INTEND, and wait for a run that is not known yet', () => {

@@ -16,7 +16,7 @@ export type Intents = Readonly<{
   /** What came early of this run. */
   takeEarly: (run: number) => EarlyIntent | null
   /** Runs whose receipt is to be made, up to the first that we do not know yet. */
-  due: (runs: ReadonlyMap<number, Run>) => readonly Run[]
+  due: <R extends Pick<Run, 'stage'>>(runs: ReadonlyMap<number, R>) => readonly R[]
 }>
 
 export function openIntents(): Intents {
