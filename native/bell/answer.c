@@ -1,9 +1,3 @@
-/*
- * answer.c: the bridge's answer, checked and then said, as words or as JSON. Not trusted: every byte of it.
- *
- * over 400 lines: each form of an answer is checked, said and shown here, so that one reading sees that nothing else
- * gets out
- */
 #include "answer.h"
 
 #include <stddef.h>
@@ -221,19 +215,11 @@ struct end {
 };
 
 static int status_of(const struct end *end) {
-  switch (end->kind) {
-  case WIRE_END_EXITED:
-    return (int)end->value;
-  case WIRE_END_SIGNALLED:
-    return 128 + (int)end->value;
-  case WIRE_END_TIMED_OUT:
-    return BELL_TIME_LIMIT;
-  case WIRE_END_FAILED:
-    return end->stage == WIRE_STAGE_EXECUTABLE || end->stage == WIRE_STAGE_EXEC ? BELL_NOT_EXECUTABLE
-                                                                                : BELL_NOT_STARTED;
-  default:
-    return BELL_NOT_STARTED;
-  }
+  bool not_executable = end->stage == WIRE_STAGE_EXECUTABLE || end->stage == WIRE_STAGE_EXEC;
+  if (end->kind == WIRE_END_EXITED) return (int)end->value;
+  if (end->kind == WIRE_END_SIGNALLED) return 128 + (int)end->value;
+  if (end->kind == WIRE_END_TIMED_OUT) return BELL_TIME_LIMIT;
+  return end->kind == WIRE_END_FAILED && not_executable ? BELL_NOT_EXECUTABLE : BELL_NOT_STARTED;
 }
 
 static const char *const limit_names[] = {"memory", "processes"};

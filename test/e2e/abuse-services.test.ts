@@ -204,7 +204,7 @@ test(
       [tool, ['tool'], 'executable_unsafe'],
       [file, ['show', 'file=file'], 'path_refused'],
       [theirs, ['show', 'file=file'], 'path_refused'],
-      [theirs, ['tool'], 'path_refused'],
+      [theirs, ['tool'], 'executable_unsafe'],
     ] as const) {
       try {
         await whileRunning(['sh', '-c', mountFuse, 'sh', path, `${caller.uid}`], async () => {
