@@ -2,7 +2,7 @@
  * sandbox.c: the child's way from clone to exec. Its order is its meaning:
  *
  *   1. its own 0, 1, 2, and no descriptor but the places; its own session. A spare waits here
- *   2. user namespace map (unprivileged mode only), network, cgroup namespace
+ *   2. user namespace map (unprivileged mode only), cgroup namespace, network
  *   3. the new root, then pivot_root: from here on no path of the host can be named; in it a terminal, if the client's
  *      stdio is one (terminal.c). Landlock's rules, which name paths of the new root. A spare that is shaped waits here
  *      again, for a run of just this plan

@@ -189,7 +189,7 @@ test(
 const needed: Readonly<Record<string, RegExp>> = {
   clone3: /clone: Function not implemented/,
   close_range: /close_range: Function not implemented/,
-  unshare: /a service: network: Function not implemented/,
+  unshare: /a service: cgroup: Function not implemented/,
   fsopen: /a service: mount: Function not implemented/,
   fsmount: /a service: mount: Function not implemented/,
   openat2: /a service: mount: Function not implemented/,
