@@ -169,7 +169,7 @@ export const amounts: readonly Row[] = [
     name: 'memory is limited',
     attempt: () => ['memory', '100'],
     without: (plan) => ({ ...plan, memoryMaxBytes: 0 }),
-    refused: 'signal 9',
+    refused: '137: bell: the kernel killed a process of the run for want of memory',
     succeeds: 'ok',
   },
   {
