@@ -198,6 +198,11 @@ test('promise 7: problems: one fits into its frame, however much would be enough
   }
 })
 
+test('problems: what a policy has bounds for is never cut', () => {
+  const text = formatProblem('not_granted', { action: 'a'.repeat(maxProblemBytes) })
+  assert.ok(text.includes('a'.repeat(maxProblemBytes)))
+})
+
 test('promise 7: problems: what is too long for the launcher is left out, the detail first', () => {
   const [long, most] = ['"é'.repeat(1024), maxProblemBytes]
   for (const [details, has] of [

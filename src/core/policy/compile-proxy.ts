@@ -70,7 +70,9 @@ export function compileProxy(
 /** All that `basic` has, and sockets; sorted, as in a profile that lists them. */
 function proxyCalls(): readonly string[] {
   const groups = ['process', 'file', 'network']
-  return groups.flatMap((name) => syscallGroups.get(name) ?? []).toSorted(compareText)
+  return [...syscallGroups]
+    .flatMap(([name, calls]) => (groups.includes(name) ? calls : []))
+    .toSorted(compareText)
 }
 
 /**

@@ -39,7 +39,7 @@ test('inputs: parse(format(i)) = i', () => {
 test('inputs: a flag that is none, a secret or a file too many, and bytes behind the end are refused', () => {
   const none = bytesOf({ files: [], stdin: null, secrets: {} })
   assert.deepEqual([...none], [0, 0, 0, 0, 0])
-  const bad = [none.with(1, 5), none.with(3, 17), Uint8Array.of(...none, 0), none.subarray(0, 2)]
+  const bad = [none.with(1, 5), none.with(3, 18), Uint8Array.of(...none, 0), none.subarray(0, 2)]
   const stdin = bytesOf({ files: [], stdin: { sha256: 'a'.repeat(64), size: 1 }, secrets: {} })
   const file = bytesOf({
     ...{ files: [{ device: 1n, inode: 2n, content: null }], stdin: null, secrets: {} },
