@@ -19,7 +19,7 @@ describe('a hostile broker', { concurrency: 2 }, () => {
   for (const half of [0, 1] as const) {
     test(
       `promise 4: whatever a hostile broker sends, nothing runs and no receipt is made for it: half ${half + 1} of the attacks`,
-      { skip, timeout: 240_000 },
+      { skip, timeout: 480_000 },
       async () => {
         await attack(half)
       },
