@@ -15,7 +15,7 @@ const harmless = new Set(['refuse to the launcher', 'dropped to the executor'])
 
 const programs = ['hostile-broker.ts', 'hostile-broker-second-half.ts'] as const
 
-describe('a hostile broker', { concurrency: 2 }, () => {
+describe('a hostile broker', { concurrency: 2, timeout: 480_000 }, () => {
   for (const half of [0, 1] as const) {
     test(
       `promise 4: whatever a hostile broker sends, nothing runs and no receipt is made for it: half ${half + 1} of the attacks`,
