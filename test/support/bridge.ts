@@ -82,6 +82,7 @@ export type BridgeSetup = Readonly<{
   configuration?: string
   /** A broker of the test's own, below `test/e2e`. */
   brokerProgram?: string
+  brokerEnvironment?: readonly string[]
   /** An executor of the test's own. */
   executorProgram?: string
   root?: string
@@ -169,12 +170,11 @@ async function launch(root: string, setup: BridgeSetup, coverage: string): Promi
       { source: clean(coverage), target: inside, writable: true, executable: false },
       { ...tests, ...rights },
     ],
-    ...(wanted
-      ? {
-          environment: [`NODE_V8_COVERAGE=${coverage}`],
-          brokerEnvironment: ['NODE_V8_COVERAGE=/belladonna/coverage'],
-        }
-      : {}),
+    ...(wanted ? { environment: [`NODE_V8_COVERAGE=${coverage}`] } : {}),
+    brokerEnvironment: [
+      ...(wanted ? ['NODE_V8_COVERAGE=/belladonna/coverage'] : []),
+      ...(setup.brokerEnvironment ?? []),
+    ],
     ...(setup.brokerProgram === undefined
       ? {}
       : { brokerProgram: clean(`/belladonna/test/e2e/${setup.brokerProgram}`) }),

@@ -1,2 +1,0 @@
-/** Every second attack. */
-import './hostile-broker.ts'
