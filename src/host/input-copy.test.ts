@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import { closeSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { whileLeased } from '../../test/support/while-running.ts'
 import { stampOf } from './file-stamp.ts'
 import { openInputCopies } from './input-copy.ts'
 import type { CopyInput, InputCopy } from './input-copy.ts'
@@ -62,25 +61,12 @@ test('promise 6: input copy: a place that is gone is an error, which its caller 
 
 test('promise 7: walk: who holds a lease on a file is not waited for', async () => {
   writeFileSync(source, 'x')
-  const program = `import fcntl, os, signal
-signal.signal(signal.SIGIO, signal.SIG_IGN)
-f = os.open(${JSON.stringify(source)}, os.O_RDWR)
-fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-print("held", flush=True)
-signal.pause()`
-  const holder = spawn('/usr/bin/python3', ['-c', program], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  try {
-    await once(holder.stdout, 'data')
-    const found = walkBeneath(partsOf(source))
+  const found = walkBeneath(partsOf(source))
+  await whileLeased(source, process.geteuid?.() ?? 0, async () => {
     const refused = { code: 'path_refused', message: /source" cannot be read: .*lease/ }
     assert.throws(() => openAnew(found, source), refused)
-    holder.kill('SIGKILL')
-    await once(holder, 'exit')
-    closeSync(openAnew(found, source))
-    closeSync(found)
-  } finally {
-    holder.kill('SIGKILL')
-  }
+    return Promise.resolve()
+  })
+  closeSync(openAnew(found, source))
+  closeSync(found)
 })

@@ -17,6 +17,7 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { caller, checkout, run, startBridge } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
+import { whileLeased, whileRunning } from '../support/while-running.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 /** As many and as long as parameters may be. */
@@ -144,35 +145,6 @@ test(
   },
 )
 
-/** Runs a program that says a word when all is in place, and kills it afterwards. */
-async function whileRunning(
-  [program = '', ...words]: readonly string[],
-  during: () => Promise<void>,
-): Promise<void> {
-  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'inherit'] })
-  try {
-    await new Promise((resolve, reject) => {
-      child.stdout.once('data', resolve)
-      child.once('exit', () => reject(new Error('it ended')))
-    })
-    await during()
-  } finally {
-    child.kill('SIGKILL')
-  }
-}
-
-/** A write lease (F_SETLEASE, F_WRLCK): who opens the file waits for its holder, up to 45 s. */
-const holdLease = `$SIG{IO} = 'IGNORE'; $| = 1; open(F, '+<', $ARGV[0]) or die $!;
-fcntl(F, 1024, 1) or die $!; print 'held'; sleep 1 while 1`
-const asCaller = [
-  'setpriv',
-  '--reuid',
-  `${caller.uid}`,
-  '--regid',
-  `${caller.gid}`,
-  '--clear-groups',
-]
-
 /** What fusermount(1) lets users do with files of theirs: nobody else, root included, may look at what is there. */
 const mountFuse = `exec 3<>/dev/fuse; mode=$(printf %o 0x$(stat --format %f "$1"))
 mount -i -t fuse -o "fd=3,rootmode=$mode,user_id=$2,group_id=$2" x "$1" && echo mounted && exec sleep 60`
@@ -183,7 +155,7 @@ test(
   async () => {
     const pids = bridge.pids()
     assert.equal((await bridge.bell(['tool'])).status, 0)
-    await whileRunning([...asCaller, 'perl', '-e', holdLease, tool], async () => {
+    await whileLeased(tool, caller.uid, async () => {
       const startMs = performance.now()
       const { status, stderr } = await bridge.bell(['--json', 'tool'])
       assert.equal(status, 125)
@@ -207,12 +179,16 @@ test(
       [theirs, ['tool'], 'executable_unsafe'],
     ] as const) {
       try {
-        await whileRunning(['sh', '-c', mountFuse, 'sh', path, `${caller.uid}`], async () => {
-          const { status, stderr } = await bridge.bell(['--json', ...words])
-          assert.equal(status, 125)
-          assert.match(stderr, new RegExp(`"code":"${code}"`))
-          await assertServed(pids)
-        })
+        await whileRunning(
+          ['/bin/sh', '-c', mountFuse, 'sh', path, `${caller.uid}`],
+          0,
+          async () => {
+            const { status, stderr } = await bridge.bell(['--json', ...words])
+            assert.equal(status, 125)
+            assert.match(stderr, new RegExp(`"code":"${code}"`))
+            await assertServed(pids)
+          },
+        )
       } finally {
         execFileSync('umount', ['--lazy', path])
       }

@@ -1,8 +1,6 @@
 /** What a run's `path` parameters name is in the resolved action, and what is bound there is what the run reads. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import {
   chmodSync,
   chownSync,
@@ -19,10 +17,10 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { bridgePaths } from '../../src/host/layout.ts'
-import { caller, startBridge } from '../support/bridge.ts'
+import { caller, startBridge, until } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
+import { whileLeased } from '../support/while-running.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const directory = mkdtempSync('/var/lib/belladonna-test.')
@@ -103,13 +101,6 @@ function seen(path: string, kind: string, text: string | null = null): object {
   return { device: String(dev), inode: String(ino), kind, ...content }
 }
 
-async function until(path: string): Promise<void> {
-  for (let turn = 0; !existsSync(path); turn += 1) {
-    assert.ok(turn < 500, `${path} did not come`)
-    await sleep(20)
-  }
-}
-
 const copies = (): readonly string[] => readdirSync(bridgePaths(bridge.root).copies)
 
 test(
@@ -124,7 +115,6 @@ test(
     assert.deepEqual(inputs(), { [join(inbox, 'sub')]: seen(join(inbox, 'sub'), 'directory') })
     assert.equal((await bell('make', 'file=x', 'file=y')).status, 0)
     assert.deepEqual(inputs(), { [inbox]: seen(inbox, 'new') })
-    await bridge.verify()
   },
 )
 
@@ -145,7 +135,7 @@ for (const [name, change] of changes) {
     for (const sign of ['runs', 'go']) rmSync(join(signs, sign), { force: true })
     const path = put('a', 'first\n')
     const run = bell('wait', 'file=a')
-    await until(join(signs, 'runs'))
+    await until(() => existsSync(join(signs, 'runs')), 10_000)
     change(path)
     writeFileSync(join(signs, 'go'), '')
     assert.deepEqual(await run, { status: 0, stdout: 'first\n', stderr: '' })
@@ -190,27 +180,14 @@ test('promise 1: whom the action runs as must be allowed to read the file', { sk
 test('promise 7: who holds a lease on a file holds nobody up', { skip }, async () => {
   const path = put('a', 'a\n', 0o644)
   put('b', 'b\n')
-  const program = `import fcntl, os, signal
-os.setgid(${caller.gid}); os.setuid(${caller.uid})
-signal.signal(signal.SIGIO, signal.SIG_IGN)
-f = os.open(${JSON.stringify(path)}, os.O_RDWR)
-fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-print("held", flush=True)
-signal.pause()`
-  const holder = spawn('/usr/bin/python3', ['-c', program], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  try {
-    await once(holder.stdout, 'data')
+  await whileLeased(path, caller.uid, async () => {
     const startedMs = Date.now()
     const [held, free] = await Promise.all([bell('bound', 'file=a'), bell('bound', 'file=b')])
     assert.equal(held.status, 125)
     assert.match(held.stderr, /path_refused/)
     assert.equal(free.stdout, 'b\n')
     assert.ok(Date.now() - startedMs < 10_000)
-  } finally {
-    holder.kill('SIGKILL')
-  }
+  })
 })
 
 test(
@@ -254,6 +231,6 @@ test(
 )
 
 test('nothing is left of copies once their runs have ended', { skip }, async () => {
-  for (let turn = 0; copies().length > 0 && turn < 250; turn += 1) await sleep(20)
-  assert.deepEqual(copies(), [])
+  await until(() => copies().length === 0, 5_000)
+  assert.deepEqual((await bridge.verify()).problems, [])
 })

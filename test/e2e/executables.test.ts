@@ -22,7 +22,8 @@ import { compileText } from '../native/compile.ts'
 import { actionText } from '../support/action-text.ts'
 import { caller, readProc, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
-import { buildSwapper, whileSwapping } from '../support/swapping.ts'
+import { buildSwapper } from '../support/swapping.ts'
+import { whileRunning } from '../support/while-running.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const directory = mkdtempSync('/var/lib/belladonna-test.')
@@ -178,7 +179,7 @@ for (const [name, words] of swaps) {
       renameSync(tool, `${tool}.evil`)
       putTool(good)
       const uid = words().includes(theirs) ? 0 : caller.uid
-      const runs = await whileSwapping([join(directory, 'swap'), ...words()], uid, async () => {
+      const runs = await whileRunning([join(directory, 'swap'), ...words()], uid, async () => {
         const results: string[] = []
         while (results.length < 150) {
           const { status, stdout, stderr } = await bridge.bell(['tool'])

@@ -20,7 +20,8 @@ import { after, before, test } from 'node:test'
 import { actionText } from '../support/action-text.ts'
 import { caller, startBridge } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
-import { buildSwapper, whileSwapping } from '../support/swapping.ts'
+import { buildSwapper } from '../support/swapping.ts'
+import { whileRunning } from '../support/while-running.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const directory = mkdtempSync('/var/lib/belladonna-test.')
@@ -130,7 +131,7 @@ test('promise 1: read is not write; write changes that file outside', { skip }, 
 test('a log that grows while a run starts is no reason to refuse', { skip }, async () => {
   const path = put('a.log', 'a\n')
   const words = [join(directory, 'swap'), 'rewrite', path, '/etc/hostname', '/etc/passwd']
-  await whileSwapping(words, caller.uid, async () => {
+  await whileRunning(words, caller.uid, async () => {
     for (let turn = 0; turn < 30; turn += 1)
       assert.equal((await bell('show', 'file=a.log')).status, 0)
   })
@@ -281,7 +282,7 @@ for (const [name, words] of swaps) {
     symlinkSync(secret, join(logs, 'sub/link'))
     // Root makes hard links to what it does not own where the kernel protects them; the rest is anybody's.
     const uid = words[0] === 'hard' ? 0 : caller.uid
-    const runs = await whileSwapping([join(directory, 'swap'), ...words], uid, async () => {
+    const runs = await whileRunning([join(directory, 'swap'), ...words], uid, async () => {
       const results: BellResult[] = []
       while (results.length < 150) {
         const action = results.length % 2 === 0 ? 'show' : 'append'
