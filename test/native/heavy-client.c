@@ -4,67 +4,38 @@
  *
  *   heavy-client lease SOCKET FRAME            stdin is sealed memory with a lease on it: its open(2) waits for us
  *   heavy-client flood SOCKET FRAME UID COUNT  so many requests at once; prints how many were answered, and with what
- *   heavy-client linger SOCKET FRAME           stdout is a TCP connection whose last close(2) waits 20 seconds for its peer
- *   heavy-client unread SOCKET FRAME           the same, in messages behind the request that nobody reads
- *   heavy-client fuse SOCKET FRAME UID         stdin is a file that UID serves itself, and whose close(2) waits 6 seconds
- *   heavy-client late SOCKET FRAME PID COUNT   so many connect, then PID is killed, then each sends its request
+ *   heavy-client linger SOCKET FRAME           stdout is a TCP connection whose last close(2) waits 20 seconds for its
+ * peer heavy-client unread SOCKET FRAME           the same, in messages behind the request that nobody reads
+ *   heavy-client fuse SOCKET FRAME UID         stdin is a file that UID serves itself, and whose close(2) waits 6
+ * seconds heavy-client late SOCKET FRAME PID COUNT   so many connect, then PID is killed, then each sends its request
  */
 #define _GNU_SOURCE
-#include <err.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <linux/fuse.h>
 
-static struct sockaddr_un address = {.sun_family = AF_UNIX};
-static char frame[70000];
-static size_t frame_size;
+#include "client.h"
 
-static void read_frame(const char *path) {
-  int fd = open(path, O_RDONLY);
-  ssize_t n = fd < 0 ? -1 : read(fd, frame, sizeof frame);
-  if (n < 0) err(2, "%s", path);
-  frame_size = (size_t)n;
-  close(fd);
-}
-
-static int dial(void) {
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) err(2, "connect");
+static int dialled(void) {
+  int fd = new_socket();
+  dial(fd);
   return fd;
 }
 
-/* The whole frame with `first` as stdin and /dev/null as the rest. false: there is no room, or nobody there. */
+/* With `first` as stdin and /dev/null as the rest. */
 static int send_part(int fd, int first, size_t from, size_t size, int flags) {
-  static int null = -1;
-  if (null < 0) null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  int fds[3] = {first < 0 ? null : first, null, null};
-  union {
-    char bytes[CMSG_SPACE(sizeof fds)];
-    struct cmsghdr align;
-  } control = {0};
-  struct iovec part = {.iov_base = frame + from, .iov_len = size};
-  struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-  *CMSG_FIRSTHDR(&message) =
-      (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fds)};
-  memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, sizeof fds);
-  return sendmsg(fd, &message, MSG_NOSIGNAL | flags) == (ssize_t)size;
+  const int fds[3] = {first < 0 ? null_device() : first, null_device(), null_device()};
+  return send_with(fd, from, size, fds, 3, flags);
 }
 
 static int send_frame(int fd, int first, int flags) { return send_part(fd, first, 0, frame_size, flags); }
@@ -147,16 +118,22 @@ static void serve_file(int device) {
   _exit(0);
 }
 
-/* In a user namespace, as anybody can. Root only makes the device, which on most hosts everybody may open. */
+/*
+ * In a user namespace, as anybody can. Root only makes the device, which on most hosts everybody may open. 77: this
+ * host has none (sysctl user.max_user_namespaces, a policy of its security module), or no driver, or a cgroup that
+ * denies it.
+ */
 static int own_file(uid_t uid) {
   char text[80];
   if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) err(2, "unshare");
   if (mount("none", "/mnt", "tmpfs", 0, "mode=755") != 0 || mknod("/mnt/file", S_IFREG | 0666, 0) != 0) err(2, "/mnt");
   if (mknod("/mnt/fuse", S_IFCHR, makedev(10, 229)) != 0 || chmod("/mnt/fuse", 0666) != 0) err(2, "/mnt/fuse");
-  if (setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0 || prctl(PR_SET_DUMPABLE, 1) != 0) err(2, "uid");
-  if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) errx(77, "no user namespaces here");
+  become(uid);
+  if (prctl(PR_SET_DUMPABLE, 1) != 0) err(2, "dumpable");
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
+    err(errno == EPERM || errno == ENOSPC ? 77 : 2, "this host gives %u no user namespace", uid);
   int device = open("/mnt/fuse", O_RDWR | O_CLOEXEC);
-  if (device < 0) errx(77, "no FUSE here");
+  if (device < 0) err(errno == ENXIO || errno == ENODEV || errno == EPERM ? 77 : 2, "this host has no /dev/fuse");
   snprintf(text, sizeof text, "0 %u 1", uid);
   put("/proc/self/setgroups", "deny");
   put("/proc/self/uid_map", text);
@@ -174,8 +151,8 @@ static void flood(uid_t uid, int count) {
   static int clients[1024];
   char answer[5000];
   int none = 0, unavailable = 0, busy = 0, decided = 0;
-  if (setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0) err(2, "setresuid");
-  for (int i = 0; i < count; i++) clients[i] = dial();
+  become(uid);
+  for (int i = 0; i < count; i++) clients[i] = dialled();
   for (int i = 0; i < count; i++) (void)send_frame(clients[i], -1, MSG_DONTWAIT);
   for (int i = 0; i < count; i++) {
     size_t size = take_answer(clients[i], answer, sizeof answer);
@@ -192,7 +169,7 @@ static void flood(uid_t uid, int count) {
 static void late(pid_t pid, int count) {
   static int clients[1024];
   char answer[5000];
-  for (int i = 0; i < count; i++) clients[i] = dial();
+  for (int i = 0; i < count; i++) clients[i] = dialled();
   if (kill(pid, SIGKILL) != 0) err(2, "kill");
   for (int i = 0; i < count; i++) {
     usleep(100000);
@@ -204,7 +181,7 @@ static void late(pid_t pid, int count) {
 int main(int argc, char **argv) {
   char answer[5000];
   if (argc < 4) errx(2, "usage");
-  snprintf(address.sun_path, sizeof address.sun_path, "%s", argv[2]);
+  name_socket(argv[2]);
   read_frame(argv[3]);
   if (strcmp(argv[1], "flood") == 0 && argc == 6) {
     flood((uid_t)atoi(argv[4]), atoi(argv[5]));
@@ -214,7 +191,7 @@ int main(int argc, char **argv) {
     late(atoi(argv[4]), atoi(argv[5]));
     return 0;
   }
-  int fd = dial(), passed = -1;
+  int fd = dialled(), passed = -1;
   if (strcmp(argv[1], "fuse") == 0 && argc == 5) {
     passed = own_file((uid_t)atoi(argv[4]));
     if (!send_part(fd, passed, 0, 8, 0)) err(2, "sendmsg");

@@ -2,90 +2,37 @@
  * A client of run.sock that does what bell does not: stops in the middle, passes many descriptors, or has its
  * connection used by another process. Its frame comes from a file. It prints what the other side answers.
  *
- *   strange-client cut SOCKET FRAME BYTES DESCRIPTORS TIMES   sends so much of it so often, and is gone each time
- *   strange-client many SOCKET FRAME DESCRIPTORS              the whole frame with so many descriptors
- *   strange-client input SOCKET FRAME SEALS                   memory with these seals, at offset 3, as stdin and as
- * input strange-client lend SOCKET FRAME UID OTHER                UID connects, OTHER sends strange-client reuse SOCKET
- * FRAME UID OTHER LAUNCHER      UID connects and ends; before LAUNCHER sees it, OTHER has its pid strange-client slow
- * SOCKET UID COUNT SECONDS              COUNT connections that send a byte each second; prints how many are open after
- * each second
+ *   strange-client cut SOCKET FRAME BYTES DESCRIPTORS TIMES  sends so much of it so often, and is gone each time
+ *   strange-client many SOCKET FRAME DESCRIPTORS             the whole frame with so many descriptors
+ *   strange-client input SOCKET FRAME SEALS                  memory with these seals, at offset 3, as stdin and input
+ *   strange-client lend SOCKET FRAME UID OTHER               UID connects, OTHER sends
+ *   strange-client reuse SOCKET FRAME UID OTHER LAUNCHER     UID connects and ends; then OTHER has its pid
+ *   strange-client slow SOCKET UID COUNT SECONDS             COUNT connections that send a byte each second; prints how
+ *                                                            many are open after each second
  */
 #define _GNU_SOURCE
-#include <err.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-static struct sockaddr_un address = {.sun_family = AF_UNIX};
-static char frame[70000];
-static size_t frame_size;
-
-static void read_frame(const char *path) {
-  int fd = open(path, O_RDONLY);
-  ssize_t n = fd < 0 ? -1 : read(fd, frame, sizeof frame);
-  if (n < 0) err(2, "%s", path);
-  frame_size = (size_t)n;
-  close(fd);
-}
-
-static int new_socket(void) {
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) err(2, "socket");
-  return fd;
-}
-
-static void dial(int fd) {
-  if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) err(2, "connect");
-}
+#include "client.h"
 
 static void send_part(int fd, size_t size, int count) {
-  static int null = -1;
-  union {
-    char bytes[CMSG_SPACE(253 * sizeof(int))];
-    struct cmsghdr align;
-  } control = {0};
   int fds[253];
-  struct iovec part = {.iov_base = frame, .iov_len = size};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-  if (null < 0) null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (int i = 0; i < count; i++) fds[i] = null;
-  if (count > 0) {
-    message.msg_control = control.bytes;
-    message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    *head = (struct cmsghdr){
-        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN((size_t)count * sizeof(int))};
-    memcpy(CMSG_DATA(head), fds, (size_t)count * sizeof(int));
-  }
-  if (size > 0) (void)sendmsg(fd, &message, MSG_NOSIGNAL); /* the other side may have ended it already */
+  for (int i = 0; i < count; i++) fds[i] = null_device();
+  if (size > 0) (void)send_with(fd, 0, size, fds, count, 0); /* the other side may have ended it already */
 }
 
 /* "hunter2", for which nothing is done that the seals forbid. The command's stdout is ours. */
 static void send_input(int fd, int seals) {
-  int memory = memfd_create("x", MFD_ALLOW_SEALING), null = open("/dev/null", O_RDWR);
+  int memory = memfd_create("x", MFD_ALLOW_SEALING);
   if (memory < 0 || write(memory, "hunter2", 7) != 7 || fcntl(memory, F_ADD_SEALS, seals) != 0) err(2, "memfd");
   if (lseek(memory, 3, SEEK_SET) != 3) err(2, "lseek");
-  int fds[4] = {memory, STDOUT_FILENO, null, memory};
-  union {
-    char bytes[CMSG_SPACE(sizeof fds)];
-    struct cmsghdr align;
-  } control = {0};
-  struct iovec part = {.iov_base = frame, .iov_len = frame_size};
-  struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-  *CMSG_FIRSTHDR(&message) =
-      (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fds)};
-  memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, sizeof fds);
-  if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0) err(2, "sendmsg");
+  const int fds[4] = {memory, STDOUT_FILENO, null_device(), memory};
+  if (!send_with(fd, 0, frame_size, fds, 4, 0)) err(2, "sendmsg");
 }
 
 static void print_answer(int fd) {
@@ -96,10 +43,6 @@ static void print_answer(int fd) {
     if (n <= 0) return;
     fwrite(bytes, 1, (size_t)n, stdout);
   }
-}
-
-static void become(uid_t uid) {
-  if (setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0) err(2, "setresuid");
 }
 
 /* A process of `uid` that has connected `fd`, and is gone or, with `stays`, waits to be killed. */
@@ -163,7 +106,7 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOFBF, 0);
   if (argc < 5) errx(2, "usage");
   const char *mode = argv[1];
-  snprintf(address.sun_path, sizeof address.sun_path, "%s", argv[2]);
+  name_socket(argv[2]);
   if (strcmp(mode, "slow") == 0 && argc == 6) {
     memset(frame, 'G', sizeof frame);
     slow((uid_t)atoi(argv[3]), atoi(argv[4]), atoi(argv[5]));
