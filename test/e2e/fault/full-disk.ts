@@ -1,20 +1,11 @@
-/**
- * A bridge whose log and receipts lie on a file system that gets full. It mounts that itself, so full-disk.test.ts starts it
- * in a mount namespace of its own: nobody else sees the mount, and it goes with the process.
- */
+/** A bridge whose log and receipts lie on a file system that gets full; see small-disk.ts. */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { actionText } from '../../support/action-text.ts'
-import { caller, exitOf, startBridge, until } from '../../support/bridge.ts'
+import { caller, exitOf, until } from '../../support/bridge.ts'
+import { startOnSmallDisk } from './small-disk.ts'
 
-const root = mkdtempSync('/tmp/belladonna.')
-chmodSync(root, 0o755)
-const lib = join(root, 'var/lib/belladonna')
-mkdirSync(lib, { recursive: true, mode: 0o755 })
-execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=6m,mode=755', 'none', lib])
 const evidence = mkdtempSync('/var/lib/belladonna-test.')
 const policy = `
 schema = 1
@@ -22,12 +13,7 @@ schema = 1
 write = ["${evidence}"]
 [profile.held]
 stdin = "stream"
-[action.hold]
-about = "ends with its input"
-command = ["/usr/bin/cat"]
-run_as = "root"
-profile = "held"
-risk = "read-only"
+${actionText('hold', 'held', ['/usr/bin/cat'])}
 ${actionText('touch', 'p', ['/usr/bin/touch', `${evidence}/{id}`])}
 [action.touch.params.id]
 match = '[a-z0-9]+'
@@ -36,12 +22,8 @@ max_length = 32
 who = ["group:sudo"]
 may = ["touch", "hold"]
 `
-await using bridge = await startBridge({ policy, root })
-await using cleaning = new AsyncDisposableStack()
-cleaning.defer(async () => {
-  await bridge.stop()
-  execFileSync('umount', [lib])
-})
+await using disk = await startOnSmallDisk(policy)
+const { bridge } = disk
 const pids = bridge.pids()
 const isHeld = (): boolean =>
   bridge
@@ -56,14 +38,6 @@ const held = spawn('/usr/bin/setpriv', words, { stdio: ['pipe', 'pipe', 'inherit
 held.stdin.write('still here')
 await new Promise((resolve) => held.stdout.once('data', resolve))
 assert.ok(isHeld())
-
-/** To the brim: a page that is left is one that a log may still take. */
-function fillUp(): number {
-  const { bavail, bsize } = statfsSync(lib)
-  if (bavail > 0)
-    writeFileSync(join(lib, `ballast${readdirSync(lib).length}`), Buffer.alloc(bavail * bsize, 1))
-  return bavail
-}
 
 const counts = { ran: 0, refused: 0, after: 0 }
 const acknowledged: string[] = []
@@ -80,7 +54,7 @@ async function ask(id: string): Promise<string> {
 // Until the prepared space is used up down to the reserve, then some more: each refusal asks the disk again.
 for (let asked = 0; counts.refused < 20; asked += 1) {
   assert.ok(asked < 3_000, 'the disk never got full')
-  fillUp()
+  disk.fillUp()
   const answer = await ask(`a${asked}`)
   if (answer === 'ran') counts.ran += 1
   else {
@@ -97,8 +71,7 @@ assert.equal(status, counts.refused)
 // What was started before still gets its end, and nobody died for want of space.
 held.stdin.end()
 assert.equal(await exitOf(held), 0)
-const outcomes = (): number => bridge.entries().filter(({ kind }) => kind === 'outcome').length
-await until(() => outcomes() === counts.ran + 1, 5_000)
+await until(() => bridge.outcomes().length === counts.ran + 1, 5_000)
 assert.deepEqual(bridge.pids(), pids)
 
 // A start on the full disk: it records itself in what was prepared, and refuses.
@@ -106,8 +79,7 @@ await bridge.stop()
 await bridge.startAgain()
 assert.equal(await ask('full'), 'log_full')
 
-for (const name of readdirSync(lib).filter((name) => name.startsWith('ballast')))
-  rmSync(join(lib, name))
+disk.clear()
 await until(async () => (await ask(`b${(counts.after += 1)}`)) === 'ran', 10_000)
 assert.deepEqual(readdirSync(evidence).toSorted(), acknowledged.toSorted())
 await until(async () => (await bridge.verify()).unsigned_tail === 0, 10_000)
