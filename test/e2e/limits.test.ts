@@ -1,7 +1,7 @@
 /** Limits that a run hits are in its outcome, and `bell` says so: by the kernel's count of its cgroup. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import type { Entry } from '../../src/core/audit/entry.ts'
+import { actionText } from '../support/action-text.ts'
 import { caller, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -9,13 +9,7 @@ const skip = process.geteuid?.() === 0 ? false : 'needs root'
 let bridge: TestBridge
 
 function action(name: string, words: string, profile = 'small'): string {
-  return `[action.${name}]
-about = "x"
-command = ["/usr/bin/dash", "-c", ${JSON.stringify(words)}]
-run_as = "root"
-profile = "${profile}"
-risk = "read-only"
-`
+  return actionText(name, profile, ['/usr/bin/dash', '-c', words])
 }
 
 const hog = 'dd if=/dev/zero of=/dev/null bs=200M count=1'
@@ -47,19 +41,6 @@ after(async () => {
   if (skip === false) await bridge[Symbol.asyncDispose]()
 })
 
-type Outcome = Extract<Entry, { kind: 'outcome' }>
-const outcomes = (): readonly Outcome[] =>
-  bridge.entries().filter((entry) => entry.kind === 'outcome')
-
-async function outcomeOf(name: string): Promise<Readonly<{ said: string; outcome: Outcome }>> {
-  const before = outcomes().length
-  const { stderr } = await bridge.bell([name])
-  await until(() => outcomes().length > before, 5_000)
-  const outcome = outcomes()[before]
-  assert.ok(outcome !== undefined)
-  return { said: stderr, outcome }
-}
-
 const memory = 'the kernel killed a process of the run for want of memory'
 const processes = 'the run could not start another process: it had as many as it may have'
 const rows: readonly (readonly [
@@ -81,7 +62,10 @@ for (const [name, kind, value, hit] of rows) {
     `promise 8: ${name}: what the kernel counted is in the outcome, and said`,
     { skip },
     async () => {
-      const { said, outcome } = await outcomeOf(name)
+      let said = ''
+      const outcome = await bridge.outcomeOf(async () => {
+        said = (await bridge.bell([name])).stderr
+      })
       const counts = outcome.features.includes('cgroup_limits')
       const unknown = { memory: 'unknown', processes: 'unknown' }
       const seen = {
@@ -102,11 +86,13 @@ test(
   { skip },
   async () => {
     for (let turn = 0; turn < 3; turn += 1) {
-      await Promise.all([outcomeOf('both'), bridge.bell(['hog']), bridge.bell(['forks'])])
-      const first = outcomes().length
+      const before = bridge.outcomes().length
+      const those = ['both', 'hog', 'forks']
+      await Promise.all(those.map(async (name) => await bridge.bell([name])))
+      await until(() => bridge.outcomes().length === before + those.length, 5_000)
       for (let run = 0; run < 6; run += 1) await bridge.bell(['fine'])
-      await until(() => outcomes().length >= first + 6, 5_000)
-      for (const { end, features, limits } of outcomes().slice(-6)) {
+      await until(() => bridge.outcomes().length === before + those.length + 6, 5_000)
+      for (const { end, features, limits } of bridge.outcomes().slice(-6)) {
         assert.equal(end.value, 0)
         const state = features.includes('cgroup_limits') ? 'kept' : 'unknown'
         assert.deepEqual(limits, { memory: state, processes: state })

@@ -65,8 +65,7 @@ test('terminal: who hangs up hangs up on the run', { skip }, async () => {
   await using at = await startTerminalBridge()
   using terminal = at.open(at.bell('hangup'))
   await terminal.expect(/here/)
-  terminal.order('hangup')
-  const { end } = await at.outcome(1)
+  const { end } = await at.bridge.outcomeOf(() => terminal.order('hangup'))
   assert.deepEqual([end.kind, end.value], ['exited', 9])
 })
 
@@ -74,8 +73,7 @@ test('terminal: a bell that is killed is a client that has gone', { skip }, asyn
   await using at = await startTerminalBridge()
   using terminal = at.open(at.bell('hangup'))
   await terminal.expect(/here/)
-  process.kill(at.bells()[0] ?? 0, 'SIGKILL')
-  const { end } = await at.outcome(1)
+  const { end } = await at.bridge.outcomeOf(() => process.kill(at.bells()[0] ?? 0, 'SIGKILL'))
   assert.deepEqual([end.kind, end.value], ['exited', 9])
 })
 
@@ -96,8 +94,10 @@ test('terminal: one that shows nothing costs nobody but its run', { skip }, asyn
   await new Promise((resolve) => setTimeout(resolve, 1000))
   assert.ok(spent() - before <= 5, `${spent() - before} ticks of processor`)
   terminal.order('release')
-  terminal.type('\x03')
-  assert.equal(await terminal.end, 130)
-  const { undelivered, terminal: shown } = capped(await at.outcome(2))
+  const outcome = await at.bridge.outcomeOf(async () => {
+    terminal.type('\x03')
+    assert.equal(await terminal.end, 130)
+  })
+  const { undelivered, terminal: shown } = capped(outcome)
   assert.deepEqual([undelivered, shown?.written], [false, shown?.delivered])
 })

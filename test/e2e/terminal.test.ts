@@ -4,7 +4,6 @@ import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import type { OutcomeEntry } from '../../src/core/audit/entry.ts'
 import { formatFrame } from '../../src/core/protocol/frame.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
@@ -25,13 +24,6 @@ after(async () => {
 
 /** An interactive shell of the caller's. */
 const callersShell = ['/usr/bin/bash', '--norc', '--noprofile', '-i']
-
-/** What the entry says of the run that `act` makes. */
-async function outcomeOf(act: () => Promise<unknown>): Promise<OutcomeEntry> {
-  const count = at.outcomes()
-  await act()
-  return await at.outcome(count + 1)
-}
 
 function digestOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
@@ -237,7 +229,7 @@ test(
 
 test('terminal: ten MiB, and their digest is of what the caller saw', { skip }, async () => {
   let shown: Buffer = Buffer.alloc(0)
-  const outcome = await outcomeOf(async () => {
+  const outcome = await at.bridge.outcomeOf(async () => {
     // Raw, so that its own terminal changes nothing on the way to us.
     const line = `stty raw; ${at.bell('many').join(' ')}; stty sane`
     using terminal = at.open(['/usr/bin/dash', '-c', line])
@@ -259,7 +251,7 @@ test(
   { skip },
   async () => {
     let shown = ''
-    const outcome = await outcomeOf(async () => {
+    const outcome = await at.bridge.outcomeOf(async () => {
       using terminal = at.open(at.bell('many.small'))
       assert.equal(await terminal.end, 0)
       shown = terminal.shown().toString()

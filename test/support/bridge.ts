@@ -15,7 +15,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { loadConfiguration } from '../../src/cli/configuration.ts'
 import { parseEntry } from '../../src/core/audit/entry-parse.ts'
-import type { Entry } from '../../src/core/audit/entry.ts'
+import type { Entry, OutcomeEntry } from '../../src/core/audit/entry.ts'
 import { parseReceipt } from '../../src/core/audit/receipt.ts'
 import type { Receipt } from '../../src/core/audit/receipt.ts'
 import type { VerifyReport } from '../../src/core/audit/verify-report.ts'
@@ -64,6 +64,9 @@ export type TestBridge = AsyncDisposable &
     /** `belladonna status --json`. */
     status: () => Promise<BellResult>
     entries: () => readonly Entry[]
+    outcomes: () => readonly OutcomeEntry[]
+    /** The outcome of the run that `act` makes, once it is recorded. */
+    outcomeOf: (act: () => unknown) => Promise<OutcomeEntry>
     receipts: () => readonly Receipt[]
     receiptCount: () => number
     verify: () => Promise<VerifyReport>
@@ -109,6 +112,10 @@ export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
     collectCoverage(coverage)
     return code
   }
+  const entries = (): readonly Entry[] =>
+    [...(openLogSource(root, undefined)?.entries() ?? [])].map((entry) => parseEntry(entry))
+  const outcomes = (): readonly OutcomeEntry[] =>
+    entries().filter((entry) => entry.kind === 'outcome')
   return {
     root,
     socket: bridgePaths(root).runSocket,
@@ -118,7 +125,16 @@ export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
       await runAs([bellPath, '-S', bridgePaths(root).runSocket, ...args], options),
     status: async () =>
       await run([join(checkout, 'bin/belladonna'), 'status', '--json', '--root', root]),
-    entries: () => [...(openLogSource(root, undefined)?.entries() ?? [])].map((e) => parseEntry(e)),
+    entries,
+    outcomes,
+    outcomeOf: async (act) => {
+      const before = outcomes().length
+      await act()
+      await until(() => outcomes().length > before, 15_000)
+      const last = outcomes().at(-1)
+      if (last === undefined) throw new Error('no outcome')
+      return last
+    },
     receipts: () =>
       [...(openLogSource(root, undefined)?.receipts() ?? [])].map((r) => parseReceipt(r)),
     receiptCount: () => [...(openLogSource(root, undefined)?.receipts() ?? [])].length,

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { OutcomeEntry } from '../../src/core/audit/entry.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
-import { caller, readProc, startBridge, until } from './bridge.ts'
+import { grantedActionText as granted } from './action-text.ts'
+import { caller, readProc, startBridge } from './bridge.ts'
 import type { TestBridge } from './bridge.ts'
 import { openPeer } from './dbus-peer.ts'
 import type { Peer, Way } from './dbus-peer.ts'
@@ -27,7 +27,7 @@ export type DbusBridge = AsyncDisposable &
     bus: PrivateBus
     way: (action: string) => Way & Readonly<{ end: Promise<number | null>; kill: () => void }>
     reach: (action: string) => Promise<Reached>
-    outcomeOf: (act: () => Promise<unknown>) => Promise<OutcomeEntry>
+    outcomeOf: TestBridge['outcomeOf']
     /** Process ids of live proxies of this bridge. */
     proxies: () => readonly number[]
     /** What lies where runs meet their proxies. */
@@ -41,8 +41,6 @@ export async function startDbusBridge(): Promise<DbusBridge> {
   writeFileSync(join(directory, 'carry.c'), carry)
   execFileSync('gcc', ['-O1', '-o', join(directory, 'carry'), join(directory, 'carry.c')])
   const bridge = await startBridge({ policy: policyFor(directory, bus.socket) })
-  const outcomes = (): readonly OutcomeEntry[] =>
-    bridge.entries().filter((entry) => entry.kind === 'outcome')
   const way: DbusBridge['way'] = (action) => {
     const identity = ['--reuid', `${caller.uid}`, '--regid', `${caller.gid}`, '--groups', '27']
     const words = [...identity, bridge.bellPath, '-S', bridge.socket, action]
@@ -57,14 +55,7 @@ export async function startDbusBridge(): Promise<DbusBridge> {
       const peer = await openPeer(both, 0)
       return { peer, end, hangUp: () => both.to.end() }
     },
-    outcomeOf: async (act) => {
-      const before = outcomes().length
-      await act()
-      await until(() => outcomes().length > before, 15_000)
-      const last = outcomes().at(-1)
-      assert.ok(last)
-      return last
-    },
+    outcomeOf: bridge.outcomeOf,
     proxies: () => proxiesOf(bus.socket),
     left: () => readdirSync(bridgePaths(bridge.root).buses),
     async [Symbol.asyncDispose]() {
@@ -85,20 +76,6 @@ function proxiesOf(socket: string): readonly number[] {
       const words = readProc(`${pid}/cmdline`).split('\0')
       return words[0] === 'xdg-dbus-proxy' && words.includes(`unix:path=${socket}`)
     })
-}
-
-function action(name: string, profile: string, command: readonly string[], rest = ''): string {
-  return `[action."${name}"]
-about = "x"
-command = ${JSON.stringify(command)}
-run_as = "root"
-profile = "${profile}"
-risk = "reversible"
-${rest}
-[[grant]]
-who = ["group:sudo"]
-may = ["${name}"]
-`
 }
 
 /** `filtered` may call one method on one object, `anywhere` the same on each; `open` reaches the bus itself. */
@@ -127,18 +104,18 @@ limits = { time = "1m" }
 ${read}
 sockets = [{ path = "${socket}" }]
 escapable = true
-${action('filtered', 'filtered', carried)}
-${action('anywhere', 'anywhere', carried)}
-${action('open', 'open', carried)}
-${action('restart', 'capped', [...send, manager.path, call, ...unit], env)}
-${action('stop', 'capped', [...send, manager.path, `${manager.interface}.StopUnit`, ...unit], env)}
-${action('as.daemon', 'filtered', [...send, manager.path, call, ...unit], env).replace('"root"', '"daemon"')}
-${action('look', 'filtered', ['/usr/bin/find', '/', '-xdev', '-not', '-path', '/usr/*', '-type', 's', '-o', '-path', '*bus*', '-not', '-path', '/usr/*'])}
+${granted('filtered', 'filtered', carried)}
+${granted('anywhere', 'anywhere', carried)}
+${granted('open', 'open', carried)}
+${granted('restart', 'capped', [...send, manager.path, call, ...unit], env)}
+${granted('stop', 'capped', [...send, manager.path, `${manager.interface}.StopUnit`, ...unit], env)}
+${granted('as.daemon', 'filtered', [...send, manager.path, call, ...unit], env, 'daemon')}
+${granted('look', 'filtered', ['/usr/bin/find', '/', '-xdev', '-not', '-path', '/usr/*', '-type', 's', '-o', '-path', '*bus*', '-not', '-path', '/usr/*'])}
 ${existsSync(busctl) ? busctlAction(env) : ''}
-${action('spoil', 'filtered', ['/usr/bin/touch', '/bus-proxy/x'])}
-${action('open.true', 'open', ['/usr/bin/true'])}
-${action('true.filtered', 'filtered', ['/usr/bin/true'])}
-${action('sleep', 'capped', ['/usr/bin/sleep', '30'])}
+${granted('spoil', 'filtered', ['/usr/bin/touch', '/bus-proxy/x'])}
+${granted('open.true', 'open', ['/usr/bin/true'])}
+${granted('true.filtered', 'filtered', ['/usr/bin/true'])}
+${granted('sleep', 'capped', ['/usr/bin/sleep', '30'])}
 `
 }
 
@@ -147,7 +124,7 @@ export const busctl = '/usr/bin/busctl'
 
 function busctlAction(env: string): string {
   const call = [manager.destination, manager.path, manager.interface, 'RestartUnit']
-  return action('busctl', 'capped', [busctl, 'call', ...call, 'ss', 'a.service', 'replace'], env)
+  return granted('busctl', 'capped', [busctl, 'call', ...call, 'ss', 'a.service', 'replace'], env)
 }
 
 /** Connects to argv[1] and carries bytes both ways, until either end is closed. */

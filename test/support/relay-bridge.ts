@@ -7,8 +7,8 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { OutcomeEntry, OutcomeOutput } from '../../src/core/audit/entry.ts'
 import { compileText } from '../native/compile.ts'
-import { actionText } from './action-text.ts'
-import { caller, childrenOf, readProc, startBridge, until } from './bridge.ts'
+import { grantedActionText as granted } from './action-text.ts'
+import { caller, childrenOf, readProc, startBridge } from './bridge.ts'
 import type { TestBridge } from './bridge.ts'
 
 export type Bell = Readonly<{ child: ChildProcess; end: Promise<Ended> }>
@@ -20,8 +20,7 @@ export type RelayBridge = AsyncDisposable &
   Readonly<{
     bridge: TestBridge
     startBell: (args: readonly string[], options?: BellOptions) => Bell
-    /** The outcome of the run that `act` makes, once it is recorded. */
-    outcomeOf: (act: () => Promise<unknown>) => Promise<OutcomeEntry>
+    outcomeOf: TestBridge['outcomeOf']
     /** Their process ids. */
     relays: () => readonly number[]
   }>
@@ -32,19 +31,10 @@ export async function startRelayBridge(): Promise<RelayBridge> {
   chmodSync(directory, 0o755)
   compileText(join(directory, 'writer'), writer)
   const bridge = await startBridge({ policy: policyFor(directory) })
-  const outcomes = (): readonly OutcomeEntry[] =>
-    bridge.entries().filter((entry) => entry.kind === 'outcome')
   return {
     bridge,
     startBell: (args, options = {}) => startBell(bridge, args, options),
-    outcomeOf: async (act) => {
-      const before = outcomes().length
-      await act()
-      await until(() => outcomes().length > before, 15_000)
-      const last = outcomes().at(-1)
-      assert.ok(last)
-      return last
-    },
+    outcomeOf: bridge.outcomeOf,
     relays: () =>
       childrenOf(bridge.pids().launcher).filter((pid) =>
         readProc(`${pid}/comm`).startsWith('belladonna-rela'),
@@ -79,19 +69,10 @@ export function written(size: number): Buffer {
   return Buffer.from(Uint8Array.from({ length: size }, (_, i) => i * 7 + (i >> 8)))
 }
 
-function action(name: string, profile: string, command: readonly string[], rest = ''): string {
-  return `${actionText(name, profile, command)}
-${rest}
-[[grant]]
-who = ["group:sudo"]
-may = ["${name}"]
-`
-}
-
 function write(directory: string, profile: string): string {
   const name = `write.${profile}`
   const sizes = ['out', 'err'].map((size) => `[action."${name}".params.${size}]\nmatch = '[0-9]+'`)
-  return action(name, profile, [join(directory, 'writer'), '{out}', '{err}'], sizes.join('\n'))
+  return granted(name, profile, [join(directory, 'writer'), '{out}', '{err}'], sizes.join('\n'))
 }
 
 function policyFor(directory: string): string {
@@ -118,14 +99,14 @@ limits = { output = "64M", time = "1s" }
 output = "capped"
 limits = { time = "5m" }
 ${['default', 'small', 'large'].map((name) => write(directory, name)).join('\n')}
-${action('copy', 'large', ['/usr/bin/cat'])}
-${action('pass.sleep', 'pass', ['/usr/bin/sleep', '5'])}
-${action('sleep', 'large', ['/usr/bin/sleep', '20'])}
-${action('zeros', 'quick', ['/usr/bin/head', '-c', '120000', '/dev/zero'])}
-${action('forever', 'quick', ['/usr/bin/cat', '/dev/zero'])}
-${action('ten.gigabytes', 'long', ['/usr/bin/head', '-c', '10G', '/dev/zero'])}
-${action('yes', 'large', ['/usr/bin/yes'])}
-${action('seven', 'default', ['/usr/bin/dash', '-c', 'echo out; exec >&- 2>&-; sleep 0.2; exit 7'])}
+${granted('copy', 'large', ['/usr/bin/cat'])}
+${granted('pass.sleep', 'pass', ['/usr/bin/sleep', '5'])}
+${granted('sleep', 'large', ['/usr/bin/sleep', '20'])}
+${granted('zeros', 'quick', ['/usr/bin/head', '-c', '120000', '/dev/zero'])}
+${granted('forever', 'quick', ['/usr/bin/cat', '/dev/zero'])}
+${granted('ten.gigabytes', 'long', ['/usr/bin/head', '-c', '10G', '/dev/zero'])}
+${granted('yes', 'large', ['/usr/bin/yes'])}
+${granted('seven', 'default', ['/usr/bin/dash', '-c', 'echo out; exec >&- 2>&-; sleep 0.2; exit 7'])}
 `
 }
 

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict'
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { OutcomeEntry } from '../../src/core/audit/entry.ts'
 import { compile } from '../native/compile.ts'
-import { readProc, startBridge, until } from './bridge.ts'
+import { readProc, startBridge } from './bridge.ts'
 import type { TestBridge } from './bridge.ts'
 import { openTerminal } from './terminal.ts'
 import type { Terminal } from './terminal.ts'
+import { grantedActionText } from './action-text.ts'
 
 export type TerminalBridge = AsyncDisposable &
   Readonly<{
@@ -23,9 +23,6 @@ export type TerminalBridge = AsyncDisposable &
     ) => Terminal
     /** Process ids of every bell that runs. */
     bells: () => readonly number[]
-    /** The last outcome, once there are `count`. */
-    outcome: (count: number) => Promise<OutcomeEntry>
-    outcomes: () => number
   }>
 
 export async function startTerminalBridge(): Promise<TerminalBridge> {
@@ -34,8 +31,6 @@ export async function startTerminalBridge(): Promise<TerminalBridge> {
   const host = compile(directory, 'terminal-host.c')
   for (const program of ['tiocsti-probe.c', 'terminal-client.c']) compile(directory, program)
   const bridge = await startBridge({ policy: policyFor(directory) })
-  const outcomes = (): readonly OutcomeEntry[] =>
-    bridge.entries().filter((entry) => entry.kind === 'outcome')
   return {
     bridge,
     directory,
@@ -45,13 +40,6 @@ export async function startTerminalBridge(): Promise<TerminalBridge> {
       readdirSync('/proc')
         .map(Number)
         .filter((pid) => pid > 0 && readProc(`${pid}/cmdline`).startsWith(bridge.bellPath)),
-    outcomes: () => outcomes().length,
-    outcome: async (count) => {
-      await until(() => outcomes().length >= count, 10_000)
-      const last = outcomes().at(-1)
-      assert.ok(last)
-      return last
-    },
     async [Symbol.asyncDispose]() {
       assert.equal(await bridge.stop(), 0)
       assert.deepEqual((await bridge.verify()).problems, [])
@@ -62,16 +50,7 @@ export async function startTerminalBridge(): Promise<TerminalBridge> {
 }
 
 function action(name: string, command: readonly string[], profile = 'at.terminal'): string {
-  return `[action."${name}"]
-about = "x"
-command = ${JSON.stringify(command)}
-run_as = "root"
-profile = "${profile}"
-risk = "read-only"
-[[grant]]
-who = ["group:sudo"]
-may = ["${name}"]
-`
+  return grantedActionText(name, profile, command)
 }
 
 /** Commands that wait are exec'd: dash puts a SIGINT off that comes while it makes a process, until that has ended. */
