@@ -15,6 +15,7 @@ import {
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { actionText } from '../support/action-text.ts'
 import { caller, checkout, run, startBridge } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
 import { whileLeased, whileRunning } from '../support/while-running.ts'
@@ -28,16 +29,6 @@ const theirs = join(directory, 'theirs')
 const [tool, file] = [join(theirs, 'tool'), join(theirs, 'file')]
 const other = 61_291
 let bridge: TestBridge
-
-function action(name: string, command: readonly string[], more = 'profile = "place"'): string {
-  return `[action.${name}]
-about = "x"
-command = ${JSON.stringify(command)}
-run_as = "root"
-risk = "read-only"
-${more}
-`
-}
 
 before(async () => {
   if (skip !== false) return
@@ -56,18 +47,19 @@ read = ["/usr"]
 read = ["/usr", "${directory}"]
 [profile.bound]
 stdin = "bound"
-${action('hello', ['/usr/bin/echo', 'hello'])}
-${action('many', ['/usr/bin/true', ...names.map((name) => `{${name}}`)])}
+${actionText('hello', 'place', ['/usr/bin/echo', 'hello'])}
+${actionText('many', 'place', ['/usr/bin/true', ...names.map((name) => `{${name}}`)])}
 [action.many.params]
 ${names.map((name) => `${JSON.stringify(name)} = { one_of = ["x"] }`).join('\n')}
-${action('words', ['/usr/bin/true', ...Array<string>(20).fill('{x}')])}
+${actionText('words', 'place', ['/usr/bin/true', ...Array<string>(20).fill('{x}')])}
 [action.words.params.x]
 match = '[a-z]*'
 max_length = 4096
 repeat = { max = 64 }
-${action('limited', ['/usr/bin/cat'], 'profile = "bound"')}
-${action('tool', [tool], `profile = "tools"\nsha256 = ["${digest}"]`)}
-${action('show', ['/usr/bin/cat', '{file}'])}
+${actionText('limited', 'bound', ['/usr/bin/cat'])}
+${actionText('tool', 'tools', [tool])}
+sha256 = ["${digest}"]
+${actionText('show', 'place', ['/usr/bin/cat', '{file}'])}
 [action.show.params]
 file = { path = { root = "${theirs}" } }
 [[grant]]

@@ -18,6 +18,7 @@ import {
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { bridgePaths } from '../../src/host/layout.ts'
+import { actionText } from '../support/action-text.ts'
 import { caller, startBridge, until } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
 import { whileLeased } from '../support/while-running.ts'
@@ -31,12 +32,7 @@ const most = 1_048_576
 let bridge: TestBridge
 
 function action(name: string, words: string, more: string, user = 'root'): string {
-  return `[action.${name}]
-about = "x"
-command = ["/usr/bin/dash", "-c", ${JSON.stringify(words)}, "x", "{file}"]
-run_as = "${user}"
-profile = "plain"
-risk = "read-only"
+  return `${actionText(name, 'plain', ['/usr/bin/dash', '-c', words, 'x', '{file}'], user)}
 [action.${name}.params.file]
 path = { root = "${inbox}"${more} }
 repeat = { max = 3 }

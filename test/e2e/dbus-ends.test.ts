@@ -15,7 +15,7 @@ import { readProc, until } from '../support/bridge.ts'
 import { startDbusBridge } from '../support/dbus-bridge.ts'
 import type { DbusBridge } from '../support/dbus-bridge.ts'
 import { messageType } from '../support/dbus-wire.ts'
-import { manager } from '../support/private-bus.ts'
+import { restart } from '../support/private-bus.ts'
 
 const skip = process.geteuid?.() !== 0
 let at: DbusBridge
@@ -25,8 +25,6 @@ before(async () => {
 after(async () => {
   if (!skip) await at[Symbol.asyncDispose]()
 })
-
-const restart = { ...manager, member: 'RestartUnit', body: ['a.service', 'replace'] } as const
 
 /** Neither a proxy, nor a directory, nor a connection to the bus is left. */
 async function nothingIsLeft(connections: number): Promise<void> {

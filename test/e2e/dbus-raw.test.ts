@@ -7,7 +7,7 @@ import type { DbusBridge } from '../support/dbus-bridge.ts'
 import { driver, startPeer } from '../support/dbus-peer.ts'
 import type { Call, Peer } from '../support/dbus-peer.ts'
 import { formatMessage, messageType } from '../support/dbus-wire.ts'
-import { manager } from '../support/private-bus.ts'
+import { manager, restart } from '../support/private-bus.ts'
 import type { Asked } from '../support/private-bus.ts'
 
 const skip = process.geteuid?.() !== 0
@@ -18,8 +18,6 @@ before(async () => {
 after(async () => {
   if (!skip) await at[Symbol.asyncDispose]()
 })
-
-const restart = { ...manager, member: 'RestartUnit', body: ['a.service', 'replace'] } as const
 
 /** What a client may say before it is let in: lines as bytes, and whether a bus would take them. */
 const handshakes: readonly (readonly [name: string, lines: string])[] = [

@@ -14,7 +14,7 @@ import { driver } from '../support/dbus-peer.ts'
 import type { Call, Peer } from '../support/dbus-peer.ts'
 import { formatMessage, messageType } from '../support/dbus-wire.ts'
 import type { Message } from '../support/dbus-wire.ts'
-import { manager, otherName } from '../support/private-bus.ts'
+import { manager, otherName, restart } from '../support/private-bus.ts'
 
 const skip = process.geteuid?.() !== 0
 let at: DbusBridge
@@ -24,8 +24,6 @@ before(async () => {
 after(async () => {
   if (!skip) await at[Symbol.asyncDispose]()
 })
-
-const restart: Call = { ...manager, member: 'RestartUnit', body: ['a.service', 'replace'] }
 
 /** Speaks as a run of this action. */
 async function as<T>(action: string, act: (peer: Peer) => Promise<T>): Promise<T> {

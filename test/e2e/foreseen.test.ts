@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Entry } from '../../src/core/audit/entry.ts'
 import type { VerifyReport } from '../../src/core/audit/verify-report.ts'
+import { actionText } from '../support/action-text.ts'
 import { caller, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -21,18 +22,8 @@ before(async () => {
     policy: `schema = 1
 [profile.p]
 read = ["/usr", "${directory}"]
-[action.tool]
-about = "x"
-command = ["${tool}", "hello"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
-[action.seldom]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('tool', 'p', [tool, 'hello'])}
+${actionText('seldom', 'p', ['/usr/bin/true'])}
 [[grant]]
 who = ["uid:${caller.uid}"]
 may = ["tool"]

@@ -7,6 +7,7 @@ import { formatFrame } from '../../src/core/protocol/frame.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
 import { compile, openScratch } from '../native/compile.ts'
+import { actionText } from '../support/action-text.ts'
 import { run, startBridge } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -16,18 +17,8 @@ const stranger = 61_292
 const policy = `
 schema = 1
 [profile.p]
-[action.id]
-about = "x"
-command = ["/usr/bin/id", "-u"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
-[action.wait]
-about = "x"
-command = ["/usr/bin/sleep", "4"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('id', 'p', ['/usr/bin/id', '-u'])}
+${actionText('wait', 'p', ['/usr/bin/sleep', '4'])}
 [[grant]]
 who = ["uid:${granted}"]
 may = ["id", "wait"]

@@ -37,12 +37,7 @@ function action(
   words: string,
   { root = logs, more = '', user = 'root' }: Kind = {},
 ): string {
-  return `[action.${name}]
-about = "x"
-command = ["/usr/bin/dash", "-c", ${JSON.stringify(words)}, "x", "{file}"]
-run_as = "${user}"
-profile = "plain"
-risk = "read-only"
+  return `${actionText(name, 'plain', ['/usr/bin/dash', '-c', words, 'x', '{file}'], user)}
 [action.${name}.params.file]
 path = { root = "${root}"${more} }
 `

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { actionText } from '../support/action-text.ts'
 import { caller, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
@@ -12,6 +13,9 @@ const directory = mkdtempSync('/var/lib/belladonna-test.')
 const logs = join(directory, 'logs')
 const inside = join(logs, 'd')
 let bridge: TestBridge
+
+/** Says that it runs, and looks only once it is told to. */
+const look = 'echo at > "$1/at"; while [ ! -e "$1/go" ]; do sleep 0.05; done; ls "$1/sub"'
 
 before(async () => {
   if (skip !== false) return
@@ -24,12 +28,7 @@ before(async () => {
   bridge = await startBridge({
     policy: `schema = 1
 [profile.plain]
-[action.look]
-about = "x"
-command = ["/usr/bin/dash", "-c", 'echo at > "$1/at"; while [ ! -e "$1/go" ]; do sleep 0.05; done; ls "$1/sub"', "x", "{d}"]
-run_as = "root"
-profile = "plain"
-risk = "read-only"
+${actionText('look', 'plain', ['/usr/bin/dash', '-c', look, 'x', '{d}'])}
 [action.look.params]
 d = { path = { root = "${logs}", kind = "directory", access = "write" } }
 [[grant]]

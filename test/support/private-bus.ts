@@ -16,6 +16,13 @@ export const manager = {
   path: '/org/freedesktop/systemd1',
   interface: 'org.freedesktop.systemd1.Manager',
 } as const
+/** The one call that filtered profiles name. */
+export const restart: Readonly<Record<'destination' | 'path' | 'interface' | 'member', string>> &
+  Readonly<{ body: readonly [unit: string, mode: string] }> = {
+  ...manager,
+  member: 'RestartUnit',
+  body: ['a.service', 'replace'],
+}
 /** Owned by the same service, and never named in a policy. */
 export const otherName = 'org.example.Other'
 

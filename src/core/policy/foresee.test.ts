@@ -6,6 +6,7 @@ import { isForeseeable, isSameProgram } from './foresee.ts'
 import { openPrograms } from './programs.ts'
 import { indexPolicy } from './policy-index.ts'
 import { factsAt, pathOf, policyOf, requestOf, subjectOf } from './policy.test-support.ts'
+import { actionText } from '../../../test/support/action-text.ts'
 
 const program = { executableSha256: 'a'.repeat(64), interpreterSha256: null, proxySha256: null }
 const other = { ...program, executableSha256: 'b'.repeat(64) }
@@ -15,12 +16,7 @@ function permitOf(grant: string): Permit {
   const index = indexPolicy(
     policyOf(`schema = 1
 [profile.p]
-[action.a]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('a', 'p', ['/usr/bin/true'])}
 [[grant]]
 who = ["uid:1000"]
 may = ["a"]

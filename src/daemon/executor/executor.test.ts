@@ -24,35 +24,20 @@ import { createExecutor } from './executor.ts'
 import type { Executor } from './executor.ts'
 import type { ExecutorHost } from './executor-host.ts'
 import { rememberCommands } from './remember.ts'
+import { actionText } from '../../../test/support/action-text.ts'
 
 const policyText = `schema = 1
 [profile.p]
 [profile.bound]
 stdin = "bound"
-[action.run]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "p"
-[action.words]
-about = "x"
-command = ["/usr/bin/true", ${'"{x}", '.repeat(20)}]
-run_as = "root"
-profile = "p"
+${actionText('run', 'p', ['/usr/bin/true'])}
+${actionText('words', 'p', ['/usr/bin/true', ...Array<string>(20).fill('{x}')])}
 [action.words.params.x]
 match = "[a-z]*"
 max_length = 4096
 repeat = { max = 64 }
-[action.read]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "bound"
-[action.plain]
-about = "x"
-command = ["/usr/bin/true"]
-run_as = "root"
-profile = "p"
+${actionText('read', 'bound', ['/usr/bin/true'])}
+${actionText('plain', 'p', ['/usr/bin/true'])}
 [[grant]]
 who = ["uid:2000", "uid:2001", "uid:2002"]
 may = ["plain"]

@@ -37,12 +37,7 @@ ${actionText('touch', 'p', ['/usr/bin/touch', `${evidence}/{id}`])}
 [action.touch.params.id]
 match = '[a-z0-9]+'
 max_length = 32
-[action.put]
-about = "x"
-command = ["/usr/bin/touch", "${evidence}/{id}"]
-run_as = "root"
-profile = "p"
-risk = "read-only"
+${actionText('put', 'p', ['/usr/bin/touch', `${evidence}/{id}`])}
 [action.put.params.id]
 match = '[a-z0-9]+'
 max_length = 32

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { actionText } from '../../support/action-text.ts'
 import { clean } from '../../support/bridge.ts'
 import type { BellResult } from '../../support/bridge.ts'
 import { startBare } from './bare-bridge.ts'
@@ -26,11 +27,7 @@ const policy = `schema = 1
 [profile.plain]
 [profile.place]
 read = ["/usr", "${directory}"]
-[action.read]
-about = "x"
-command = ["/usr/bin/cat", "{file}"]
-run_as = "root"
-profile = "plain"
+${actionText('read', 'plain', ['/usr/bin/cat', '{file}'])}
 [action.read.params.file]
 path = { root = "${logs}" }
 `

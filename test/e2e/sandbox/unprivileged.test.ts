@@ -83,12 +83,7 @@ path = { root = "${logs}" }
 ${actionText('script', 'tools', [`${read}/script`])}
 [profile.tools]
 read = ["/usr", "${read}"]
-[action.tty]
-about = "x"
-command = ["/usr/bin/dash", "-c", "tty; stty size; ls -n /dev/pts/0 | cut -d ' ' -f 1,3,4; exec sleep 60"]
-run_as = "root"
-profile = "terminal"
-risk = "read-only"
+${actionText('tty', 'terminal', ['/usr/bin/dash', '-c', "tty; stty size; ls -n /dev/pts/0 | cut -d ' ' -f 1,3,4; exec sleep 60"])}
 [profile.terminal]
 read = ["/usr"]
 stdin = "stream"

@@ -4,6 +4,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import { before, test } from 'node:test'
 import { compileStatic } from '../../e2e/sandbox/programs.ts'
+import { actionText } from '../../support/action-text.ts'
 import { checkout, run, until } from '../../support/bridge.ts'
 import type { BellResult } from '../../support/bridge.ts'
 import { call, directory, stranger, strangerSystemctl } from './place.ts'
@@ -16,18 +17,8 @@ const policy = `schema = 1
 [profile.small]
 read = ["/usr"]
 limits = { processes = 32, memory = "64M", time = "100s" }
-[action.memory]
-about = "x"
-command = ["${directory}/probe", "memory", "300"]
-run_as = "root"
-profile = "small"
-risk = "read-only"
-[action.fork]
-about = "x"
-command = ["${directory}/probe", "fork", "10000"]
-run_as = "root"
-profile = "small"
-risk = "read-only"
+${actionText('memory', 'small', [`${directory}/probe`, 'memory', '300'])}
+${actionText('fork', 'small', [`${directory}/probe`, 'fork', '10000'])}
 [[grant]]
 who = ["uid:${stranger.uid}"]
 may = ["memory", "fork"]
