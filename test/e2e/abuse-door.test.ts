@@ -11,7 +11,7 @@ import { formatRequest } from '../../src/core/protocol/request.ts'
 import { skipWithoutData } from '../data.ts'
 import { compile, openScratch } from '../native/compile.ts'
 import { actionText } from '../support/action-text.ts'
-import { childrenOf, exitOf, readProc, run, startBridge, until } from '../support/bridge.ts'
+import { childrenOf, exitOf, readProc, run, runAs, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
 const skip = process.geteuid?.() !== 0
@@ -112,8 +112,7 @@ test(
     ]
     for (const [bytes = 0, passed = 0] of steps) {
       const words = [program, 'cut', bridge.socket, frame, `${bytes}`, `${passed}`, '1000']
-      const asStranger = ['--reuid', `${stranger}`, '--regid', `${stranger}`, '--clear-groups']
-      const { status, stderr } = await run(['/usr/bin/setpriv', ...asStranger, ...words])
+      const { status, stderr } = await runAs(words, { uid: stranger, groups: [] })
       assert.equal(status, 0, stderr)
     }
     await until(() => descriptors() <= first, 8_000)
@@ -156,10 +155,9 @@ test(
     assert.ok(names.length > 100)
     const functions = ['BASH_FUNC_id%%=() { echo taken; }', 'id=() { echo taken; }']
     const assignments = [...names.map((name) => `${name}=/tmp/x`), ...functions]
-    const asGranted = ['--reuid', `${granted}`, '--regid', `${granted}`, '--clear-groups']
     const bell = [bridge.bellPath, '-S', bridge.socket, 'env']
-    const words = ['/usr/bin/setpriv', ...asGranted, '/usr/bin/env', '-i', ...assignments, ...bell]
-    const { stdout, stderr } = await run(words)
+    const words = ['/usr/bin/env', '-i', ...assignments, ...bell]
+    const { stdout, stderr } = await runAs(words, asGranted)
     assert.deepEqual(stdout.split('\0').toSorted(), ['', 'LANG=C.UTF-8', 'ONLY=this'], stderr)
     console.log(`${assignments.length} variables, none of them seen`)
   },

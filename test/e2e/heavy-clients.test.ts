@@ -8,7 +8,7 @@ import { wireKind } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
 import { compile, openScratch } from '../native/compile.ts'
 import { actionText } from '../support/action-text.ts'
-import { run, startBridge } from '../support/bridge.ts'
+import { run, runAs, startBridge } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
 const skip = process.geteuid?.() !== 0
@@ -47,10 +47,9 @@ const frameFile = (name: string, bytes: number): string => {
   writeFileSync(path, formatFrame(wireKind.request, request))
   return path
 }
-const asStranger = ['--reuid', `${stranger}`, '--regid', `${stranger}`, '--clear-groups']
 const heavy = async (mode: string, ...args: readonly string[]): Promise<string> => {
   const words = [program, mode, bridge.socket, ...args]
-  const { status, stdout, stderr } = await run(['/usr/bin/setpriv', ...asStranger, ...words])
+  const { status, stdout, stderr } = await runAs(words, { uid: stranger, groups: [] })
   assert.equal(status, 0, stderr)
   return stdout
 }

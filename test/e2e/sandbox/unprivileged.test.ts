@@ -21,7 +21,7 @@ import { parseEntry } from '../../../src/core/audit/entry-parse.ts'
 import { bridgePaths } from '../../../src/host/layout.ts'
 import { openLogSource } from '../../../src/host/read-log.ts'
 import { actionText } from '../../support/action-text.ts'
-import { caller, checkout, exitOf, run, until } from '../../support/bridge.ts'
+import { caller, checkout, exitOf, run, runAs, until } from '../../support/bridge.ts'
 import type { BellResult } from '../../support/bridge.ts'
 import { openTerminal, rawModes } from '../../support/terminal.ts'
 import { compile } from '../../native/compile.ts'
@@ -33,12 +33,7 @@ const directory = mkdtempSync('/var/lib/belladonna-test.')
 const root = mkdtempSync('/tmp/belladonna.')
 const [read, write] = [join(directory, 'read'), join(directory, 'write')]
 const logs = join(directory, 'logs')
-const asUser = [
-  '/usr/bin/setpriv',
-  `--reuid=${caller.uid}`,
-  `--regid=${caller.uid}`,
-  '--clear-groups',
-]
+const user = { uid: caller.uid, groups: [] }
 const belladonna = join(checkout, 'bin/belladonna')
 const listener = createServer((peer) => peer.destroy())
 let bridge: ChildProcess
@@ -95,7 +90,7 @@ may = ${JSON.stringify(['stays', 'given', 'script', 'secret', 'tty', ...Object.k
 }
 
 async function bell(...words: readonly string[]): Promise<BellResult> {
-  return await run([...asUser, join(root, 'bell'), '-S', bridgePaths(root).runSocket, ...words])
+  return await runAs([join(root, 'bell'), '-S', bridgePaths(root).runSocket, ...words], user)
 }
 
 before(async () => {
@@ -115,23 +110,12 @@ before(async () => {
   chmodSync(join(read, 'socket'), 0o777)
   writeFileSync(join(root, 'policy.toml'), policy())
   chownSync(join(root, 'policy.toml'), caller.uid, caller.uid)
-  const installed = await run([
-    ...asUser,
-    belladonna,
-    'policy',
-    'install',
-    '--root',
-    root,
-    join(root, 'policy.toml'),
-  ])
+  const install = [belladonna, 'policy', 'install', '--root', root, join(root, 'policy.toml')]
+  const installed = await runAs(install, user)
   assert.equal(installed.status, 0, installed.stderr)
-  bridge = spawn(
-    asUser[0] ?? '',
-    [...asUser.slice(1), belladonna, 'up', '--unprivileged', '--root', root],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  )
+  const identity = [`--reuid=${caller.uid}`, `--regid=${caller.uid}`, '--clear-groups']
+  const up = [belladonna, 'up', '--unprivileged', '--root', root]
+  bridge = spawn('/usr/bin/setpriv', [...identity, ...up], { stdio: ['ignore', 'pipe', 'inherit'] })
   let said = ''
   bridge.stdout?.on('data', (chunk: Buffer) => (said += chunk.toString()))
   await until(() => said.includes('ready') || bridge.exitCode !== null, 20_000)

@@ -13,7 +13,8 @@ import { parseEntry } from '../../../src/core/audit/entry-parse.ts'
 import type { Entry } from '../../../src/core/audit/entry.ts'
 import { openLogSource } from '../../../src/host/read-log.ts'
 import { compileStatic } from '../../e2e/sandbox/programs.ts'
-import { checkout, run, until } from '../../support/bridge.ts'
+import { actionText } from '../../support/action-text.ts'
+import { checkout, run, runAs, until } from '../../support/bridge.ts'
 import type { BellResult } from '../../support/bridge.ts'
 
 export const unit = 'belladonnad.service'
@@ -47,20 +48,13 @@ risk = "reversible"
 [action."service.restart".params.service]
 one_of = ["trivial.service"]
 ${Object.entries({
-  id: '"/usr/bin/id", "-u"',
-  wait: '"/usr/bin/sleep", "94711"',
-  nap: '"/usr/bin/sleep", "60"',
-  memory: `"${directory}/probe", "memory", "300"`,
-  fork: `"${directory}/probe", "fork", "10000"`,
+  id: ['/usr/bin/id', '-u'],
+  wait: ['/usr/bin/sleep', '94711'],
+  nap: ['/usr/bin/sleep', '60'],
+  memory: [`${directory}/probe`, 'memory', '300'],
+  fork: [`${directory}/probe`, 'fork', '10000'],
 })
-  .map(
-    ([name, words]) => `[action.${name}]
-about = "x"
-command = [${words}]
-run_as = "root"
-profile = "small"
-risk = "read-only"`,
-  )
+  .map(([name, command]) => actionText(name, 'small', command))
   .join('\n')}
 [[grant]]
 who = ["group:sudo", "user:root"]
@@ -127,9 +121,8 @@ export async function bell(
   uid = 0,
   ...more: readonly string[]
 ): Promise<BellResult> {
-  const groups = uid === 0 ? ['--clear-groups'] : ['--groups', `${user.group}`]
-  const words = ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, ...groups]
-  return await run([...words, join(checkout, 'bin/bell'), action, ...more])
+  const groups = uid === 0 ? [] : [user.group]
+  return await runAs([join(checkout, 'bin/bell'), action, ...more], { uid, groups })
 }
 
 /** `systemctl --user`, of the stranger's own manager. */
@@ -138,9 +131,8 @@ export async function strangerSystemctl(...args: readonly string[]): Promise<Bel
   call('loginctl', 'enable-linger', name)
   const place = `/run/user/${uid}`
   await until(() => existsSync(`${place}/systemd/private`), 60_000)
-  const identity = [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups']
   const environment = ['env', `XDG_RUNTIME_DIR=${place}`, `HOME=/home/${name}`]
-  return await run(['setpriv', ...identity, ...environment, 'systemctl', '--user', ...args])
+  return await runAs([...environment, 'systemctl', '--user', ...args], { uid, groups: [] })
 }
 
 /** What systemd says of a unit. */

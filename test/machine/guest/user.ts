@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { before, test } from 'node:test'
 import { compileStatic } from '../../e2e/sandbox/programs.ts'
 import { actionText } from '../../support/action-text.ts'
-import { checkout, run, until } from '../../support/bridge.ts'
+import { checkout, runAs, until } from '../../support/bridge.ts'
 import type { BellResult } from '../../support/bridge.ts'
 import { call, directory, stranger, strangerSystemctl } from './place.ts'
 
@@ -25,8 +25,7 @@ may = ["memory", "fork"]
 `
 
 async function asStranger(...words: readonly string[]): Promise<BellResult> {
-  const { uid } = stranger
-  return await run(['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', ...words])
+  return await runAs(words, { uid: stranger.uid, groups: [] })
 }
 
 before(async () => {
