@@ -70,7 +70,7 @@ export function startPeer({ to, from }: Way): StartedPeer {
   let ownName = ''
   let answer: ((call: Message) => void) | null = null
   const heard: Message[] = []
-  const waiting = new Map<number, (message: Message) => void>()
+  const waiting = new Map<number, (message: Message | null) => void>()
   const take = (message: Message): void => {
     const waits = waiting.get(message.replySerial ?? 0)
     waiting.delete(message.replySerial ?? 0)
@@ -88,19 +88,28 @@ export function startPeer({ to, from }: Way): StartedPeer {
     bytes = Buffer.concat([bytes, chunk])
     cut()
   })
-  for (const event of ['end', 'close', 'error']) from.on(event, () => (open = false))
-  to.on('error', () => (open = false))
+  const over = (): void => {
+    open = false
+    for (const answered of waiting.values()) answered(null)
+    waiting.clear()
+  }
+  for (const event of ['end', 'close', 'error']) from.on(event, over)
+  to.on('error', over)
   const raw = (part: Uint8Array): void => {
     if (open) to.write(part)
   }
   const next = (): number => (serial += 1)
   const call = async (wanted: Call, waitMs = 3000): Promise<Message | null> => {
     const number = next()
-    let found: Message | null = null
-    waiting.set(number, (message) => (found = message))
-    raw(formatMessage({ ...wanted, type: messageType.call, serial: number }))
-    await until(() => found !== null || !open, waitMs).catch(() => undefined)
-    return found
+    return await new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(null), waitMs)
+      waiting.set(number, (message) => {
+        clearTimeout(timer)
+        resolve(message)
+      })
+      raw(formatMessage({ ...wanted, type: messageType.call, serial: number }))
+      if (!open) over()
+    })
   }
   return {
     ...{ raw, next, call, heard },
@@ -109,7 +118,7 @@ export function startPeer({ to, from }: Way): StartedPeer {
     name: () => ownName,
     isOpen: () => open,
     close: () => {
-      open = false
+      over()
       to.end()
       from.destroy()
     },
