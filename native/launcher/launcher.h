@@ -253,6 +253,9 @@ enum watch {
   WATCH_MOUNTS
 };
 void watch(int fd, enum watch kind, uint32_t index, uint32_t events);
+/* Before a pidfd is closed: who cloned the process may not have closed its copy yet, and we would go on hearing of it.
+ */
+void unwatch(int fd);
 void services_failed(const char *why);
 void services_send(uint16_t kind, const struct part *parts, size_t count); /* the same bytes to both */
 void service_send(uint32_t name, uint16_t kind, const struct part *parts, size_t count);

@@ -52,6 +52,8 @@ void watch(int fd, enum watch kind, uint32_t index, uint32_t events) {
   if (epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event) != 0) note("epoll_ctl add failed");
 }
 
+void unwatch(int fd) { (void)epoll_ctl(loop, EPOLL_CTL_DEL, fd, NULL); }
+
 static void rewatch(int fd, enum watch kind, uint32_t index, uint32_t events) {
   struct epoll_event event = {.events = events, .data.u64 = tag_of(kind, index)};
   if (epoll_ctl(loop, EPOLL_CTL_MOD, fd, &event) != 0) note("epoll_ctl mod failed");

@@ -378,6 +378,7 @@ void run_exited(struct slot *slot) {
     start_failed(slot, WIRE_STAGE_CLONE);
   }
   waitid(P_PIDFD, (id_t)slot->process.pidfd, &info, WEXITED);
+  unwatch(slot->process.pidfd);
   close_fd(&slot->process.pidfd);
   if (slot->state == SLOT_ENDED) slot_release(slot);
 }

@@ -128,6 +128,7 @@ static bool ended(struct service *service, int wait_ms) {
   struct pollfd gone = {.fd = service->pidfd, .events = POLLIN};
   if (poll(&gone, 1, wait_ms) != 1) return false;
   waitid(P_PIDFD, (id_t)service->pidfd, &info, WEXITED);
+  unwatch(service->pidfd);
   close(service->pidfd);
   service->pidfd = -1;
   return true;

@@ -14,6 +14,9 @@
 #include "sandbox.h"
 
 static volatile int exec_errno = -1; /* -1: exec was not tried; if there is a report of why, it was sent */
+static volatile int stop_put_off;    /* SIGTSTP, if it came before the exec */
+
+static void put_off(int number) { stop_put_off = number; }
 
 /* Step 9. End of file means that the launcher let go of the run: nothing may start then. */
 static void wait_at_gate(void) {
@@ -24,17 +27,19 @@ static void wait_at_gate(void) {
   if (n != 1 || byte != 'G') _exit(125);
 }
 
-/* vfork: the child borrows our memory until it has exec'd, so it changes nothing but `exec_errno`. It is there before
- * the gate opens, for between that and the exec nothing is to be done that can be done ahead. */
+/* vfork: the child borrows our memory until it has exec'd, so it changes nothing but what is volatile. It is there
+ * before the gate opens, for between that and the exec nothing is to be done that can be done ahead. What is typed at
+ * its terminal may end it at once; stopped before its exec, it would hold us, who are to hear of that, in vfork(2). */
 static pid_t start_command(int executable) {
   pid_t pid = vfork();
   if (pid == 0) {
     if (!terminal_join()) child_fail(WIRE_STAGE_CLONE);
+    (void)sigaction(SIGTSTP, &(const struct sigaction){.sa_handler = put_off}, NULL); /* until the exec */
     if (child.terminal < 0) wait_at_gate();
     same_file(executable, &child.stamp);
     binds_in_place();
-    set_signals(SIG_UNBLOCK);
     exec_errno = 0;
+    set_signals(SIG_UNBLOCK);
     syscall(SYS_execveat, executable, "", child.argv, child.envp, AT_EMPTY_PATH);
     exec_errno = errno;
     _exit(125);
@@ -87,6 +92,7 @@ _Noreturn void run_command(int executable) {
   /* Nothing of the client's stays open here, or a pipe's reader would wait for us. */
   if (syscall(SYS_close_range, 0u, 2u, 0) != 0 || syscall(SYS_close_range, executable, last, 0) != 0)
     child_fail(WIRE_STAGE_STDIO);
+  if (stop_put_off != 0) (void)kill(-command, stop_put_off);
   sigfillset(&all);
   /* All are blocked, so that none is lost: for the first process of a namespace the kernel drops what has no handler.
    */

@@ -1,5 +1,6 @@
 /** What a client can hand to the launcher so that it waits, or chokes: then everybody waits with it. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -8,7 +9,7 @@ import { wireKind } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
 import { compile, openScratch } from '../native/compile.ts'
 import { actionText } from '../support/action-text.ts'
-import { run, runAs, startBridge } from '../support/bridge.ts'
+import { childrenOf, readProc, run, runAs, startBridge } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 
 const skip = process.geteuid?.() !== 0
@@ -38,12 +39,12 @@ after(async () => {
   if (!skip) await bridge[Symbol.asyncDispose]()
 })
 
-/** A frame for an action that nobody has, so that nothing that is granted plays a part. */
-const frameFile = (name: string, bytes: number): string => {
+/** A frame for an action that mostly nobody has, so that nothing that is granted plays a part. */
+const frameFile = (name: string, bytes: number, action = 'no.such'): string => {
   const value = 'a'.repeat(Math.floor(bytes / 2))
   const parameters = bytes === 0 ? [] : ['p', 'p'].map((p) => ({ name: p, value }))
   const path = join(scratch.path, name)
-  const request = formatRequest({ action: 'no.such', reason: '', nonce: null, parameters })
+  const request = formatRequest({ action, reason: '', nonce: null, parameters })
   writeFileSync(path, formatFrame(wireKind.request, request))
   return path
 }
@@ -87,6 +88,33 @@ for (const mode of ['linger', 'unread']) {
     },
   )
 }
+
+test(
+  'C34 promise 7: nor where who cloned a run has not let go of it before it ended',
+  { skip },
+  async () => {
+    const { launcher, broker, executor } = bridge.pids()
+    const outside = /^NSpid:\t\d+$/m // of a pid namespace of its own: no spare
+    const cloning = childrenOf(launcher).filter(
+      (pid) => ![broker, executor].includes(pid) && outside.test(readProc(`${pid}/status`)),
+    )
+    const slow = spawn(compile(scratch.path, 'slow-closer.c'), ['400', ...cloning.map(String)])
+    await new Promise((resolve) => slow.stdout.once('data', resolve))
+    try {
+      for (let run = 0; run < 6; run += 1) await othersWait() // then a run gets a spare of just now
+      const words = [program, 'linger', bridge.socket, frameFile('granted', 0, 'id')]
+      const identity = ['--reuid', `${granted}`, '--regid', `${granted}`, '--clear-groups']
+      const answer = run(['/usr/bin/setpriv', ...identity, ...words])
+      for (let round = 0; round < 8; round += 1) {
+        const waited = await othersWait()
+        assert.ok(waited < 4_000, `${waited} ms`) // the socket waits for 5 s
+      }
+      assert.equal((await answer).status, 0)
+    } finally {
+      slow.kill('SIGKILL')
+    }
+  },
+)
 
 test(
   'C34 promise 7: a file whose close waits for the client’s own file server holds up nobody',

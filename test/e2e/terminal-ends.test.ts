@@ -1,6 +1,11 @@
 /** How runs with a terminal end, and that the caller's is then as it was. */
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { formatFrame } from '../../src/core/protocol/frame.ts'
+import { wireKind } from '../../src/core/protocol/layout.ts'
+import { formatRequest } from '../../src/core/protocol/request.ts'
 import { childrenOf, readProc, until } from '../support/bridge.ts'
 import { capped } from '../support/relay-bridge.ts'
 import { startTerminalBridge } from '../support/terminal-bridge.ts'
@@ -76,6 +81,33 @@ test('terminal: a bell that is killed is a client that has gone', { skip }, asyn
   const { end } = await at.bridge.outcomeOf(() => process.kill(at.bells()[0] ?? 0, 'SIGKILL'))
   assert.deepEqual([end.kind, end.value], ['exited', 9])
 })
+
+for (const [name, key, signal] of [
+  ['Ctrl-Z', '\x1a', 2], // and at the stop, Ctrl-C
+  ['Ctrl-C', '\x03', 2],
+  ['Ctrl-\\', '\x1c', 3],
+] as const) {
+  test(
+    `terminal: ${name} in the moment when the command begins holds nobody up, and is what the entry says`,
+    { skip },
+    async () => {
+      await using at = await startTerminalBridge()
+      const frame = join(at.directory, 'request')
+      const bytes = formatRequest({ action: 'sleep', reason: '', nonce: null, parameters: [] })
+      writeFileSync(frame, formatFrame(wireKind.request, bytes), { mode: 0o644 })
+      const client = [join(at.directory, 'terminal-client'), at.bridge.socket, frame]
+      for (let run = 0; run < 60; run++) {
+        using terminal = at.open([...client, `${(run % 30) * 10}`, key])
+        await terminal.expect(/answer 182\r\n/)
+      }
+      await at.outcome(60)
+      for (const entry of at.bridge.entries()) {
+        if (entry.kind !== 'outcome') continue
+        assert.deepEqual([entry.end.kind, entry.end.value], ['signalled', signal])
+      }
+    },
+  )
+}
 
 test('terminal: one that shows nothing costs nobody but its run', { skip }, async () => {
   await using at = await startTerminalBridge()
