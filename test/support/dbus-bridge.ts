@@ -39,7 +39,10 @@ export async function startDbusBridge(): Promise<DbusBridge> {
   chmodSync(directory, 0o755)
   const bus = await startPrivateBus(join(directory, 'dbus'))
   writeFileSync(join(directory, 'carry.c'), carry)
-  execFileSync('gcc', ['-O1', '-o', join(directory, 'carry'), join(directory, 'carry.c')])
+  writeFileSync(join(directory, 'idle.c'), idle)
+  for (const name of ['carry', 'idle']) {
+    execFileSync('gcc', ['-O1', '-o', join(directory, name), join(directory, `${name}.c`)])
+  }
   const bridge = await startBridge({ policy: policyFor(directory, bus.socket) })
   const outcomes = (): readonly OutcomeEntry[] =>
     bridge.entries().filter((entry) => entry.kind === 'outcome')
@@ -139,6 +142,7 @@ ${action('spoil', 'filtered', ['/usr/bin/touch', '/bus-proxy/x'])}
 ${action('open.true', 'open', ['/usr/bin/true'])}
 ${action('true.filtered', 'filtered', ['/usr/bin/true'])}
 ${action('sleep', 'capped', ['/usr/bin/sleep', '30'])}
+${action('sleep.daemon', 'capped', ['/usr/bin/sleep', '30']).replace('"root"', '"daemon"')}
 `
 }
 
@@ -149,6 +153,12 @@ function busctlAction(env: string): string {
   const call = [manager.destination, manager.path, manager.interface, 'RestartUnit']
   return action('busctl', 'capped', [busctl, 'call', ...call, 'ss', 'a.service', 'replace'], env)
 }
+
+/** Stays, whatever it is told. */
+const idle = `
+#include <poll.h>
+int main(void) { return poll(0, 0, -1); }
+`
 
 /** Connects to argv[1] and carries bytes both ways, until either end is closed. */
 const carry = `
