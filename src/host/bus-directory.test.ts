@@ -56,3 +56,23 @@ test('bus directory: one that cannot be made is a refusal, and leaves nothing', 
     assert.ok(!existsSync(directory))
   })
 })
+
+test('promise 7: bus directory: one that its proxy keeps filling ends nobody, is tried again, and its name is not used again', () => {
+  withDirectory((directory) => {
+    let isBusy = true
+    const remove = (path: string): void => {
+      if (isBusy) throw new Error(`ENOTEMPTY, ${path}`)
+      rmSync(path, { recursive: true })
+    }
+    const make = openBusDirectories(directory, remove)
+    make().release()
+    assert.deepEqual(readdirSync(directory), ['1'])
+    const later = openBusDirectories(directory, remove) // nor does it keep the next one from starting
+    const second = later()
+    assert.deepEqual(readdirSync(directory).sort(), ['1', '2'])
+    isBusy = false
+    second.release()
+    later().release()
+    assert.deepEqual(readdirSync(directory), [])
+  })
+})

@@ -15,15 +15,32 @@ export type BusDirectory = Readonly<{
  * Makes directories for runs and their proxies.
  *
  * Not trusted: what is in one; a proxy that was taken over can leave there what it likes. Whoever it runs as may write
- * there, so the directory above is root's, 0700: only who has one of them bound into a sandbox comes that far. What an
- * earlier life left is removed.
+ * there, and whoever has that uid too (`/proc/PID/root`); so the directory above is root's, 0700. What an earlier life left is
+ * removed. What cannot be removed, for somebody goes on writing there or it has directories of theirs (we have no
+ * CAP_DAC_OVERRIDE), stays, and is tried again: it ends nobody.
  *
  * @throws {BelladonnaError} `path_refused` when none can be made
  */
-export function openBusDirectories(directory: string): () => BusDirectory {
-  for (const name of readdirSync(directory)) remove(`${directory}/${name}`)
-  let made = 0
+export function openBusDirectories(
+  directory: string,
+  remove: (path: string) => void = removeTree,
+): () => BusDirectory {
+  /** What could not be removed. */
+  const left = new Set<string>()
+  const letGo = (path: string): void => {
+    left.delete(path)
+    try {
+      remove(path)
+    } catch {
+      left.add(path) // behind the others
+    }
+  }
+  const earlier = readdirSync(directory)
+  for (const name of earlier) letGo(`${directory}/${name}`)
+  let made = Math.max(0, ...earlier.map(Number).filter(Number.isSafeInteger))
   return () => {
+    const [oldest] = left
+    if (oldest !== undefined) letGo(oldest)
     made += 1
     const path = `${directory}/${String(made)}`
     if (!isCleanPath(path)) throw new BelladonnaError('path_refused', `bus in ${path}`)
@@ -31,15 +48,15 @@ export function openBusDirectories(directory: string): () => BusDirectory {
       mkdirSync(path, 0o700)
       chmodSync(path, 0o777) // whatever our umask is
       const { dev: device, ino: inode } = lstatSync(path, { bigint: true })
-      return { path, device, inode, release: () => remove(path) }
+      return { path, device, inode, release: () => letGo(path) }
     } catch (cause) {
-      remove(path)
+      letGo(path)
       throw new BelladonnaError('path_refused', `make ${JSON.stringify(path)}`, { cause })
     }
   }
 }
 
 /** Links in it are removed, never followed. */
-function remove(path: string): void {
+function removeTree(path: string): void {
   rmSync(path, { recursive: true, force: true })
 }

@@ -1,14 +1,20 @@
 /** Proxies of filtered runs: how they end with their run, what becomes of a run without one, and what one may do. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { readlinkSync, renameSync } from 'node:fs'
+import { readlinkSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { isCleanPath } from '../../src/core/identity.ts'
+import type { CleanPath } from '../../src/core/identity.ts'
+import { formatBase64, parseBase64 } from '../../src/core/json/base64.ts'
 import { sha256Hex } from '../../src/core/json/digest.ts'
 import { parseCompiledPolicy } from '../../src/core/policy/compiled-parse.ts'
 import { formatCompiledPolicy, sealProfile } from '../../src/core/policy/compiled.ts'
 import type { CompiledProfile } from '../../src/core/policy/compiled.ts'
+import { landlockFs } from '../../src/core/sandbox/landlock.ts'
+import { formatPlan, parsePlan } from '../../src/core/sandbox/plan.ts'
+import { orderRoot } from '../../src/core/sandbox/root.ts'
 import { bridgePaths } from '../../src/host/layout.ts'
 import { installPolicy, loadInstalledPolicy } from '../../src/host/policy-store.ts'
 import { readProc, until } from '../support/bridge.ts'
@@ -105,20 +111,36 @@ function sleepers(): number {
 
 function resealed({ digest, ...profile }: CompiledProfile): CompiledProfile {
   const sealed = sealProfile(profile)
-  assert.equal(sealed.digest === digest, profile.proxy === null)
+  assert.notEqual(sealed.digest, digest)
   return sealed
 }
 
-/** A proxy that root exchanged in the installed policy, so that it does not do what proxies do. */
-async function withProxy(argv: readonly string[], act: () => Promise<void>): Promise<void> {
+/** Its plan, in which it sees this program. */
+function planWith(executable: CleanPath, plan: string): string {
+  const { mounts, landlock, ...rest } = parsePlan(parseBase64(plan))
+  const seen = { source: executable, target: executable, writable: false, executable: true }
+  const access = landlockFs.execute | landlockFs.readFile
+  const paths = [...landlock.paths, { access, path: executable }]
+  return formatBase64(
+    formatPlan({
+      ...rest,
+      mounts: orderRoot([...mounts, { kind: 'bind', ...seen, optional: false }]),
+      landlock: { ...landlock, paths: paths.toSorted((a, b) => (a.path < b.path ? -1 : 1)) },
+    }),
+  )
+}
+
+/** A proxy that root exchanged in the installed policy, so that it does not do what proxies do. It is told the same words. */
+async function withProxy(executable: string, act: () => Promise<void>): Promise<void> {
   const { policy } = bridgePaths(at.bridge.root)
   const { text } = loadInstalledPolicy(policy)
   const whole = parseCompiledPolicy(text)
-  const executable = argv[0]
   assert.ok(isCleanPath(executable))
   const profiles = whole.profiles.map((profile) => {
     const { proxy } = profile
-    return resealed({ ...profile, proxy: proxy && { ...proxy, executable, argv } })
+    if (proxy === null) return profile
+    const plan = executable.startsWith('/usr/') ? proxy.plan : planWith(executable, proxy.plan)
+    return resealed({ ...profile, proxy: { ...proxy, executable, plan } })
   })
   const reload = async (next: string): Promise<void> => {
     installPolicy(policy, next)
@@ -137,7 +159,7 @@ test(
   'dbus: a run whose proxy cannot start fails before it begins, and says so',
   { skip },
   async () => {
-    await withProxy(['/usr/bin/false'], async () => {
+    await withProxy('/usr/bin/false', async () => {
       const outcome = await at.outcomeOf(async () => {
         const answer = await at.bridge.bell(['restart'])
         assert.equal(answer.status, 125)
@@ -154,7 +176,7 @@ test(
   'dbus: a proxy that is never ready costs its run five seconds, and others nothing',
   { skip },
   async () => {
-    await withProxy(['/usr/bin/sleep', '60'], async () => {
+    await withProxy(join(at.directory, 'idle'), async () => {
       const waiting = at.bridge.bell(['restart'])
       assert.equal((await at.bridge.bell(['open.true'])).status, 0)
       assert.equal((await waiting).status, 125)
@@ -234,3 +256,24 @@ test('dbus: nobody else on the host reaches a proxy', { skip }, async () => {
   hangUp()
   await end
 })
+
+test(
+  'promise 6: dbus: whoever has a run’s uid and fills its proxy’s directory ends nobody',
+  { skip },
+  async () => {
+    const { executor } = at.bridge.pids()
+    const held = at.way('sleep.daemon')
+    await until(() => at.proxies().length === 1, 5000)
+    const [proxy = 0] = at.proxies()
+    const [place = ''] = at.left()
+    const daemon = ['--reuid', 'daemon', '--regid', 'daemon', '--clear-groups']
+    // One of these that root cannot remove without CAP_DAC_OVERRIDE.
+    const inside = `/proc/${proxy}/root/bus-proxy/theirs`
+    execFileSync('setpriv', [...daemon, 'mkdir', '-p', `${inside}/more`])
+    held.kill()
+    await until(() => at.proxies().length === 0, 10_000)
+    assert.equal((await at.bridge.bell(['restart'])).status, 0)
+    assert.equal(at.bridge.pids().executor, executor)
+    rmSync(`${at.bridge.root}/run/belladonna/buses/${place}`, { recursive: true })
+  },
+)

@@ -39,7 +39,10 @@ export async function startDbusBridge(): Promise<DbusBridge> {
   chmodSync(directory, 0o755)
   const bus = await startPrivateBus(join(directory, 'dbus'))
   writeFileSync(join(directory, 'carry.c'), carry)
-  execFileSync('gcc', ['-O1', '-o', join(directory, 'carry'), join(directory, 'carry.c')])
+  writeFileSync(join(directory, 'idle.c'), idle)
+  for (const name of ['carry', 'idle']) {
+    execFileSync('gcc', ['-O1', '-o', join(directory, name), join(directory, `${name}.c`)])
+  }
   const bridge = await startBridge({ policy: policyFor(directory, bus.socket) })
   const way: DbusBridge['way'] = (action) => {
     const identity = ['--reuid', `${caller.uid}`, '--regid', `${caller.gid}`, '--groups', '27']
@@ -116,6 +119,7 @@ ${granted('spoil', 'filtered', ['/usr/bin/touch', '/bus-proxy/x'])}
 ${granted('open.true', 'open', ['/usr/bin/true'])}
 ${granted('true.filtered', 'filtered', ['/usr/bin/true'])}
 ${granted('sleep', 'capped', ['/usr/bin/sleep', '30'])}
+${granted('sleep.daemon', 'capped', ['/usr/bin/sleep', '30'], '', 'daemon')}
 `
 }
 
@@ -126,6 +130,12 @@ function busctlAction(env: string): string {
   const call = [manager.destination, manager.path, manager.interface, 'RestartUnit']
   return granted('busctl', 'capped', [busctl, 'call', ...call, 'ss', 'a.service', 'replace'], env)
 }
+
+/** Stays, whatever it is told. */
+const idle = `
+#include <poll.h>
+int main(void) { return poll(0, 0, -1); }
+`
 
 /** Connects to argv[1] and carries bytes both ways, until either end is closed. */
 const carry = `

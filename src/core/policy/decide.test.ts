@@ -219,16 +219,16 @@ test('decide: a rate is held for each uid; who does not count it judges nothing'
   assert.deepEqual(changesAt(4000, factsAt(nowMs)), {
     uses: null,
     rate: { key, tatUs },
-    isCounted: false,
+    isCounted: true,
   })
   assert.equal(changesAt(4000, { nowMs, uses: null, rates }), 'rate_limited')
   const next = { key, tatUs: tatUs + 1_000_000 }
   assert.deepEqual(changesAt(4000, { nowMs: nowMs + 1000, uses: null, rates }), {
-    ...{ uses: null, isCounted: false },
+    ...{ uses: null, isCounted: true },
     rate: next,
   })
   assert.deepEqual(changesAt(4000, { nowMs, uses: null, rates: null }), {
-    ...{ uses: null, rate: null, isCounted: false },
+    ...{ uses: null, rate: null, isCounted: true },
   })
 })
 

@@ -24,7 +24,10 @@ export type DecideFacts = Readonly<{
 export type CounterChanges = Readonly<{
   uses: Readonly<{ grant: string; used: number }> | null
   rate: Readonly<{ key: string; tatUs: number }> | null
-  /** Whether the grant has `uses`, which are not everybody's to count. */
+  /**
+   * Whether a grant of the action has `uses`, which are not everybody's to count. Not this grant alone: which one counts
+   * depends on the clock, and broker and executor look at it one after the other.
+   */
   isCounted: boolean
 }>
 
@@ -90,8 +93,9 @@ export function decide(
   if (entry.action.reason === 'required' && !visible.test(request.reason)) {
     return deny('reason_required', { ...about, enough: 'a reason' })
   }
-  const changes = count(grant, subject, facts, about)
-  if ('kind' in changes) return changes
+  const counted = count(grant, subject, facts, about)
+  if ('kind' in counted) return counted
+  const changes = { ...counted, isCounted: entry.isCounted }
   const argv = argvOf(entry.action, values.bound)
   const { action, version, profile } = entry
   const permit: Permit = {
@@ -122,7 +126,8 @@ function argvOf(
 /** A letter, digit, mark of punctuation or symbol that is not blank: what an auditor can read (U+2800 is an empty cell). */
 const visible = /(?![\p{Default_Ignorable_Code_Point}\u2800])[\p{L}\p{N}\p{P}\p{S}]/u
 
-const unchanged: CounterChanges = { uses: null, rate: null, isCounted: false }
+type Counted = Omit<CounterChanges, 'isCounted'>
+const unchanged: Counted = { uses: null, rate: null }
 
 /** What the request does to the counters of its grant, or which of them is exhausted. */
 function count(
@@ -130,7 +135,7 @@ function count(
   { uid }: Subject,
   facts: DecideFacts,
   about: About,
-): Deny | CounterChanges {
+): Deny | Counted {
   if (uses === null && limit === null) return unchanged
   const used = (facts.uses?.get(id) ?? 0) + 1
   if (uses !== null && facts.uses !== null && used > uses) {
@@ -148,7 +153,6 @@ function count(
   return {
     uses: uses === null || facts.uses === null ? null : { grant: id, used },
     rate: answer === null ? null : { key, tatUs: answer.tatUs },
-    isCounted: uses !== null,
   }
 }
 

@@ -32,6 +32,9 @@ test('foresee: what the executor looks at, reads or counts for one run alone can
   assert.equal(isForeseeable(plain, 0), true)
   assert.equal(isForeseeable(plain, 1), false)
   assert.equal(isForeseeable(permitOf('uses = 5'), 0), false)
+  // By the clock of one that is this grant, by the other's another one.
+  const until = 'until = 2030-01-01T00:00:00Z\n[[grant]]\nwho = ["uid:1000"]\nmay = ["a"]\nuses = 5'
+  assert.equal(isForeseeable(permitOf(until), 0), false)
   assert.equal(isForeseeable(permitOf('limit = { rate = "10/min" }'), 0), true)
   const named = { parameter: 'p', path: pathOf('/srv/x'), what: 'file' } as const
   const granted = { ...named, access: 'read', hard_links: false, content: 'live' } as const

@@ -34,6 +34,8 @@ export type IndexedAction = Readonly<{
   own: GrantTable
   /** For peers in others: those with `namespace = "any"`. */
   foreign: GrantTable
+  /** Whether one of its grants has `uses`. */
+  isCounted: boolean
 }>
 
 /** A policy made ready for `decide`: a lookup costs the same however many actions and grants there are. */
@@ -74,6 +76,7 @@ export function indexPolicy(policy: CompiledPolicy): PolicyIndex {
       parameters: indexParameters(action),
       own: tableOf(own),
       foreign: tableOf(own.filter(({ namespace }) => namespace === 'any')),
+      isCounted: own.some(({ uses }) => uses !== null),
     })
   }
   return { actions, ...namedIn(policy.grants) }

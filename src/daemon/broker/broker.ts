@@ -148,6 +148,7 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
   const takeBack = (run: number): void => {
     const found = runs.get(run)
     if (found?.kind !== 'recorded' || found.foreseen === null) return
+    if (found.end !== null) throw outOfTurn(`another answer for run ${run}, which ended`)
     host.recordQuietly(outcomeOf(found, neverStarted(run), null))
     counts.permitted -= 1
     runs.set(run, found.foreseen)
@@ -269,7 +270,9 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
       if (news.end !== undefined && found === undefined) return // an OPEN that came too late for anything
       throw outOfTurn(`an end or receipt of run ${run}`)
     }
-    const next = { ...found, ...news, foreseen: null }
+    // An end may overtake the executor's answer, but its receipt comes behind that.
+    const foreseen = news.receipt === undefined ? found.foreseen : null
+    const next = { ...found, ...news, foreseen }
     runs.set(run, next)
     if (next.end === null || next.receipt === null) return
     runs.delete(run)

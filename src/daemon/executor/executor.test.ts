@@ -294,3 +294,16 @@ test('promise 3: executor: what cannot be foreseen is answered, and another dige
   const wrong = { run: 2, actionDigest: new Uint8Array(32) }
   assert.throws(() => executor.fromBroker(frameOf(formatIntent(wrong))), { code: 'frame_invalid' })
 })
+
+test('promise 6: executor: a refusal and an intent of one run that is not here yet end it, in either order', () => {
+  const intent = frameOf(formatIntent({ run: 2, actionDigest: new Uint8Array(32) }))
+  const dropped = frameOf(formatDropped(2))
+  for (const [first, second] of [
+    [intent, dropped],
+    [dropped, intent],
+  ] as const) {
+    const { executor } = openTold()
+    executor.fromBroker(first)
+    assert.throws(() => executor.fromBroker(second), { code: 'frame_invalid' })
+  }
+})

@@ -82,9 +82,10 @@ export function createExecutor(
     if (refusedEarly.delete(run)) return
     answerTo(submission)
     const early = intents.takeEarly(run)
+    if (early === null) return
     const found = runs.get(run)
-    if (early === null || found === undefined) return
-    if (agreesWith(found, early.actionDigest)) found.entry = early.entry
+    if (found !== undefined && agreesWith(found, early.actionDigest)) found.entry = early.entry
+    else intents.withdraw(run)
   }
 
   const answerTo = (submission: Submission): void => {
@@ -159,9 +160,13 @@ export function createExecutor(
     }
     if (found.stale !== 'possible') throw outOfTurn('another action digest')
     found.stale = 'seen'
-    if (!found.isAnswered) host.toBroker(found.answer())
-    found.isAnswered = true
+    answerOnce(found)
     return false
+  }
+
+  const answerOnce = (run: Run): void => {
+    if (!run.isAnswered) host.toBroker(run.answer())
+    run.isAnswered = true
   }
 
   const intend = (body: Uint8Array): void => {
@@ -171,7 +176,8 @@ export function createExecutor(
     const found = runs.get(run)
     if (found !== undefined) {
       if (agreesWith(found, actionDigest)) intents.add(run)
-    } else if (run > lastSubmitted) intents.addEarly(run, actionDigest)
+    } else if (refusedEarly.has(run)) throw outOfTurn('intend of a run that was refused')
+    else if (run > lastSubmitted) intents.addEarly(run, actionDigest)
     else if (readings.has(run)) throw outOfTurn('intend before its inputs are read')
   }
 
@@ -191,6 +197,7 @@ export function createExecutor(
 
   const drop = (run: number): void => {
     if (run > lastSubmitted) {
+      if (intents.isEarly(run)) throw outOfTurn('a refusal behind intend')
       if (refusedEarly.size >= maxRefusedEarly) throw outOfTurn('refusals without requests')
       refusedEarly.add(run)
       return
@@ -206,10 +213,14 @@ export function createExecutor(
     loadOnceRead()
   }
 
-  /** A request whose inputs are still being read is answered first: what came before RELOAD is the old policy's. */
+  /**
+   * A request whose inputs are still being read is answered first: what came before RELOAD is the old policy's. So are those
+   * whose answer the broker foresees: if it foresaw another, it must begin again under the policy that they were asked under.
+   */
   const loadOnceRead = (): void => {
     if (!isReloadDue || readings.count() > 0) return
     isReloadDue = false
+    for (const run of runs.values()) if (run.stage === 'resolved') answerOnce(run)
     const found = host.loadPolicy()
     if (found.kind === 'unusable') host.toBroker(formatLoaded(found))
     else host.toBroker(formatLoaded({ kind: 'policy', digest: parseHex(found.digest) }))

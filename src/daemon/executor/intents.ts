@@ -13,6 +13,10 @@ export type Intents = Readonly<{
   addEarly: (run: number, actionDigest: string) => void
   /** RECORDED of one that we do not. */
   recordEarly: (run: number, entry: number) => void
+  /** Whether INTEND came of this run, and the run did not. */
+  isEarly: (run: number) => boolean
+  /** INTEND of this run was of another action: its place is where the next one comes. */
+  withdraw: (run: number) => void
   /** What came early of this run. */
   takeEarly: (run: number) => EarlyIntent | null
   /** Runs whose receipt is to be made, up to the first that we do not know yet. */
@@ -21,7 +25,7 @@ export type Intents = Readonly<{
 
 export function openIntents(): Intents {
   const early = new Map<number, EarlyIntent>()
-  /** Runs in the order of INTEND. Some are over, or were taken back. */
+  /** Runs in the order of INTEND. Some are over. */
   let order: number[] = []
   return {
     add: (run) => {
@@ -36,6 +40,10 @@ export function openIntents(): Intents {
       const found = early.get(run)
       if (found?.entry !== null) throw outOfTurn('recorded')
       found.entry = entry
+    },
+    isEarly: (run) => early.has(run),
+    withdraw: (run) => {
+      order = order.filter((other) => other !== run)
     },
     takeEarly: (run) => {
       const found = early.get(run) ?? null
