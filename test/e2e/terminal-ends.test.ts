@@ -100,10 +100,9 @@ for (const [name, key, signal] of [
         using terminal = at.open([...client, `${(run % 30) * 10}`, key])
         await terminal.expect(/answer 182\r\n/)
       }
-      await at.outcome(60)
-      for (const entry of at.bridge.entries()) {
-        if (entry.kind !== 'outcome') continue
-        assert.deepEqual([entry.end.kind, entry.end.value], ['signalled', signal])
+      await until(() => at.bridge.outcomes().length === 60, 15_000)
+      for (const { end } of at.bridge.outcomes()) {
+        assert.deepEqual([end.kind, end.value], ['signalled', signal])
       }
     },
   )

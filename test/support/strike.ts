@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { readFileSync, readlinkSync } from 'node:fs'
+import { isCode } from '../../src/host/directory.ts'
 import type { Cell } from '../e2e/fault/cells.ts'
 import { childrenOf, exitOf, readProc, until } from './bridge.ts'
 
@@ -89,4 +90,14 @@ export function someRunProcess(launcher: number): number | undefined {
   const helpers = helpersOf(launcher)
   const commands = helpers.flatMap(childrenOf).filter((pid) => !helpers.includes(pid))
   return commands[0] ?? helpers.at(-1)
+}
+
+/** Kills a process by SIGKILL. false: it ended meanwhile. */
+export function isStruck(pid: number): boolean {
+  try {
+    return process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (isCode(error, 'ESRCH')) return false
+    throw error
+  }
 }

@@ -8,7 +8,6 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { actionText } from '../../support/action-text.ts'
-import { isCode } from '../../../src/host/directory.ts'
 import { caller, childrenOf, readProc, startBridge, until } from '../../support/bridge.ts'
 import type { BellResult, TestBridge } from '../../support/bridge.ts'
 import { assertRecorded } from '../../support/recorded.ts'
@@ -17,6 +16,7 @@ import {
   callsAfterFault,
   detach,
   isHit,
+  isStruck,
   someRunProcess,
   straceWords,
 } from '../../support/strike.ts'
@@ -165,16 +165,6 @@ function somePid(kind: (typeof rounds)[number]): number | undefined {
   return childrenOf(process.pid).find((pid) =>
     new RegExp(`^Uid:\\t${caller.uid}\\t`, 'm').test(readProc(`${pid}/status`)),
   )
-}
-
-/** false: it ended meanwhile. */
-function isStruck(pid: number): boolean {
-  try {
-    return process.kill(pid, 'SIGKILL')
-  } catch (error) {
-    if (isCode(error, 'ESRCH')) return false
-    throw error
-  }
 }
 
 test(
