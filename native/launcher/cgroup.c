@@ -25,10 +25,12 @@ static const char controllers[] = "+pids +memory";
 static bool has_leaf;
 struct seat seats[SEATS + 1];
 static struct {
-  bool made;
+  bool made, killed;
+  int unified, counts[2]; /* its v2 directory, and files of `count_names`; 0: not open */
   uint32_t pids;
   uint64_t memory;
-} limits[SEATS]; /* what stands in a seat's directories now */
+} places[SEATS]; /* a seat's directories, and what stands in them now */
+static const char *const count_names[] = {"\noom_kill ", "\nmax "};
 
 /* A directory of our own, at `place`. */
 static bool open_own(const char *path, int which, int place) {
@@ -79,45 +81,64 @@ void cgroups_close(void) {
     (void)unlinkat(CGROUP, "launcher", AT_REMOVEDIR);
   }
   for (int seat = 0; seat < (int)SEATS; seat++) {
-    if (!limits[seat].made) continue;
-    snprintf(name, sizeof name, "seat-%d", seat);
-    (void)unlinkat(PIDS, name, AT_REMOVEDIR);
-    (void)unlinkat(MEMORY, name, AT_REMOVEDIR);
+    if (!places[seat].made) continue;
+    snprintf(name, sizeof name, "run-%d", seat);
+    for (int place = CGROUP; place <= MEMORY; place++) (void)unlinkat(place, name, AT_REMOVEDIR);
   }
   for (int i = 0; i < 3; i++)
     if (paths[i] != NULL) (void)rmdir(paths[i]);
 }
 
-static bool take_seat(struct group *group) {
+static int open_in(int place, uint32_t run, const char *file) {
+  char path[48];
+  snprintf(path, sizeof path, "run-%u/%s", run, file);
+  return openat(place, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static bool make_seat(int seat) {
   char name[32];
+  places[seat].made = false;
+  snprintf(name, sizeof name, "run-%d", seat);
+  for (int place = host.has_cgroup ? CGROUP : PIDS; place <= MEMORY; place++)
+    if (mkdirat(place, name, 0755) != 0 && errno != EEXIST) return false; /* it was not made whole before */
+  if (host.has_cgroup) places[seat].unified = open_in(CGROUP, (uint32_t)seat, "");
+  if (places[seat].unified < 0) return false;
+  if (places[seat].counts[0] <= 0) places[seat].counts[0] = open_in(MEMORY, (uint32_t)seat, "memory.oom_control");
+  if (places[seat].counts[1] <= 0) places[seat].counts[1] = open_in(PIDS, (uint32_t)seat, "pids.events");
+  return places[seat].made = true;
+}
+
+/* Its directories serve one run after another: when the first process of a run is gone, so are all others, for they are
+ * in its pid namespace. Only a v2 directory that was killed is not used again: Linux 6.15 and later may kill at once
+ * what is cloned into it. */
+static bool take_seat(struct group *group) {
   int seat = 0;
   while (seat < (int)SEATS && seats[seat].taken) seat++;
   if (seat == (int)SEATS) return false;
-  snprintf(name, sizeof name, "seat-%d", seat);
-  if (!limits[seat].made && (mkdirat(PIDS, name, 0755) != 0 || mkdirat(MEMORY, name, 0755) != 0)) return false;
-  limits[seat].made = seats[seat].taken = true;
+  if (!places[seat].made && !make_seat(seat)) return false;
+  seats[seat].taken = true;
   group->seat = seat;
+  group->fd = host.has_cgroup ? places[seat].unified : -1;
   return true;
 }
 
 bool group_make(struct group *group) {
   char name[32];
   *group = (struct group){.fd = -1, .seat = -1, .serial = next_serial++};
-  if (host.has_v1 && !take_seat(group)) return false;
+  if (host.has_v1) return take_seat(group);
   if (!host.has_cgroup) return true;
   snprintf(name, sizeof name, "run-%u", group->serial);
-  if (mkdirat(CGROUP, name, 0755) == 0)
-    group->fd = openat(CGROUP, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  if (group->fd < 0) group_remove(group);
+  if (mkdirat(CGROUP, name, 0755) == 0) group->fd = open_in(CGROUP, group->serial, "");
+  if (group->fd < 0) (void)unlinkat(CGROUP, name, AT_REMOVEDIR);
   /* memory.max alone lets a run fill the host's swap. Not there: the host counts no swap. */
-  if (group->fd >= 0 && !host.has_v1) (void)write_text(group->fd, "memory.swap.max", "0");
+  if (group->fd >= 0) (void)write_text(group->fd, "memory.swap.max", "0");
   return group->fd >= 0;
 }
 
 /* In the seat's process. 0 means the process that writes. */
 bool seat_join(int seat) {
   char path[48];
-  snprintf(path, sizeof path, "seat-%d/cgroup.procs", seat);
+  snprintf(path, sizeof path, "run-%d/cgroup.procs", seat);
   return write_text(PIDS, path, "0") == 0 && write_text(MEMORY, path, "0") == 0;
 }
 
@@ -130,32 +151,34 @@ static bool write_limit(int directory, const char *name, uint64_t value, const c
 
 static bool limit_seat(int seat, uint32_t pids, uint64_t memory) {
   char name[64];
-  if (limits[seat].pids == pids && limits[seat].memory == memory) return true;
-  snprintf(name, sizeof name, "seat-%d/pids.max", seat);
+  if (places[seat].pids == pids && places[seat].memory == memory) return true;
+  snprintf(name, sizeof name, "run-%d/pids.max", seat);
   bool limited = write_limit(PIDS, name, pids, "max");
-  snprintf(name, sizeof name, "seat-%d/memory.limit_in_bytes", seat);
+  snprintf(name, sizeof name, "run-%d/memory.limit_in_bytes", seat);
   limited = limited && write_limit(MEMORY, name, memory, "-1");
-  limits[seat].pids = limited ? pids : 0;
-  limits[seat].memory = limited ? memory : 0;
+  places[seat].pids = limited ? pids : 0;
+  places[seat].memory = limited ? memory : 0;
   return limited;
+}
+
+static bool read_count(int fd, const char *name, uint64_t *count) {
+  char text[512] = "\n";
+  const char *found = pread(fd, text + 1, sizeof text - 2, 0) <= 0 ? NULL : strstr(text, name);
+  if (found != NULL) *count = strtoull(found + strlen(name), NULL, 10);
+  return found != NULL;
 }
 
 /* How many of its processes the kernel killed for want of memory, and how many more it did not let start. */
 static bool read_counts(const struct group *group, uint64_t *counts) {
-  const bool seated = group->seat >= 0;
-  const char *const files[] = {seated ? "memory.oom_control" : "memory.events", "pids.events"};
-  const char *const names[] = {"\noom_kill ", "\nmax "};
-  const int places[] = {seated ? MEMORY : CGROUP, seated ? PIDS : CGROUP};
+  static const char *const files[] = {"memory.events", "pids.events"};
+  bool known = true;
   for (int i = 0; i < 2; i++) {
-    char path[64], text[512] = "\n";
-    snprintf(path, sizeof path, seated ? "seat-%u/%s" : "run-%u/%s", seated ? (uint32_t)group->seat : group->serial,
-             files[i]);
-    (void)read_text(places[i], path, text + 1, sizeof text - 2);
-    const char *found = strstr(text, names[i]);
-    if (found == NULL) return false;
-    counts[i] = strtoull(found + strlen(names[i]), NULL, 10);
+    bool seated = group->seat >= 0;
+    int fd = seated ? places[group->seat].counts[i] : openat(group->fd, files[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    known = read_count(fd, count_names[i], &counts[i]) && known;
+    if (!seated && fd >= 0) close(fd);
   }
-  return true;
+  return known;
 }
 
 uint16_t group_hits(const struct group *group) {
@@ -174,15 +197,21 @@ bool group_limit(struct group *group, const struct wire_plan *plan) {
          write_limit(group->fd, "memory.max", plan->memory_max, "max");
 }
 
-bool group_kill(const struct group *group) { return group->fd >= 0 && write_text(group->fd, "cgroup.kill", "1") == 0; }
+bool group_kill(const struct group *group) {
+  if (group->seat >= 0) places[group->seat].killed = true;
+  return group->fd >= 0 && write_text(group->fd, "cgroup.kill", "1") == 0;
+}
 
 void group_remove(struct group *group) {
   char name[32];
-  if (group->seat >= 0) seats[group->seat].taken = false;
-  group->seat = -1;
-  if (group->fd < 0) return;
-  close(group->fd);
-  group->fd = -1;
-  snprintf(name, sizeof name, "run-%u", group->serial);
-  if (unlinkat(CGROUP, name, AT_REMOVEDIR) != 0) note("a run's cgroup could not be removed");
+  const int seat = group->seat;
+  const bool again = seat >= 0 && !places[seat].killed;
+  if (seat >= 0) seats[seat].taken = places[seat].killed = false;
+  snprintf(name, sizeof name, "run-%u", seat >= 0 ? (uint32_t)seat : group->serial);
+  if (group->fd >= 0 && !again) {
+    close(group->fd);
+    if (unlinkat(CGROUP, name, AT_REMOVEDIR) != 0) note("a run's cgroup could not be removed");
+    if (seat >= 0) (void)make_seat(seat);
+  }
+  group->seat = group->fd = -1;
 }

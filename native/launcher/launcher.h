@@ -134,8 +134,8 @@ bool process_start(struct process *process, struct cursor body, const struct sta
 void process_discard(struct process *process); /* kills it, waits for that, and leaves nothing; none is fine */
 void spares_refill(void);                      /* by one */
 void spares_reshape(void);                     /* templates were dropped */
-void spares_drop(void);
-void spares_release(void); /* and all that clones */
+void spares_drop(void);                        /* and the seats: what a run may keep has changed */
+void spares_release(void);                     /* and all that clones */
 
 /* ---- run.c: slots, from a request to its end ---- */
 

@@ -319,13 +319,13 @@ int main(int argc, char **argv) {
     note("usage: belladonna-launcher BOOT-FILE (started by `belladonna up`)");
     return 2;
   }
-  for (uint32_t i = 0; i < MAX_SLOTS; i++) slots[i].process = slots[i].relay = slots[i].proxy = no_process;
   for (int i = 0; i < 2; i++) services[i].pidfd = services[i].channel.fd = -1;
   int signals = clean_start();
   loop = epoll_create1(EPOLL_CLOEXEC);
   if (signals < 0 || loop < 0) die("epoll");
   watch(signals, WATCH_SIGNALS, 0, EPOLLIN);
-  read_boot(argv[1]);
+  read_boot(argv[1]); /* the nursery is cloned: what is touched from here on is not in all that come from it */
+  for (uint32_t i = 0; i < MAX_SLOTS; i++) slots[i].process = slots[i].relay = slots[i].proxy = no_process;
   watch(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), WATCH_MOUNTS, 0, EPOLLPRI);
   start_services();
   run_loop(signals);

@@ -67,6 +67,7 @@ static _Noreturn void serve(int seat, int socket) {
   child_begin(&start);
   child.reports = false;
   if (seat != NURSERY && !seat_join(seat)) _exit(1);
+  if (seat != NURSERY && host.privileged) child_bounding(host.kept); /* once for all that it clones */
   for (;;) {
     struct order order;
     int fds[2], pidfd;
@@ -278,9 +279,10 @@ void spares_reshape(void) { discard_shaped(0); }
 
 void spares_drop(void) {
   while (spare_count > 0) process_discard(&spares[--spare_count]);
+  for (int seat = 0; seat < NURSERY; seat++) close_seat(&seats[seat]);
 }
 
 void spares_release(void) {
   spares_drop();
-  for (size_t seat = 0; seat <= SEATS; seat++) close_seat(&seats[seat]);
+  close_seat(&seats[NURSERY]);
 }

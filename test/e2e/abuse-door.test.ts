@@ -276,7 +276,7 @@ function isOurs(path: string): boolean {
   if (['/usr/bin/id', '/dev/null', ...mounts].includes(path)) return true
   if (path.startsWith(`${bridge.root}/var/lib/belladonna/state`)) return true // a checkpoint is due
   if (/^\/proc\/\d+\/cgroup$/.test(path)) return true // of who connected, by the number that the kernel gave
-  return /^(?:seat-\d+\/[a-z_.]+|run-\d+|[a-z]+\.(?:max|kill|events))$/.test(path)
+  return /^(?:run-\d+(?:\/[a-z_.]*)?|[a-z]+\.(?:max|kill|events))$/.test(path)
 }
 
 /** Processor time so far, in hundredths of a second. */
