@@ -86,8 +86,8 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     early.delete(run)
     counts.denied += 1
     const entry = host.record(denialOf(submission, request, denial), () => {
+      host.toLauncher(answer) // first: a client waits for it
       host.toExecutor(formatDropped(run))
-      host.toLauncher(answer)
     })
     const problem = formatProblem(code, { action, parameter, detail, enough, entry })
     const answer = formatRefuse(run, exitStatusOf(code), problem) // made before the disk is waited for
