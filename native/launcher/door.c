@@ -84,51 +84,32 @@ void door_listen(void) {
 
 /* ---- who it is ---- */
 
-/* Compares a namespace of the peer with ours. -1: could not be found out. */
-static int same_namespace(int pidfd, pid_t pid, unsigned request, const char *name, uint64_t ours) {
-  struct stat st;
-  char path[64];
-  int fd = ioctl(pidfd, (int)request, 0); /* Linux 6.11 */
-  if (fd >= 0) {
-    int known = fstat(fd, &st);
-    close(fd);
-    return known != 0 ? -1 : st.st_ino == ours;
-  }
-  /* Before 6.11: /proc, believed only if the process was alive after it was read. It can only refuse. */
-  snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, name);
-  struct pollfd alive = {.fd = pidfd, .events = POLLIN};
-  if (stat(path, &st) != 0 || poll(&alive, 1, 0) != 0) return -1;
-  return st.st_ino == ours;
-}
-
-/* Which cgroups the peer is in, in the kernel's words. 0: the peer was gone, or they are too many to be an honest
- * unit's. `pidfd` is from its socket, and it was alive after we read: so the process id has been its own all the time.
+/*
+ * What /proc says of the peer: whose namespaces it is in, and its cgroups in the kernel's words. `pidfd` is from its
+ * socket, and it was alive after we read: so the process id has been its own all the time. Where the kernel has no such
+ * descriptors it is opened by number, and may be somebody else's by now: so no cgroups are believed there.
  */
-static uint32_t read_cgroups(int pidfd, pid_t pid, char *text) {
-  char path[32];
-  struct pollfd alive = {.fd = pidfd, .events = POLLIN};
-  snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
-  ssize_t size = read_text(AT_FDCWD, path, text, WIRE_MAX_CGROUPS);
-  return size > 0 && size < (ssize_t)WIRE_MAX_CGROUPS && poll(&alive, 1, 0) == 0 ? (uint32_t)size : 0;
-}
-
 static uint32_t namespace_flags(int fd, pid_t pid, struct slot *slot) {
+  char path[3][32];
   int pidfd = -1;
   socklen_t size = sizeof pidfd;
   if (pid == 0) return WIRE_OTHER_PID_NAMESPACE; /* SO_PEERCRED's 0: not visible from here */
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0)
-    slot->subject.cgroups_size = read_cgroups(pidfd, pid, slot->cgroups);
-  else
-    pidfd = (int)syscall(SYS_pidfd_open, pid, 0); /* by number: may be somebody else by now, so it can only refuse */
+  bool vouched = getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0;
+  if (!vouched && (host.features & WIRE_FEATURE_PEER_PIDFD) == 0) pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
   if (pidfd < 0) return WIRE_NAMESPACE_UNKNOWN;
-  uint32_t flags = 0;
-  int user = same_namespace(pidfd, pid, PIDFD_GET_USER_NAMESPACE, "user", host.user_namespace);
-  int process = same_namespace(pidfd, pid, PIDFD_GET_PID_NAMESPACE, "pid", host.pid_namespace);
+  snprintf(path[0], sizeof path[0], "/proc/%d/ns/user", (int)pid);
+  snprintf(path[1], sizeof path[1], "/proc/%d/ns/pid", (int)pid);
+  snprintf(path[2], sizeof path[2], "/proc/%d/cgroup", (int)pid);
+  const uint64_t user = inode_of(path[0]), process = inode_of(path[1]);
+  const ssize_t text = vouched ? read_text(AT_FDCWD, path[2], slot->cgroups, WIRE_MAX_CGROUPS) : 0;
+  struct pollfd alive = {.fd = pidfd, .events = POLLIN};
+  const bool known = poll(&alive, 1, 0) == 0 && user != 0 && process != 0;
   close(pidfd);
-  if (user < 0 || process < 0) flags |= WIRE_NAMESPACE_UNKNOWN;
-  if (user == 0) flags |= WIRE_OTHER_USER_NAMESPACE;
-  if (process == 0) flags |= WIRE_OTHER_PID_NAMESPACE;
-  return flags;
+  if (!known) return WIRE_NAMESPACE_UNKNOWN;
+  /* More than that are too many to be an honest unit's. */
+  if (text > 0 && text < (ssize_t)WIRE_MAX_CGROUPS) slot->subject.cgroups_size = (uint32_t)text;
+  return (user == host.user_namespace ? 0 : WIRE_OTHER_USER_NAMESPACE) |
+         (process == host.pid_namespace ? 0 : WIRE_OTHER_PID_NAMESPACE);
 }
 
 /* Everything from the kernel. false: it would not say, so nobody is there (C27). */

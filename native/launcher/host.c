@@ -88,7 +88,7 @@ static void detect_landlock(void) {
   if (abi >= 6) host.features |= WIRE_FEATURE_LANDLOCK_SCOPE;
 }
 
-static uint64_t inode_of(const char *path) {
+uint64_t inode_of(const char *path) {
   struct stat st;
   return stat(path, &st) == 0 ? st.st_ino : 0;
 }

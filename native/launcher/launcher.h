@@ -47,6 +47,7 @@ bool channel_receive(struct channel *channel, bool (*handle)(uint16_t kind, stru
 
 void host_detect(void);
 uint32_t features_of(const struct wire_plan *plan); /* enum wire_feature: in force for its runs */
+uint64_t inode_of(const char *path);                /* 0: it cannot be told */
 uint64_t now_ms(void);                              /* CLOCK_MONOTONIC */
 uint64_t now_us(void);
 uint64_t wall_ms(void);                  /* CLOCK_REALTIME */

@@ -62,13 +62,15 @@ _Noreturn void child_fail(uint32_t stage) {
   _exit(125);
 }
 
+_Noreturn void child_refuse(uint32_t stage, int error) {
+  errno = error;
+  child_fail(stage);
+}
+
 bool plan_head(struct cursor *c, struct wire_plan *plan) {
-  const uint8_t *bytes = take(c, sizeof *plan);
-  if (bytes == NULL) return false;
-  memcpy(plan, bytes, sizeof *plan);
-  return plan->version == WIRE_VERSION && plan->zero == 0 && plan->zero_2 == 0 && plan->rlimit_count <= 32 &&
-         plan->mount_count <= 512 && plan->landlock_path_count <= 512 && plan->landlock_port_count <= 128 &&
-         plan->seccomp_count <= 4096;
+  return take_into(c, plan, sizeof *plan) && plan->version == WIRE_VERSION && plan->zero == 0 && plan->zero_2 == 0 &&
+         plan->rlimit_count <= 32 && plan->mount_count <= 512 && plan->landlock_path_count <= 512 &&
+         plan->landlock_port_count <= 128 && plan->seccomp_count <= 4096;
 }
 
 /* Splits blob32 texts into `vector`. The texts lie one behind the other in `text`. */
@@ -84,10 +86,8 @@ static void take_vector(struct cursor *c, uint16_t count, char **vector, size_t 
 
 static void read_command(struct cursor *c) {
   struct wire_command *command = &child.command;
-  const uint8_t *bytes = take(c, sizeof *command);
-  if (bytes != NULL) memcpy(command, bytes, sizeof *command);
-  bytes = take(c, sizeof child.stamp);
-  if (bytes != NULL) memcpy(&child.stamp, bytes, sizeof child.stamp);
+  (void)take_into(c, command, sizeof *command);
+  (void)take_into(c, &child.stamp, sizeof child.stamp);
   if (command->bind_count > MAX_BINDS || command->group_count > WIRE_MAX_GROUPS || command->argc == 0) c->bad = true;
   for (uint16_t i = 0; i < command->group_count && !c->bad; i++) groups[i] = take_u32(c);
   take_text(c, take_u16(c), executable_path, sizeof executable_path);
@@ -96,10 +96,7 @@ static void read_command(struct cursor *c) {
   take_vector(c, command->argc, child.argv, &used);
   take_vector(c, command->envc, child.envp, &used);
   child.binds = *c; /* read when the mounts are made */
-  if (c->bad || (command->bind_count == 0 && c->at != c->end)) {
-    errno = EBADMSG;
-    child_fail(WIRE_STAGE_CLONE);
-  }
+  if (c->bad || (command->bind_count == 0 && c->at != c->end)) child_refuse(WIRE_STAGE_CLONE, EBADMSG);
 }
 
 void take_stdio(struct start *start, const struct wire_plan *plan) {
@@ -154,10 +151,8 @@ void same_stat(const struct stat *st, const struct wire_stamp *stamp, bool live)
       .ctime_ns = (uint64_t)st->st_ctim.tv_sec * 1000000000u + (uint64_t)st->st_ctim.tv_nsec,
   };
   size_t counted = S_ISDIR(st->st_mode) || live ? offsetof(struct wire_stamp, size) : sizeof now;
-  if ((!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)) || memcmp(&now, stamp, counted) != 0) {
-    errno = ESTALE;
-    child_fail(WIRE_STAGE_EXECUTABLE);
-  }
+  if ((!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)) || memcmp(&now, stamp, counted) != 0)
+    child_refuse(WIRE_STAGE_EXECUTABLE, ESTALE);
 }
 
 void same_file(int fd, const struct wire_stamp *stamp) {
@@ -244,8 +239,7 @@ static void make_ruleset(struct cursor *c, const struct wire_plan *plan) {
     if (rule.allowed_access != 0 && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PORT, &rule, 0) != 0)
       child_fail(WIRE_STAGE_LANDLOCK);
   }
-  errno = EBADMSG;
-  if (c->bad) child_fail(WIRE_STAGE_LANDLOCK);
+  if (c->bad) child_refuse(WIRE_STAGE_LANDLOCK, EBADMSG);
   child.ruleset = ruleset;
 }
 

@@ -108,7 +108,8 @@ bool may_share_network(const struct wire_plan *plan);
 
 /* All of these end the process with a report on failure. */
 _Noreturn void child_fail(uint32_t stage);
-int child_proc(void); /* a proc of this pid namespace, mounted nowhere yet */
+_Noreturn void child_refuse(uint32_t stage, int error); /* EBADMSG: what came from the executor cannot be read */
+int child_proc(void);                                   /* a proc of this pid namespace, mounted nowhere yet */
 void child_mounts(struct cursor *c, const struct wire_plan *plan, int template);
 void child_limits(struct cursor *c, const struct wire_plan *plan);
 void child_bounding(uint64_t kept); /* nothing but these is left in the bounding set */

@@ -9,9 +9,7 @@
 bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan) {
   struct wire_command command = {0};
   *start = (struct start){.bootstrap = -1, .inherit = -1, .template = -1, .keys = -1, .gate = -1};
-  const uint8_t *bytes = take(body, sizeof *frame);
-  if (bytes == NULL) return false;
-  memcpy(frame, bytes, sizeof *frame);
+  if (!take_into(body, frame, sizeof *frame)) return false;
   const uint8_t *plan_bytes = take(body, frame->plan_size), *command_bytes = take(body, frame->command_size);
   if (body->bad || (size_t)(body->end - body->at) != frame->proxy_size) return false;
   start->plan = (struct cursor){.at = plan_bytes, .end = plan_bytes + frame->plan_size};
