@@ -237,6 +237,7 @@ enum wire_feature {
   WIRE_FEATURE_LANDLOCK_TCP = 1u << 19,      /* only the TCP ports that the profile names */
   WIRE_FEATURE_LANDLOCK_TRUNCATE = 1u << 20, /* truncation is among what that wall holds; before Linux 6.2 it is not */
   WIRE_FEATURE_LANDLOCK_IOCTL = 1u << 21,    /* so with ioctl(2) on devices, Linux 6.10 */
+  WIRE_FEATURE_SESSION_KEYRING = 1u << 22,   /* its own, and empty */
   WIRE_FEATURE_DBUS_FILTERED = 1u << 23,     /* it reaches a bus through its proxy only */
 };
 

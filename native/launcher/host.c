@@ -94,12 +94,14 @@ uint64_t inode_of(const char *path) {
 }
 
 void host_detect(void) {
+  char adjustment = 0;
   host.uid = geteuid();
   host.gid = getegid();
   host.privileged = host.uid == 0;
   for (int resource = 0; resource < RLIM_NLIMITS; resource++)
     if (getrlimit(resource, &host.limits[resource]) != 0) die("getrlimit");
   if (!schedule_shortly()) die("sched_setattr");
+  host.adjusted = read_text(AT_FDCWD, "/proc/self/oom_score_adj", &adjustment, 1) == 1 && adjustment != '0';
   host.user_namespace = inode_of("/proc/self/ns/user");
   host.pid_namespace = inode_of("/proc/self/ns/pid");
   host.features = WIRE_FEATURE_PID_NAMESPACE | WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_IPC_NAMESPACE |
@@ -107,6 +109,7 @@ void host_detect(void) {
                   WIRE_FEATURE_ROOT_READ_ONLY | WIRE_FEATURE_PRIVATE_TMP | WIRE_FEATURE_CAPABILITIES |
                   WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP | WIRE_FEATURE_RLIMITS | WIRE_FEATURE_DBUS_FILTERED;
   if (!host.privileged) host.features |= WIRE_FEATURE_USER_NAMESPACE;
+  if (join_keyring()) host.features |= WIRE_FEATURE_SESSION_KEYRING;
   detect_landlock();
   if (host.privileged) open_network();
   if (host.has_network && host.landlock.scoped != 0) host.features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
@@ -151,6 +154,6 @@ uint32_t features_of(const struct wire_plan *plan) {
   if (plan->landlock_net != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_TCP;
   if (plan->rlimit_count > 0) features |= WIRE_FEATURE_RLIMITS;
   if ((plan->flags & WIRE_PLAN_PROXIED) != 0) features |= WIRE_FEATURE_DBUS_FILTERED;
-  return features |
-         (host.features & (WIRE_FEATURE_CGROUP_KILL | WIRE_FEATURE_CGROUP_LIMITS | WIRE_FEATURE_USER_NAMESPACE));
+  return features | (host.features & (WIRE_FEATURE_CGROUP_KILL | WIRE_FEATURE_CGROUP_LIMITS |
+                                      WIRE_FEATURE_USER_NAMESPACE | WIRE_FEATURE_SESSION_KEYRING));
 }

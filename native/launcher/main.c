@@ -308,6 +308,7 @@ static int clean_start(void) {
   sigaddset(&wanted, SIGHUP);
   sigaddset(&wanted, SIGPIPE);
   if (sigprocmask(SIG_SETMASK, &wanted, NULL) != 0) die("sigprocmask");
+  if (!forget_starter()) die("personality");
   umask(077);
   (void)setrlimit(RLIMIT_NOFILE, &descriptors); /* lower is fine too: accept then fails and the client hears of it */
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) die("PR_SET_DUMPABLE");

@@ -22,6 +22,7 @@ void child_user_namespace(const struct wire_command *command) {
   char map[64];
   /* Until the maps are written: /proc/self of an undumpable process is root's. */
   if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY);
+  (void)write_text(AT_FDCWD, "/proc/self/oom_score_adj", "0"); /* as in spare.c, which without a right may not */
   snprintf(map, sizeof map, "%u %u 1", command->uid, (unsigned)host.uid);
   if (write_text(AT_FDCWD, "/proc/self/uid_map", map) != 0) child_fail(WIRE_STAGE_IDENTITY);
   if (write_text(AT_FDCWD, "/proc/self/setgroups", "deny") != 0) child_fail(WIRE_STAGE_IDENTITY);

@@ -14,6 +14,11 @@
 #define SO_PEERGROUPS 59
 #endif
 
+/* include/uapi/linux/prctl.h, Linux 6.4 */
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#endif
+
 /* include/uapi/linux/sched/types.h: the first version of the struct; `runtime` of SCHED_OTHER is a slice since 6.12 */
 struct sched_attributes {
   uint32_t size, policy;

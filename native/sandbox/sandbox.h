@@ -43,6 +43,7 @@ struct host {
   uid_t uid;         /* ours: the only one there is in unprivileged mode */
   gid_t gid;
   bool has_network, has_cgroup, has_v1;   /* the places above are what they say */
+  bool adjusted;                          /* our oom_score_adj is another than 0 */
   struct landlock_ruleset landlock;       /* what this kernel knows of; all 0: no Landlock */
   uint64_t user_namespace, pid_namespace; /* inode numbers of our own */
   uint64_t kept;                          /* capabilities that some profile of the policy keeps */
@@ -122,6 +123,11 @@ void same_stat(const struct stat *st, const struct wire_stamp *stamp, bool live)
 void set_signals(int how);
 bool schedule_shortly(void); /* false: a raised priority could not be given up */
 _Noreturn void run_command(int executable);
+
+/* ---- inherited.c ---- */
+
+bool forget_starter(void);
+bool join_keyring(void); /* false: the kernel has none, or does not let us */
 
 /* ---- terminal.c ---- */
 

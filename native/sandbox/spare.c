@@ -1,4 +1,5 @@
 /* spare.c: a process that was cloned ahead for a run that nobody has asked for yet. The launcher's half is spawn.c. */
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/types.h>
@@ -63,6 +64,10 @@ _Noreturn void wait_for_start(int gate) {
   child_begin(&start);
   /* What is the same whatever will be asked for. */
   if (unshare(CLONE_NEWCGROUP) != 0) child_fail(WIRE_STAGE_CGROUP);
+  if ((host.features & WIRE_FEATURE_SESSION_KEYRING) != 0 && !join_keyring()) child_fail(WIRE_STAGE_CLONE);
+  /* A unit may be protected from the kernel's want of memory; its runs are not. Raising needs no right, and what cannot
+   * be lowered makes a run only the first to go. */
+  if (host.adjusted) (void)write_text(AT_FDCWD, "/proc/self/oom_score_adj", "0");
   if (host.privileged) child_bounding(host.kept);
   if (host.privileged) child.proc = child_proc();
   if (!receive_prepare(&start, &plan, &command_size)) _exit(125);

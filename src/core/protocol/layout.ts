@@ -232,6 +232,7 @@ export const wireFeature = {
   landlockTcp: 0x8_0000,
   landlockTruncate: 0x10_0000,
   landlockIoctl: 0x20_0000,
+  sessionKeyring: 0x40_0000,
   dbusFiltered: 0x80_0000,
 } as const
 

@@ -37,6 +37,7 @@ const reasons: ReadonlyMap<number, string> = new Map([
   [f.landlockTcp, 'needs Landlock, Linux 6.7'],
   [f.landlockIoctl, 'needs Landlock, Linux 6.10'],
   [f.landlockScope, 'needs Landlock, Linux 6.12'],
+  [f.sessionKeyring, 'needs keyctl(2)'],
 ])
 
 /**
@@ -69,7 +70,7 @@ export function missingOf(asked: number, inForce: number): readonly Missing[] {
 export function askedBy(plan: Plan): number {
   const { handledFs, handledNet } = plan.landlock
   const asked: readonly (readonly [boolean, number])[] = [
-    [true, f.capabilities | f.noNewPrivs | f.seccomp | f.cgroupKill],
+    [true, f.capabilities | f.noNewPrivs | f.seccomp | f.cgroupKill | f.sessionKeyring],
     ...ofNamespace.map(([bit, features]) => [(plan.namespaces & bit) !== 0, features] as const),
     [plan.mounts.some(({ kind, target }) => kind === 'tmpfs' && target === '/tmp'), f.privateTmp],
     [plan.rlimits.length > 0, f.rlimits],
