@@ -31,9 +31,9 @@
 
 const char problem_unavailable[] = PROBLEM("unavailable", "a process of the bridge is away");
 static const char problem_busy[] = PROBLEM("busy", "too many connections or requests");
-static const char problem_stdio[] =
-    PROBLEM("stdio_not_accepted",
-            "stdin, stdout and stderr must be pipes, stream sockets, files, terminals or /dev/null; inputs, sealed");
+static const char problem_stdio[] = PROBLEM(
+    "stdio_not_accepted",
+    "stdin, stdout and stderr must be pipes, connected stream sockets, files, terminals or /dev/null; inputs, sealed");
 
 static int door = -1;
 static int reserve = -1; /* one descriptor kept back, so that a client can hear that there is none left */
@@ -125,6 +125,12 @@ static bool identify(int fd, struct slot *slot) {
   return true;
 }
 
+/* Answered at the door. */
+static void turn_away(struct slot *slot, const char *problem) {
+  refuse_client(slot, 125, problem);
+  slot_release(slot);
+}
+
 static struct slot *free_slot(void) {
   for (uint32_t i = 0; i < MAX_SLOTS; i++)
     if (slots[i].state == SLOT_FREE) return &slots[i];
@@ -133,11 +139,40 @@ static struct slot *free_slot(void) {
 
 uint32_t max_per_uid;
 
-static uint32_t places_of(uint32_t uid) {
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < MAX_SLOTS; i++)
-    if (slots[i].state != SLOT_FREE && slots[i].subject.uid == uid) count++;
-  return count;
+#define ANYBODY UINT32_MAX /* no user */
+
+static uint32_t count(enum slot_state least, enum slot_state most, uint32_t uid) {
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < MAX_SLOTS; i++) {
+    bool theirs = uid == ANYBODY || slots[i].subject.uid == uid;
+    if (slots[i].state >= least && slots[i].state <= most && theirs) found++;
+  }
+  return found;
+}
+
+static uint32_t places_of(uint32_t uid) { return count(SLOT_READING, SLOT_ENDED, uid); }
+static uint32_t silent_of(uint32_t uid) { return count(SLOT_READING, SLOT_READING, uid); } /* no whole request yet */
+static uint32_t places_left(void) { return count(SLOT_FREE, SLOT_FREE, ANYBODY); }
+
+/* A uid has fewer silent connections than there are places left. So however few fill them there are some for others:
+ * four hold 24 each, and leave 32. */
+static bool may_enter(uint32_t uid) {
+  uint32_t silent = silent_of(uid);
+  return places_of(uid) < max_per_uid && (silent == 0 || silent + FEW_PLACES < places_left());
+}
+
+/* And however many: where few places are left, the uid with most silent connections loses its oldest. Not only where
+ * none is left: what it passed may take a moment to be closed. */
+static void make_room(void) {
+  struct slot *oldest = NULL;
+  uint32_t most = 0;
+  for (uint32_t i = 0; i < MAX_SLOTS && places_left() < FEW_PLACES; i++) {
+    uint32_t silent = slots[i].state == SLOT_READING ? silent_of(slots[i].subject.uid) : 0;
+    if (silent < most || silent == 0 || (silent == most && slots[i].deadline_ms >= oldest->deadline_ms)) continue;
+    oldest = &slots[i];
+    most = silent;
+  }
+  if (oldest != NULL) turn_away(oldest, problem_busy);
 }
 
 /* A service that has much to read is sent one request more of each uid, and at last none: its channel also carries what
@@ -183,7 +218,7 @@ void door_accept(bool available) {
   slot->opened_us = 0;
   slot->last = (struct wire_exited){0};
   bool known = identify(fd, slot);
-  if (slot == &turned_away || !known || !available || places_of(slot->subject.uid) >= max_per_uid) {
+  if (slot == &turned_away || !known || !available || !may_enter(slot->subject.uid)) {
     refuse_client(slot, 125, available ? problem_busy : problem_unavailable);
     return;
   }
@@ -191,6 +226,7 @@ void door_accept(bool available) {
   slot->deadline_ms = now_ms() + REQUEST_DEADLINE_MS;
   watch(fd, WATCH_CLIENT, slot_tag(slot), EPOLLIN | EPOLLRDHUP);
   door_read(slot);
+  make_room();
 }
 
 /* ---- what it sends ---- */
@@ -212,26 +248,21 @@ static bool open_anew(int *fd) {
   return fcntl(*fd = own, F_SETFL, 0) == 0;
 }
 
-/* enum wire_stdio, or -1. A directory, a device or an O_PATH descriptor would be a way out of the sandbox (C34). */
+/* enum wire_stdio, or -1. A directory, a device or an O_PATH descriptor would be a way out of the sandbox (C34), and so
+ * would a stream socket that its holder can still connect, to any server's: what was connected once stays so. */
 static int stdio_kind(int fd) {
   struct stat st;
+  struct sockaddr peer; /* may be longer: it is not looked at */
   int type = 0;
-  socklen_t size = sizeof type;
+  socklen_t size = sizeof type, peer_size = sizeof peer;
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || (flags & O_PATH) != 0 || fstatat(fd, "", &st, AT_EMPTY_PATH | AT_STATX_DONT_SYNC) != 0) return -1;
   if (S_ISFIFO(st.st_mode)) return WIRE_STDIO_PIPE;
   if (S_ISREG(st.st_mode)) return is_sealed(fd) ? WIRE_STDIO_SEALED : WIRE_STDIO_FILE;
   if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) return WIRE_STDIO_NULL;
   if (S_ISCHR(st.st_mode) && isatty(fd)) return WIRE_STDIO_TERMINAL;
-  if (S_ISSOCK(st.st_mode) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM)
-    return WIRE_STDIO_SOCKET;
-  return -1;
-}
-
-/* The request is answered at the door. */
-static void turn_away(struct slot *slot, const char *problem) {
-  refuse_client(slot, 125, problem);
-  slot_release(slot);
+  if (!S_ISSOCK(st.st_mode) || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) return -1;
+  return type == SOCK_STREAM && getpeername(fd, &peer, &peer_size) == 0 ? WIRE_STDIO_SOCKET : -1;
 }
 
 static void submit(struct slot *slot, size_t size) {

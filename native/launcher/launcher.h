@@ -11,6 +11,7 @@
 #include "../sandbox/sandbox.h"
 
 #define MAX_SLOTS 128u /* connections and runs together: one request a connection */
+#define FEW_PLACES 8u  /* from here on silent connections make room */
 #define MAX_SPARES 4u
 #define MAX_TICKET 256u
 #define MAX_REFUSAL 4096u
