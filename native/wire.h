@@ -314,7 +314,7 @@ struct wire_plan {
   uint16_t landlock_path_count;
   uint16_t landlock_port_count;
   uint16_t zero;
-  uint32_t zero_2;
+  uint32_t features; /* enum wire_feature: what is asked for, and in force where the host has it */
 };
 
 enum wire_namespace {
@@ -331,7 +331,6 @@ enum wire_namespace {
 enum wire_plan_flag {
   WIRE_PLAN_STDIN_NULL = 1u << 0, /* the command reads /dev/null whatever the client passed */
   WIRE_PLAN_NO_EXEC = 1u << 1,    /* services: no execve after their own start, and no new process */
-  WIRE_PLAN_OWN_TMP = 1u << 2,    /* there is a tmpfs at /tmp among the mounts */
   WIRE_PLAN_PROXIED = 1u << 3,    /* nothing of this plan runs without its proxy */
 };
 

@@ -204,19 +204,7 @@ void door_accept(bool available) {
   if (fd < 0) return; /* or the client has gone away */
   struct slot *slot = free_slot();
   if (slot == NULL) slot = &turned_away;
-  slot->client = fd;
-  for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
-  slot->known = false;
-  slot->odd_count = 0;
-  slot->process = slot->relay = slot->proxy = no_process;
-  slot->word = -1;
-  slot->terminal = slot->keys = -1;
-  slot->request_size = slot->ticket_size = 0;
-  slot->timed_out = slot->client_gone = slot->failed = slot->hurried = false;
-  slot->awaits_proxy = slot->opening = false;
-  slot->output_size = slot->end = 0;
-  slot->opened_us = 0;
-  slot->last = (struct wire_exited){0};
+  slot_begin(slot, fd);
   bool known = identify(fd, slot);
   if (slot == &turned_away || !known || !available || !may_enter(slot->subject.uid)) {
     refuse_client(slot, 125, available ? problem_busy : problem_unavailable);

@@ -83,20 +83,28 @@ void templates_drop(void); /* the host's mounts have changed */
 
 #define SEATS (MAX_SLOTS + MAX_SPARES)
 
-struct seat {
-  bool taken;
-  int socket, pidfd; /* of its process; 0: there is none */
-};
-
-#define NURSERY ((int)SEATS) /* the last of them, in no cgroup of its own: spawn.c */
-extern struct seat seats[SEATS + 1];
-
 struct group {
   int fd; /* the run's directory in v2; -1: none */
   uint32_t serial;
   int seat;           /* its directories in v1; -1: none */
   uint64_t counts[2]; /* what stood there before this run */
 };
+
+/* A process of ours, as its parent has it; -1: none. */
+struct process {
+  pid_t pid;
+  int pidfd, gate;
+  struct group group;
+  uint32_t shape; /* a spare that has built the root of the template with this serial; 0: none yet */
+};
+
+struct seat {
+  bool taken;
+  struct process process; /* in no group: the seat is its runs' */
+};
+
+#define NURSERY ((int)SEATS) /* the last of them, in no cgroup of its own: spawn.c */
+extern struct seat seats[SEATS + 1];
 
 /* Where our own are to be; empty: nowhere. `inside`: right below the one that we are in. */
 void cgroups_open(bool inside, const char *unified, const char *pids, const char *memory);
@@ -109,14 +117,6 @@ bool group_kill(const struct group *group);
 void group_remove(struct group *group);
 
 /* ---- spawn.c ---- */
-
-/* A run's first process, as its parent has it; -1: none. */
-struct process {
-  pid_t pid;
-  int pidfd, gate;
-  struct group group;
-  uint32_t shape; /* a spare that has built the root of the template with this serial; 0: none yet */
-};
 
 /* `namespaces`: those of enum wire_namespace that a clone makes; `flags`: CLONE_PARENT and the like. */
 pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd);
@@ -200,8 +200,9 @@ void run_lose_all(void); /* a service died, or we are told to stop */
 
 /* ---- slot.c: what a slot holds, and how it lets go of it ---- */
 
-void close_fd(int *fd);                        /* -1 is fine, and what is left */
-bool may_wait(const struct slot *slot, int i); /* whether to close this one of a client's descriptors can take long */
+void slot_begin(struct slot *slot, int client); /* nothing of who had it before is left in it */
+void close_fd(int *fd);                         /* -1 is fine, and what is left */
+bool may_wait(const struct slot *slot, int i);  /* whether to close this one of a client's descriptors can take long */
 void drop_client(struct slot *slot);
 void slot_release(struct slot *slot); /* and wait for who still has to end or to be closed */
 uint32_t slot_tag(const struct slot *slot);

@@ -49,15 +49,11 @@ static uint64_t tag_of(enum watch kind, uint32_t index) { return (uint64_t)kind 
 
 void watch(int fd, enum watch kind, uint32_t index, uint32_t events) {
   struct epoll_event event = {.events = events, .data.u64 = tag_of(kind, index)};
-  if (epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event) != 0) note("epoll_ctl add failed");
+  if (epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event) == 0) return;
+  if (errno != EEXIST || epoll_ctl(loop, EPOLL_CTL_MOD, fd, &event) != 0) note("epoll_ctl failed");
 }
 
 void unwatch(int fd) { (void)epoll_ctl(loop, EPOLL_CTL_DEL, fd, NULL); }
-
-static void rewatch(int fd, enum watch kind, uint32_t index, uint32_t events) {
-  struct epoll_event event = {.events = events, .data.u64 = tag_of(kind, index)};
-  if (epoll_ctl(loop, EPOLL_CTL_MOD, fd, &event) != 0) note("epoll_ctl mod failed");
-}
 
 void services_failed(const char *why) {
   if (!failed) note(why);
@@ -69,7 +65,7 @@ void service_send(uint32_t name, uint16_t kind, const struct part *parts, size_t
   if (!channel_send(channel, kind, parts, count))
     services_failed("a service does not take frames");
   else if (channel->out_size > 0)
-    rewatch(channel->fd, WATCH_CHANNEL, name, EPOLLIN | EPOLLOUT);
+    watch(channel->fd, WATCH_CHANNEL, name, EPOLLIN | EPOLLOUT);
 }
 
 void services_send(uint16_t kind, const struct part *parts, size_t count) {
@@ -108,7 +104,7 @@ static void channel_event(uint32_t index, uint32_t events) {
   struct channel *channel = &services[index].channel;
   if (channel->fd < 0) return;
   if ((events & EPOLLOUT) != 0 && channel_flush(channel) && channel->out_size == 0)
-    rewatch(channel->fd, WATCH_CHANNEL, index, EPOLLIN);
+    watch(channel->fd, WATCH_CHANNEL, index, EPOLLIN);
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
   if (!channel_receive(channel, index == EXECUTOR ? from_executor : from_broker))
     services_failed(index == EXECUTOR ? "the executor is gone or out of turn" : "the broker is gone or out of turn");

@@ -4,6 +4,7 @@
  * wait.
  */
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -25,6 +26,16 @@ struct slot *slot_tagged(uint32_t tag) {
 void close_fd(int *fd) {
   if (*fd >= 0) close(*fd);
   *fd = -1;
+}
+
+void slot_begin(struct slot *slot, int client) {
+  const uint32_t generation = slot->generation;
+  memset(slot, 0, offsetof(struct slot, request));
+  slot->generation = generation;
+  slot->client = client;
+  for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
+  slot->process = slot->relay = slot->proxy = no_process;
+  slot->word = slot->terminal = slot->keys = -1;
 }
 
 /* Whether to close this one of a client's descriptors can take long. */

@@ -68,7 +68,7 @@ _Noreturn void child_refuse(uint32_t stage, int error) {
 }
 
 bool plan_head(struct cursor *c, struct wire_plan *plan) {
-  return take_into(c, plan, sizeof *plan) && plan->version == WIRE_VERSION && plan->zero == 0 && plan->zero_2 == 0 &&
+  return take_into(c, plan, sizeof *plan) && plan->version == WIRE_VERSION && plan->zero == 0 &&
          plan->rlimit_count <= 32 && plan->mount_count <= 512 && plan->landlock_path_count <= 512 &&
          plan->landlock_port_count <= 128 && plan->seccomp_count <= 4096;
 }

@@ -120,7 +120,7 @@ export const wireLayout = {
       landlockPathCount: 78,
       landlockPortCount: 80,
       zero: 82,
-      zero2: 84,
+      features: 84,
     },
   },
   rlimit: { size: 24, offsets: { resource: 0, zero: 4, soft: 8, hard: 16 } },
@@ -249,7 +249,7 @@ export const wireNamespace = {
 } as const
 
 /** enum wire_plan_flag. */
-export const wirePlanFlag = { stdinNull: 1, noExec: 2, ownTmp: 4, proxied: 8 } as const
+export const wirePlanFlag = { stdinNull: 1, noExec: 2, proxied: 8 } as const
 
 /** enum wire_mount: what a mount entry of a plan does. */
 export const wireMount = {

@@ -1,6 +1,6 @@
 /**
- * What this host enforces of a plan, and what not, with the reason (DESIGN.md promise 8). The launcher says the same of each
- * run in its own way: `features_of` in native/launcher/host.c. A test compares the two.
+ * What this host enforces of a plan, and what not, with the reason (DESIGN.md promise 8). A plan says itself what it asks for;
+ * of each run the launcher tells what of that its host has: `features_of` in native/launcher/host.c.
  */
 import { wireFeature, wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { formatFeatures } from './features.ts'
