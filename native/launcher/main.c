@@ -20,6 +20,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -220,6 +221,7 @@ static int next_timeout(void) {
   }
   if (failed) return 0; /* a deadline above has just said so: nobody else would wake the loop */
   if (next == 0) return -1;
+  if (next > now + INT_MAX) return INT_MAX; /* 24 days: then it is looked at again */
   return next <= now ? 0 : (int)(next - now);
 }
 
