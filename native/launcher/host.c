@@ -21,19 +21,15 @@
 struct host host;
 struct supervisor supervisor;
 
-uint64_t now_us(void) {
+static uint64_t clock_us(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-uint64_t wall_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_REALTIME, &t);
-  return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
-
+uint64_t now_us(void) { return clock_us(CLOCK_MONOTONIC); }
 uint64_t now_ms(void) { return now_us() / 1000u; }
+uint64_t wall_ms(void) { return clock_us(CLOCK_REALTIME) / 1000u; }
 
 void note(const char *text) {
   char line[512];

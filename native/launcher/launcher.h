@@ -211,9 +211,9 @@ void refuse_client(struct slot *slot, uint32_t status, const char *problem);
 
 /* ---- door.c: the socket, and who is at it ---- */
 
-extern uint32_t max_per_uid; /* of MAX_SLOTS, one uid's */
-void door_open(const char *path);
-void door_listen(void); /* clients are let in */
+extern uint32_t max_per_uid;      /* of MAX_SLOTS, one uid's */
+void door_open(const char *path); /* which stays where it is */
+void door_listen(void);           /* clients are let in */
 void door_accept(bool available);
 void door_read(struct slot *slot);
 void door_close(void);

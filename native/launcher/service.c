@@ -30,22 +30,19 @@ void services_describe(enum service_name name, struct cursor plan, struct cursor
   described[name] = (struct start){.plan = plan,
                                    .command = command,
                                    .template = -1,
-                                   .gate = -1,
                                    .stdio = {0, 2, 2},
                                    .service = true,
                                    .relay = name == RELAY,
-                                   .bootstrap = -1,
-                                   .inherit = -1,
                                    .makes_peer = name == BROKER};
 }
 
 bool services_ready(void) { return services[EXECUTOR].ready && services[BROKER].ready; }
 
 /* Receives what `start_service` in sandbox.c sent: the channel, the exec listener, and perhaps the peers' channel. */
-static size_t receive_up(int bootstrap, int *fds, size_t most) {
+static size_t receive_up(int gate, int *fds, size_t most) {
   char byte;
-  struct pollfd ready = {.fd = bootstrap, .events = POLLIN};
-  if (poll(&ready, 1, START_DEADLINE_MS) != 1 || receive_descriptors(bootstrap, &byte, 1, fds, &most) != 1) return 0;
+  struct pollfd ready = {.fd = gate, .events = POLLIN};
+  if (poll(&ready, 1, START_DEADLINE_MS) != 1 || receive_descriptors(gate, &byte, 1, fds, &most) != 1) return 0;
   return most;
 }
 
@@ -77,13 +74,8 @@ uint32_t service_namespaces(uint32_t name) {
 _Noreturn void service_child(enum service_name name, int gate, int inherit) {
   struct wire_plan plan;
   struct start start = described[name];
-  if (name == RELAY)
-    start.gate = gate;
-  else
-    start.bootstrap = gate;
-  start.inherit = inherit;
   if (!plan_head(&start.plan, &plan) || (!start.relay && (plan.flags & WIRE_PLAN_NO_EXEC) == 0)) _exit(125);
-  service_begin(&start, &plan);
+  service_begin(&start, &plan, gate, inherit);
 }
 
 /* Starts one service. `peer` is the channel between the two: made by the broker, handed to the executor. */

@@ -63,8 +63,7 @@ static _Noreturn void begin_child(const struct order *order, struct cursor rest,
 /* For each message a child. */
 static _Noreturn void serve(int seat, int socket) {
   static uint8_t bytes[MAX_ORDER];
-  struct start start = {.gate = socket, .template = -1, .bootstrap = -1, .inherit = -1};
-  child_begin(&start);
+  child_begin(socket, -1);
   child.reports = false;
   if (seat != NURSERY && !seat_join(seat)) _exit(1);
   if (seat != NURSERY && host.privileged) child_bounding(host.kept); /* once for all that it clones */

@@ -106,16 +106,11 @@ void take_stdio(struct start *start, const struct wire_plan *plan) {
 }
 
 /* Step 1. All of these come from above the places, so nothing is overwritten. */
-void child_begin(const struct start *start) {
-  const struct {
-    int from, to;
-  } wanted[] = {
-      {start->gate, GATE}, {start->template, TEMPLATE}, {start->bootstrap, BOOTSTRAP}, {start->inherit, INHERIT}};
+void child_begin(int gate, int inherit) {
   set_signals(SIG_BLOCK);
   (void)schedule_shortly();
-  for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
-    if (wanted[i].from >= 0 && dup3(wanted[i].from, wanted[i].to, O_CLOEXEC) < 0) _exit(125);
-  child.reports = start->gate >= 0;
+  if (dup3(gate, GATE, O_CLOEXEC) < 0 || (inherit >= 0 && dup3(inherit, INHERIT, O_CLOEXEC) < 0)) _exit(125);
+  child.reports = true;
   if (syscall(SYS_close_range, PLACES, ~0u, 0) != 0) child_fail(WIRE_STAGE_STDIO);
   if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) child_fail(WIRE_STAGE_CLONE);
 }
@@ -271,7 +266,7 @@ static _Noreturn void start_service(struct start *start, const struct wire_plan 
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, up) != 0) child_fail(WIRE_STAGE_STDIO);
   if (start->makes_peer && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, peer) != 0) child_fail(WIRE_STAGE_STDIO);
   const int fds[3] = {up[0], child_seccomp(&start->plan, plan), peer[0]};
-  if (!send_descriptors(BOOTSTRAP, "U", 1, fds, start->makes_peer ? 3 : 2)) child_fail(WIRE_STAGE_STDIO);
+  if (!send_descriptors(GATE, "U", 1, fds, start->makes_peer ? 3 : 2)) child_fail(WIRE_STAGE_STDIO);
   /* To where Node finds them: 3 launcher, 4 the other service, 5 the broker's listener. */
   if (dup2(up[1], 3) < 0 || dup2(start->makes_peer ? peer[1] : INHERIT, 4) < 0) _exit(125);
   if (start->makes_peer ? dup2(INHERIT, 5) < 0 : close(5) != 0) _exit(125);
@@ -293,9 +288,10 @@ static _Noreturn void start_relay(struct start *start, const struct wire_plan *p
   _exit(126);
 }
 
-_Noreturn void service_begin(struct start *start, const struct wire_plan *plan) {
+_Noreturn void service_begin(struct start *start, const struct wire_plan *plan, int gate, int inherit) {
   take_stdio(start, plan);
-  child_begin(start);
+  child_begin(gate, inherit);
+  child.reports = start->relay;
   sandbox_enter(start, plan);
 }
 

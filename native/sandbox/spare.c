@@ -9,7 +9,7 @@
 
 bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan) {
   struct wire_command command = {0};
-  *start = (struct start){.bootstrap = -1, .inherit = -1, .template = -1, .keys = -1, .gate = -1};
+  *start = (struct start){.template = -1, .keys = -1};
   if (!take_into(body, frame, sizeof *frame)) return false;
   const uint8_t *plan_bytes = take(body, frame->plan_size), *command_bytes = take(body, frame->command_size);
   if (body->bad || (size_t)(body->end - body->at) != frame->proxy_size) return false;
@@ -60,8 +60,8 @@ static bool be_shaped(struct start *start, struct wire_plan *plan, uint32_t *com
 _Noreturn void wait_for_start(int gate) {
   struct wire_plan plan;
   uint32_t command_size = 0;
-  struct start start = {.gate = gate, .template = -1, .bootstrap = -1, .inherit = -1};
-  child_begin(&start);
+  struct start start;
+  child_begin(gate, -1);
   /* What is the same whatever will be asked for. */
   if (unshare(CLONE_NEWCGROUP) != 0) child_fail(WIRE_STAGE_CGROUP);
   if ((host.features & WIRE_FEATURE_SESSION_KEYRING) != 0 && !join_keyring()) child_fail(WIRE_STAGE_CLONE);
