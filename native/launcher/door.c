@@ -118,6 +118,7 @@ static bool identify(int fd, struct slot *slot) {
   socklen_t size = sizeof peer;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || size != sizeof peer) return false;
   slot->subject = (struct wire_submit){.pid = (uint32_t)peer.pid, .uid = peer.uid, .gid = peer.gid};
+  memset(slot->subject.stdio, WIRE_STDIO_FILE, 3); /* until they are looked at: what may be anything */
   size = sizeof slot->groups;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, slot->groups, &size) != 0) return false;
   slot->subject.group_count = (uint32_t)(size / sizeof slot->groups[0]);
@@ -275,7 +276,6 @@ static void submit(struct slot *slot, size_t size) {
     run_client_gone(slot);
     return;
   }
-  slot->known = true;
   slot->run = subject->run = next_run++;
   slot->state = SLOT_SUBMITTED;
   slot->deadline_ms = now_ms() + ANSWER_DEADLINE_MS;

@@ -146,6 +146,7 @@ enum slot_state {
   SLOT_READING,   /* accepted; the request frame is not whole */
   SLOT_SUBMITTED, /* both services have it */
   SLOT_PREPARED,  /* sandbox built, waiting at the gate */
+  SLOT_OPENING,   /* OPEN has come, and waits for the proxy */
   SLOT_RUNNING,   /* gate open */
   SLOT_ENDED,     /* client told; waiting for the last process to be gone */
 };
@@ -155,7 +156,6 @@ struct slot {
   uint32_t generation; /* rises when the slot is freed: an event of one epoll_wait may be for who had it before */
   int client;          /* -1: gone */
   int stdio[STDIO];    /* then the inputs */
-  bool known;          /* their kinds stand in `subject` */
   int odd[MAX_DESCRIPTORS + STDIO], odd_count; /* that came where none should */
   int terminal;                                /* of 0 to 2, one that is a terminal; -1: none is */
   int keys; /* what is typed at the run's own terminal goes in here; the client's, once it has one */
@@ -170,9 +170,9 @@ struct slot {
   uint64_t opened_us;
   uint32_t time_limit_ms;
   bool timed_out, client_gone, failed;
-  bool awaits_proxy, opening; /* OPEN has come, and waits for the proxy */
-  uint32_t features;          /* enum wire_feature: in force once the command starts */
-  struct wire_exited last;    /* how it ended: what its first process knows of that, then the rest */
+  bool awaits_proxy;
+  uint32_t features;       /* enum wire_feature: in force once the command starts */
+  struct wire_exited last; /* how it ended: what its first process knows of that, then the rest */
   struct wire_submit subject;
   uint32_t groups[WIRE_MAX_GROUPS];
   char cgroups[WIRE_MAX_CGROUPS];
@@ -225,8 +225,7 @@ int listen_at(const char *path, mode_t mode); /* bound, not yet listening */
 
 enum service_name { EXECUTOR = 0, BROKER = 1, RELAY = 2 };
 struct service {
-  pid_t pid;
-  int pidfd; /* -1: not running */
+  struct process process; /* its gate is not used any more once it has started */
   bool ready;
   struct channel channel;
 };

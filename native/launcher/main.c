@@ -318,7 +318,10 @@ int main(int argc, char **argv) {
     note("usage: belladonna-launcher BOOT-FILE (started by `belladonna up`)");
     return 2;
   }
-  for (int i = 0; i < 2; i++) services[i].pidfd = services[i].channel.fd = -1;
+  for (int i = EXECUTOR; i <= BROKER; i++) {
+    services[i].process = no_process;
+    services[i].channel.fd = -1;
+  }
   int signals = clean_start();
   loop = epoll_create1(EPOLL_CLOEXEC);
   if (signals < 0 || loop < 0) die("epoll");

@@ -81,12 +81,9 @@ _Noreturn void service_child(enum service_name name, int gate, int inherit) {
 /* Starts one service. `peer` is the channel between the two: made by the broker, handed to the executor. */
 static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   struct service *service = &services[name];
-  struct process process;
   int fds[3];
-  bool begun = child_start(&process, name, name == BROKER ? bridge_listener : *peer, (struct cursor){0});
-  service->pidfd = process.pidfd;
-  size_t count = begun ? receive_up(process.gate, fds, 3) : 0;
-  if (begun) close(process.gate);
+  bool begun = child_start(&service->process, name, name == BROKER ? bridge_listener : *peer, (struct cursor){0});
+  size_t count = begun ? receive_up(service->process.gate, fds, 3) : 0;
   bool started = count == (name == BROKER ? 3u : 2u) && permit_one_exec(fds[1]);
   if (!started) {
     note(name == BROKER ? "the broker did not start" : "the executor did not start");
@@ -96,7 +93,7 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   service->channel.fd = fds[0];
   service->channel.in_size = service->channel.out_from = service->channel.out_size = 0;
   watch(service->channel.fd, WATCH_CHANNEL, name, EPOLLIN);
-  watch(service->pidfd, WATCH_SERVICE, name, EPOLLIN);
+  watch(service->process.pidfd, WATCH_SERVICE, name, EPOLLIN);
   return true;
 }
 
@@ -114,30 +111,16 @@ bool services_start(int bridge_listener) {
   return started;
 }
 
-/* true: it has ended within `wait_ms`, and is reaped. */
-static bool ended(struct service *service, int wait_ms) {
-  siginfo_t info;
-  struct pollfd gone = {.fd = service->pidfd, .events = POLLIN};
-  if (poll(&gone, 1, wait_ms) != 1) return false;
-  waitid(P_PIDFD, (id_t)service->pidfd, &info, WEXITED);
-  unwatch(service->pidfd);
-  close(service->pidfd);
-  service->pidfd = -1;
-  return true;
-}
-
 /* In order: the broker first, so that the executor can still sign its last checkpoint. Otherwise at once. */
 void services_stop(bool orderly) {
   for (int i = BROKER; i >= EXECUTOR; i--) {
     struct service *service = &services[i];
     service->ready = false;
-    if (service->pidfd >= 0) {
-      (void)syscall(SYS_pidfd_send_signal, service->pidfd, orderly ? SIGTERM : SIGKILL, NULL, 0);
-      if (!ended(service, orderly ? STOP_DEADLINE_MS : -1)) {
-        (void)syscall(SYS_pidfd_send_signal, service->pidfd, SIGKILL, NULL, 0);
-        (void)ended(service, -1);
-      }
-    }
+    struct pollfd gone = {.fd = service->process.pidfd, .events = POLLIN};
+    if (orderly && syscall(SYS_pidfd_send_signal, gone.fd, SIGTERM, NULL, 0) == 0)
+      (void)poll(&gone, 1, STOP_DEADLINE_MS);
+    if (gone.fd >= 0) unwatch(gone.fd);
+    process_discard(&service->process);
     if (service->channel.fd >= 0) close(service->channel.fd);
     service->channel.fd = -1;
   }

@@ -41,7 +41,7 @@ void slot_begin(struct slot *slot, int client) {
 /* Whether to close this one of a client's descriptors can take long. */
 bool may_wait(const struct slot *slot, int i) {
   const uint8_t kind = i < 3 ? slot->subject.stdio[i] : (uint8_t)WIRE_STDIO_SEALED;
-  return !slot->known || (kind != WIRE_STDIO_PIPE && kind != WIRE_STDIO_NULL && kind != WIRE_STDIO_TERMINAL);
+  return kind != WIRE_STDIO_PIPE && kind != WIRE_STDIO_NULL && kind != WIRE_STDIO_TERMINAL;
 }
 
 /* What it sent and nobody read goes too, descriptors in it as well. The last close of one can wait (SO_LINGER): not for
