@@ -237,6 +237,7 @@ enum wire_feature {
   WIRE_FEATURE_LANDLOCK_TCP = 1u << 19,      /* only the TCP ports that the profile names */
   WIRE_FEATURE_LANDLOCK_TRUNCATE = 1u << 20, /* truncation is among what that wall holds; before Linux 6.2 it is not */
   WIRE_FEATURE_LANDLOCK_IOCTL = 1u << 21,    /* so with ioctl(2) on devices, Linux 6.10 */
+  WIRE_FEATURE_SESSION_KEYRING = 1u << 22,   /* its own, and empty */
   WIRE_FEATURE_DBUS_FILTERED = 1u << 23,     /* it reaches a bus through its proxy only */
 };
 
@@ -313,7 +314,7 @@ struct wire_plan {
   uint16_t landlock_path_count;
   uint16_t landlock_port_count;
   uint16_t zero;
-  uint32_t zero_2;
+  uint32_t features; /* enum wire_feature: what is asked for, and in force where the host has it */
 };
 
 enum wire_namespace {
@@ -330,7 +331,6 @@ enum wire_namespace {
 enum wire_plan_flag {
   WIRE_PLAN_STDIN_NULL = 1u << 0, /* the command reads /dev/null whatever the client passed */
   WIRE_PLAN_NO_EXEC = 1u << 1,    /* services: no execve after their own start, and no new process */
-  WIRE_PLAN_OWN_TMP = 1u << 2,    /* there is a tmpfs at /tmp among the mounts */
   WIRE_PLAN_PROXIED = 1u << 3,    /* nothing of this plan runs without its proxy */
 };
 

@@ -13,29 +13,36 @@ const uint8_t *take(struct cursor *c, size_t size) {
   return bytes;
 }
 
+bool take_into(struct cursor *c, void *value, size_t size) {
+  const uint8_t *bytes = take(c, size);
+  if (bytes == NULL)
+    memset(value, 0, size);
+  else
+    memcpy(value, bytes, size);
+  return bytes != NULL;
+}
+
 uint8_t take_u8(struct cursor *c) {
-  const uint8_t *b = take(c, 1);
-  return b == NULL ? 0 : b[0];
+  uint8_t value;
+  (void)take_into(c, &value, sizeof value);
+  return value;
 }
 
 uint16_t take_u16(struct cursor *c) {
-  uint16_t value = 0;
-  const uint8_t *b = take(c, sizeof value);
-  if (b != NULL) memcpy(&value, b, sizeof value);
+  uint16_t value;
+  (void)take_into(c, &value, sizeof value);
   return value;
 }
 
 uint32_t take_u32(struct cursor *c) {
-  uint32_t value = 0;
-  const uint8_t *b = take(c, sizeof value);
-  if (b != NULL) memcpy(&value, b, sizeof value);
+  uint32_t value;
+  (void)take_into(c, &value, sizeof value);
   return value;
 }
 
 uint64_t take_u64(struct cursor *c) {
-  uint64_t value = 0;
-  const uint8_t *b = take(c, sizeof value);
-  if (b != NULL) memcpy(&value, b, sizeof value);
+  uint64_t value;
+  (void)take_into(c, &value, sizeof value);
   return value;
 }
 

@@ -9,7 +9,7 @@
 
 /* ---- cursor.c: bounded reading of bytes that somebody else wrote ---- */
 
-/* `bad` is set by the first read past the end and stays; every value read after that is 0. */
+/* `bad` is set by the first read past the end and stays; every value read from then on is 0. */
 struct cursor {
   const uint8_t *at;
   const uint8_t *end;
@@ -17,6 +17,7 @@ struct cursor {
 };
 
 const uint8_t *take(struct cursor *c, size_t size);
+bool take_into(struct cursor *c, void *value, size_t size); /* false: bad */
 uint8_t take_u8(struct cursor *c);
 uint16_t take_u16(struct cursor *c);
 uint32_t take_u32(struct cursor *c);

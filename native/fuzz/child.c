@@ -62,7 +62,7 @@ static void begin(const struct options *options, struct start *start) {
   host.landlock = (struct landlock_ruleset){0xffff, 3, 3};
   for (int i = 0; i < RLIM_NLIMITS; i++) host.limits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
   if ((options->flags & 2) != 0) {
-    start->template = TEMPLATE;
+    start->template = NULL_DEVICE;
     kernel.steps |= STEP_ROOT;
   }
 }

@@ -128,7 +128,7 @@ ssize_t fuzz_send(int fd, const void *bytes, size_t size, int flags) {
 /* The nursery: a run's process is nobody, a template's says that it is done, and no relay comes. */
 ssize_t fuzz_sendmsg(int fd, const struct msghdr *message, int flags) {
   if (kernel.child) return fuzz_call() != 0 ? -1 : (ssize_t)message->msg_iov->iov_len;
-  if (seats[NURSERY].socket <= 0 || fd != seats[NURSERY].socket) return sendmsg(fd, message, flags);
+  if (seats[NURSERY].process.pidfd < 0 || fd != seats[NURSERY].process.gate) return sendmsg(fd, message, flags);
   uint32_t what;
   int gate, nobody = dup(0);
   const pid_t pid = 1000000;

@@ -126,7 +126,7 @@ static void check_slots(void) {
     CLAIM(slot->run != 0 && slot->run < next_run && slot->ticket_size <= MAX_TICKET);
     CLAIM(slot->request_size <= WIRE_MAX_REQUEST && slot->subject.group_count <= WIRE_MAX_GROUPS);
     if (slot->state == SLOT_SUBMITTED) CLAIM(slot->process.pidfd < 0 && slot->stdio[0] >= 0 && slot->stdio[2] >= 0);
-    if (slot->state == SLOT_PREPARED) CLAIM(slot->process.pidfd >= 0 || slot->failed);
+    if (slot->state == SLOT_PREPARED || slot->state == SLOT_OPENING) CLAIM(slot->process.pidfd >= 0 || slot->failed);
     if (slot->state == SLOT_RUNNING) CLAIM(slot->process.pidfd >= 0 && slot->opened_us != 0);
   }
 }

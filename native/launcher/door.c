@@ -31,13 +31,13 @@
 
 const char problem_unavailable[] = PROBLEM("unavailable", "a process of the bridge is away");
 static const char problem_busy[] = PROBLEM("busy", "too many connections or requests");
-static const char problem_stdio[] =
-    PROBLEM("stdio_not_accepted",
-            "stdin, stdout and stderr must be pipes, stream sockets, files, terminals or /dev/null; inputs, sealed");
+static const char problem_stdio[] = PROBLEM(
+    "stdio_not_accepted",
+    "stdin, stdout and stderr must be pipes, connected stream sockets, files, terminals or /dev/null; inputs, sealed");
 
 static int door = -1;
 static int reserve = -1; /* one descriptor kept back, so that a client can hear that there is none left */
-static char door_path[4096];
+static const char *door_path;
 
 /* Always through the directory's descriptor: paths over 107 bytes fit, and the directory checked is the one used. */
 int listen_at(const char *path, mode_t mode) {
@@ -65,7 +65,7 @@ int listen_at(const char *path, mode_t mode) {
 }
 
 void door_open(const char *path) {
-  snprintf(door_path, sizeof door_path, "%s", path);
+  door_path = path;
   door = listen_at(path, 0666); /* anybody may ask; the policy answers */
   reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
@@ -84,51 +84,32 @@ void door_listen(void) {
 
 /* ---- who it is ---- */
 
-/* Compares a namespace of the peer with ours. -1: could not be found out. */
-static int same_namespace(int pidfd, pid_t pid, unsigned request, const char *name, uint64_t ours) {
-  struct stat st;
-  char path[64];
-  int fd = ioctl(pidfd, (int)request, 0); /* Linux 6.11 */
-  if (fd >= 0) {
-    int known = fstat(fd, &st);
-    close(fd);
-    return known != 0 ? -1 : st.st_ino == ours;
-  }
-  /* Before 6.11: /proc, believed only if the process was alive after it was read. It can only refuse. */
-  snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, name);
-  struct pollfd alive = {.fd = pidfd, .events = POLLIN};
-  if (stat(path, &st) != 0 || poll(&alive, 1, 0) != 0) return -1;
-  return st.st_ino == ours;
-}
-
-/* Which cgroups the peer is in, in the kernel's words. 0: the peer was gone, or they are too many to be an honest
- * unit's. `pidfd` is from its socket, and it was alive after we read: so the process id has been its own all the time.
+/*
+ * What /proc says of the peer: whose namespaces it is in, and its cgroups in the kernel's words. `pidfd` is from its
+ * socket, and it was alive after we read: so the process id has been its own all the time. Where the kernel has no such
+ * descriptors it is opened by number, and may be somebody else's by now: so no cgroups are believed there.
  */
-static uint32_t read_cgroups(int pidfd, pid_t pid, char *text) {
-  char path[32];
-  struct pollfd alive = {.fd = pidfd, .events = POLLIN};
-  snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
-  ssize_t size = read_text(AT_FDCWD, path, text, WIRE_MAX_CGROUPS);
-  return size > 0 && size < (ssize_t)WIRE_MAX_CGROUPS && poll(&alive, 1, 0) == 0 ? (uint32_t)size : 0;
-}
-
 static uint32_t namespace_flags(int fd, pid_t pid, struct slot *slot) {
+  char path[3][32];
   int pidfd = -1;
   socklen_t size = sizeof pidfd;
   if (pid == 0) return WIRE_OTHER_PID_NAMESPACE; /* SO_PEERCRED's 0: not visible from here */
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0)
-    slot->subject.cgroups_size = read_cgroups(pidfd, pid, slot->cgroups);
-  else
-    pidfd = (int)syscall(SYS_pidfd_open, pid, 0); /* by number: may be somebody else by now, so it can only refuse */
+  bool vouched = getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0;
+  if (!vouched && (host.features & WIRE_FEATURE_PEER_PIDFD) == 0) pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
   if (pidfd < 0) return WIRE_NAMESPACE_UNKNOWN;
-  uint32_t flags = 0;
-  int user = same_namespace(pidfd, pid, PIDFD_GET_USER_NAMESPACE, "user", host.user_namespace);
-  int process = same_namespace(pidfd, pid, PIDFD_GET_PID_NAMESPACE, "pid", host.pid_namespace);
+  snprintf(path[0], sizeof path[0], "/proc/%d/ns/user", (int)pid);
+  snprintf(path[1], sizeof path[1], "/proc/%d/ns/pid", (int)pid);
+  snprintf(path[2], sizeof path[2], "/proc/%d/cgroup", (int)pid);
+  const uint64_t user = inode_of(path[0]), process = inode_of(path[1]);
+  const ssize_t text = vouched ? read_text(AT_FDCWD, path[2], slot->cgroups, WIRE_MAX_CGROUPS) : 0;
+  struct pollfd alive = {.fd = pidfd, .events = POLLIN};
+  const bool known = poll(&alive, 1, 0) == 0 && user != 0 && process != 0;
   close(pidfd);
-  if (user < 0 || process < 0) flags |= WIRE_NAMESPACE_UNKNOWN;
-  if (user == 0) flags |= WIRE_OTHER_USER_NAMESPACE;
-  if (process == 0) flags |= WIRE_OTHER_PID_NAMESPACE;
-  return flags;
+  if (!known) return WIRE_NAMESPACE_UNKNOWN;
+  /* More than that are too many to be an honest unit's. */
+  if (text > 0 && text < (ssize_t)WIRE_MAX_CGROUPS) slot->subject.cgroups_size = (uint32_t)text;
+  return (user == host.user_namespace ? 0 : WIRE_OTHER_USER_NAMESPACE) |
+         (process == host.pid_namespace ? 0 : WIRE_OTHER_PID_NAMESPACE);
 }
 
 /* Everything from the kernel. false: it would not say, so nobody is there (C27). */
@@ -137,11 +118,18 @@ static bool identify(int fd, struct slot *slot) {
   socklen_t size = sizeof peer;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || size != sizeof peer) return false;
   slot->subject = (struct wire_submit){.pid = (uint32_t)peer.pid, .uid = peer.uid, .gid = peer.gid};
+  memset(slot->subject.stdio, WIRE_STDIO_FILE, 3); /* until they are looked at: what may be anything */
   size = sizeof slot->groups;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, slot->groups, &size) != 0) return false;
   slot->subject.group_count = (uint32_t)(size / sizeof slot->groups[0]);
   slot->subject.flags = namespace_flags(fd, peer.pid, slot);
   return true;
+}
+
+/* Answered at the door. */
+static void turn_away(struct slot *slot, const char *problem) {
+  refuse_client(slot, 125, problem);
+  slot_release(slot);
 }
 
 static struct slot *free_slot(void) {
@@ -152,11 +140,40 @@ static struct slot *free_slot(void) {
 
 uint32_t max_per_uid;
 
-static uint32_t places_of(uint32_t uid) {
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < MAX_SLOTS; i++)
-    if (slots[i].state != SLOT_FREE && slots[i].subject.uid == uid) count++;
-  return count;
+#define ANYBODY UINT32_MAX /* no user */
+
+static uint32_t count(enum slot_state least, enum slot_state most, uint32_t uid) {
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < MAX_SLOTS; i++) {
+    bool theirs = uid == ANYBODY || slots[i].subject.uid == uid;
+    if (slots[i].state >= least && slots[i].state <= most && theirs) found++;
+  }
+  return found;
+}
+
+static uint32_t places_of(uint32_t uid) { return count(SLOT_READING, SLOT_ENDED, uid); }
+static uint32_t silent_of(uint32_t uid) { return count(SLOT_READING, SLOT_READING, uid); } /* no whole request yet */
+static uint32_t places_left(void) { return count(SLOT_FREE, SLOT_FREE, ANYBODY); }
+
+/* A uid has fewer silent connections than there are places left. So however few fill them there are some for others:
+ * four hold 24 each, and leave 32. */
+static bool may_enter(uint32_t uid) {
+  uint32_t silent = silent_of(uid);
+  return places_of(uid) < max_per_uid && (silent == 0 || silent + FEW_PLACES < places_left());
+}
+
+/* And however many: where few places are left, the uid with most silent connections loses its oldest. Not only where
+ * none is left: what it passed may take a moment to be closed. */
+static void make_room(void) {
+  struct slot *oldest = NULL;
+  uint32_t most = 0;
+  for (uint32_t i = 0; i < MAX_SLOTS && places_left() < FEW_PLACES; i++) {
+    uint32_t silent = slots[i].state == SLOT_READING ? silent_of(slots[i].subject.uid) : 0;
+    if (silent < most || silent == 0 || (silent == most && slots[i].deadline_ms >= oldest->deadline_ms)) continue;
+    oldest = &slots[i];
+    most = silent;
+  }
+  if (oldest != NULL) turn_away(oldest, problem_busy);
 }
 
 /* A service that has much to read is sent one request more of each uid, and at last none: its channel also carries what
@@ -188,21 +205,9 @@ void door_accept(bool available) {
   if (fd < 0) return; /* or the client has gone away */
   struct slot *slot = free_slot();
   if (slot == NULL) slot = &turned_away;
-  slot->client = fd;
-  for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
-  slot->known = false;
-  slot->odd_count = 0;
-  slot->process = slot->relay = slot->proxy = no_process;
-  slot->word = -1;
-  slot->terminal = slot->keys = -1;
-  slot->request_size = slot->ticket_size = 0;
-  slot->timed_out = slot->client_gone = slot->failed = slot->hurried = false;
-  slot->awaits_proxy = slot->opening = false;
-  slot->output_size = slot->end = 0;
-  slot->opened_us = 0;
-  slot->last = (struct wire_exited){0};
+  slot_begin(slot, fd);
   bool known = identify(fd, slot);
-  if (slot == &turned_away || !known || !available || places_of(slot->subject.uid) >= max_per_uid) {
+  if (slot == &turned_away || !known || !available || !may_enter(slot->subject.uid)) {
     refuse_client(slot, 125, available ? problem_busy : problem_unavailable);
     return;
   }
@@ -210,6 +215,7 @@ void door_accept(bool available) {
   slot->deadline_ms = now_ms() + REQUEST_DEADLINE_MS;
   watch(fd, WATCH_CLIENT, slot_tag(slot), EPOLLIN | EPOLLRDHUP);
   door_read(slot);
+  make_room();
 }
 
 /* ---- what it sends ---- */
@@ -231,26 +237,21 @@ static bool open_anew(int *fd) {
   return fcntl(*fd = own, F_SETFL, 0) == 0;
 }
 
-/* enum wire_stdio, or -1. A directory, a device or an O_PATH descriptor would be a way out of the sandbox (C34). */
+/* enum wire_stdio, or -1. A directory, a device or an O_PATH descriptor would be a way out of the sandbox (C34), and so
+ * would a stream socket that its holder can still connect, to any server's: what was connected once stays so. */
 static int stdio_kind(int fd) {
   struct stat st;
+  struct sockaddr peer; /* may be longer: it is not looked at */
   int type = 0;
-  socklen_t size = sizeof type;
+  socklen_t size = sizeof type, peer_size = sizeof peer;
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || (flags & O_PATH) != 0 || fstatat(fd, "", &st, AT_EMPTY_PATH | AT_STATX_DONT_SYNC) != 0) return -1;
   if (S_ISFIFO(st.st_mode)) return WIRE_STDIO_PIPE;
   if (S_ISREG(st.st_mode)) return is_sealed(fd) ? WIRE_STDIO_SEALED : WIRE_STDIO_FILE;
   if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) return WIRE_STDIO_NULL;
   if (S_ISCHR(st.st_mode) && isatty(fd)) return WIRE_STDIO_TERMINAL;
-  if (S_ISSOCK(st.st_mode) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM)
-    return WIRE_STDIO_SOCKET;
-  return -1;
-}
-
-/* The request is answered at the door. */
-static void turn_away(struct slot *slot, const char *problem) {
-  refuse_client(slot, 125, problem);
-  slot_release(slot);
+  if (!S_ISSOCK(st.st_mode) || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) return -1;
+  return type == SOCK_STREAM && getpeername(fd, &peer, &peer_size) == 0 ? WIRE_STDIO_SOCKET : -1;
 }
 
 static void submit(struct slot *slot, size_t size) {
@@ -275,7 +276,6 @@ static void submit(struct slot *slot, size_t size) {
     run_client_gone(slot);
     return;
   }
-  slot->known = true;
   slot->run = subject->run = next_run++;
   slot->state = SLOT_SUBMITTED;
   slot->deadline_ms = now_ms() + ANSWER_DEADLINE_MS;

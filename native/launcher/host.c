@@ -21,19 +21,15 @@
 struct host host;
 struct supervisor supervisor;
 
-uint64_t now_us(void) {
+static uint64_t clock_us(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-uint64_t wall_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_REALTIME, &t);
-  return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
-
+uint64_t now_us(void) { return clock_us(CLOCK_MONOTONIC); }
 uint64_t now_ms(void) { return now_us() / 1000u; }
+uint64_t wall_ms(void) { return clock_us(CLOCK_REALTIME) / 1000u; }
 
 void note(const char *text) {
   char line[512];
@@ -56,13 +52,6 @@ void tell_supervisor(const char *words) {
   close(fd);
 }
 
-/* Moves a descriptor to its place. */
-static bool put(int fd, enum place place) {
-  bool done = fd >= 0 && dup3(fd, (int)place, O_CLOEXEC) >= 0;
-  if (fd >= 0) close(fd);
-  return done;
-}
-
 /* An empty network namespace, made once: making one for each run costs more than all other walls together. */
 static void open_network(void) {
   int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -70,7 +59,9 @@ static void open_network(void) {
     if (home >= 0) close(home);
     return;
   }
-  host.has_network = put(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), NETWORK);
+  int empty = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  host.has_network = dup3(empty, NETWORK, O_CLOEXEC) == NETWORK;
+  if (empty >= 0) close(empty);
   if (setns(home, CLONE_NEWNET) != 0) die("leave the empty network namespace");
   close(home);
 }
@@ -88,18 +79,20 @@ static void detect_landlock(void) {
   if (abi >= 6) host.features |= WIRE_FEATURE_LANDLOCK_SCOPE;
 }
 
-static uint64_t inode_of(const char *path) {
+uint64_t inode_of(const char *path) {
   struct stat st;
   return stat(path, &st) == 0 ? st.st_ino : 0;
 }
 
 void host_detect(void) {
+  char adjustment = 0;
   host.uid = geteuid();
   host.gid = getegid();
   host.privileged = host.uid == 0;
   for (int resource = 0; resource < RLIM_NLIMITS; resource++)
     if (getrlimit(resource, &host.limits[resource]) != 0) die("getrlimit");
   if (!schedule_shortly()) die("sched_setattr");
+  host.adjusted = read_text(AT_FDCWD, "/proc/self/oom_score_adj", &adjustment, 1) == 1 && adjustment != '0';
   host.user_namespace = inode_of("/proc/self/ns/user");
   host.pid_namespace = inode_of("/proc/self/ns/pid");
   host.features = WIRE_FEATURE_PID_NAMESPACE | WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_IPC_NAMESPACE |
@@ -107,50 +100,25 @@ void host_detect(void) {
                   WIRE_FEATURE_ROOT_READ_ONLY | WIRE_FEATURE_PRIVATE_TMP | WIRE_FEATURE_CAPABILITIES |
                   WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP | WIRE_FEATURE_RLIMITS | WIRE_FEATURE_DBUS_FILTERED;
   if (!host.privileged) host.features |= WIRE_FEATURE_USER_NAMESPACE;
+  if (join_keyring()) host.features |= WIRE_FEATURE_SESSION_KEYRING;
   detect_landlock();
   if (host.privileged) open_network();
   if (host.has_network && host.landlock.scoped != 0) host.features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
 
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
-    int pidfd = -1;
-    socklen_t size = sizeof pidfd;
-    if (getsockopt(pair[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0) {
-      host.features |= WIRE_FEATURE_PEER_PIDFD;
-      close(pidfd);
-    }
-    close(pair[0]);
-    close(pair[1]);
-  }
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), pidfd = -1;
+  socklen_t size = sizeof pidfd;
+  /* It has no peer, but could have. */
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0 || errno != ENOPROTOOPT)
+    host.features |= WIRE_FEATURE_PEER_PIDFD;
+  close(fd);
 }
-
-#define WIRE_FEATURES_OF_FILES                                                                                         \
-  (WIRE_FEATURE_LANDLOCK_FILES | WIRE_FEATURE_LANDLOCK_TRUNCATE | WIRE_FEATURE_LANDLOCK_IOCTL)
 
 /*
  * What is in force for a run of this plan once its command starts: every step of sandbox.c ends the run if it fails, so
  * each that the plan asks for and that the host has was taken (DESIGN.md promise 8).
  */
 uint32_t features_of(const struct wire_plan *plan) {
-  static const struct {
-    uint32_t asked, feature;
-  } by_namespace[] = {{WIRE_NS_PID, WIRE_FEATURE_PID_NAMESPACE},
-                      {WIRE_NS_MOUNT, WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_ROOT_READ_ONLY},
-                      {WIRE_NS_IPC, WIRE_FEATURE_IPC_NAMESPACE},
-                      {WIRE_NS_UTS, WIRE_FEATURE_UTS_NAMESPACE},
-                      {WIRE_NS_NETWORK, WIRE_FEATURE_NETWORK_NAMESPACE},
-                      {WIRE_NS_CGROUP, WIRE_FEATURE_CGROUP_NAMESPACE}};
-  uint32_t features = WIRE_FEATURE_CAPABILITIES | WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP;
-  for (size_t i = 0; i < sizeof by_namespace / sizeof by_namespace[0]; i++)
-    if ((plan->namespaces & by_namespace[i].asked) != 0) features |= by_namespace[i].feature;
-  if ((plan->flags & WIRE_PLAN_OWN_TMP) != 0) features |= WIRE_FEATURE_PRIVATE_TMP;
-  if ((plan->namespaces & WIRE_NS_NETWORK) != 0 && may_share_network(plan))
-    features |= WIRE_FEATURE_NETWORK_SHARED_EMPTY;
-  if (plan->landlock_scope != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_SCOPE;
-  if (plan->landlock_fs != 0) features |= host.features & WIRE_FEATURES_OF_FILES;
-  if (plan->landlock_net != 0) features |= host.features & WIRE_FEATURE_LANDLOCK_TCP;
-  if (plan->rlimit_count > 0) features |= WIRE_FEATURE_RLIMITS;
-  if ((plan->flags & WIRE_PLAN_PROXIED) != 0) features |= WIRE_FEATURE_DBUS_FILTERED;
-  return features |
-         (host.features & (WIRE_FEATURE_CGROUP_KILL | WIRE_FEATURE_CGROUP_LIMITS | WIRE_FEATURE_USER_NAMESPACE));
+  const bool shared = (plan->namespaces & WIRE_NS_NETWORK) != 0 && may_share_network(plan);
+  const uint32_t how = WIRE_FEATURE_USER_NAMESPACE | (shared ? WIRE_FEATURE_NETWORK_SHARED_EMPTY : 0u);
+  return host.features & (plan->features | how);
 }

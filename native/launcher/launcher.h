@@ -11,6 +11,7 @@
 #include "../sandbox/sandbox.h"
 
 #define MAX_SLOTS 128u /* connections and runs together: one request a connection */
+#define FEW_PLACES 8u  /* from here on silent connections make room */
 #define MAX_SPARES 4u
 #define MAX_TICKET 256u
 #define MAX_REFUSAL 4096u
@@ -47,6 +48,7 @@ bool channel_receive(struct channel *channel, bool (*handle)(uint16_t kind, stru
 
 void host_detect(void);
 uint32_t features_of(const struct wire_plan *plan); /* enum wire_feature: in force for its runs */
+uint64_t inode_of(const char *path);                /* 0: it cannot be told */
 uint64_t now_ms(void);                              /* CLOCK_MONOTONIC */
 uint64_t now_us(void);
 uint64_t wall_ms(void);                  /* CLOCK_REALTIME */
@@ -81,20 +83,28 @@ void templates_drop(void); /* the host's mounts have changed */
 
 #define SEATS (MAX_SLOTS + MAX_SPARES)
 
-struct seat {
-  bool taken;
-  int socket, pidfd; /* of its process; 0: there is none */
-};
-
-#define NURSERY ((int)SEATS) /* the last of them, in no cgroup of its own: spawn.c */
-extern struct seat seats[SEATS + 1];
-
 struct group {
   int fd; /* the run's directory in v2; -1: none */
   uint32_t serial;
   int seat;           /* its directories in v1; -1: none */
   uint64_t counts[2]; /* what stood there before this run */
 };
+
+/* A process of ours, as its parent has it; -1: none. */
+struct process {
+  pid_t pid;
+  int pidfd, gate;
+  struct group group;
+  uint32_t shape; /* a spare that has built the root of the template with this serial; 0: none yet */
+};
+
+struct seat {
+  bool taken;
+  struct process process; /* in no group: the seat is its runs' */
+};
+
+#define NURSERY ((int)SEATS) /* the last of them, in no cgroup of its own: spawn.c */
+extern struct seat seats[SEATS + 1];
 
 /* Where our own are to be; empty: nowhere. `inside`: right below the one that we are in. */
 void cgroups_open(bool inside, const char *unified, const char *pids, const char *memory);
@@ -107,14 +117,6 @@ bool group_kill(const struct group *group);
 void group_remove(struct group *group);
 
 /* ---- spawn.c ---- */
-
-/* A run's first process, as its parent has it; -1: none. */
-struct process {
-  pid_t pid;
-  int pidfd, gate;
-  struct group group;
-  uint32_t shape; /* a spare that has built the root of the template with this serial; 0: none yet */
-};
 
 /* `namespaces`: those of enum wire_namespace that a clone makes; `flags`: CLONE_PARENT and the like. */
 pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd);
@@ -144,6 +146,7 @@ enum slot_state {
   SLOT_READING,   /* accepted; the request frame is not whole */
   SLOT_SUBMITTED, /* both services have it */
   SLOT_PREPARED,  /* sandbox built, waiting at the gate */
+  SLOT_OPENING,   /* OPEN has come, and waits for the proxy */
   SLOT_RUNNING,   /* gate open */
   SLOT_ENDED,     /* client told; waiting for the last process to be gone */
 };
@@ -153,7 +156,6 @@ struct slot {
   uint32_t generation; /* rises when the slot is freed: an event of one epoll_wait may be for who had it before */
   int client;          /* -1: gone */
   int stdio[STDIO];    /* then the inputs */
-  bool known;          /* their kinds stand in `subject` */
   int odd[MAX_DESCRIPTORS + STDIO], odd_count; /* that came where none should */
   int terminal;                                /* of 0 to 2, one that is a terminal; -1: none is */
   int keys; /* what is typed at the run's own terminal goes in here; the client's, once it has one */
@@ -168,9 +170,9 @@ struct slot {
   uint64_t opened_us;
   uint32_t time_limit_ms;
   bool timed_out, client_gone, failed;
-  bool awaits_proxy, opening; /* OPEN has come, and waits for the proxy */
-  uint32_t features;          /* enum wire_feature: in force once the command starts */
-  struct wire_exited last;    /* how it ended: what its first process knows of that, then the rest */
+  bool awaits_proxy;
+  uint32_t features;       /* enum wire_feature: in force once the command starts */
+  struct wire_exited last; /* how it ended: what its first process knows of that, then the rest */
   struct wire_submit subject;
   uint32_t groups[WIRE_MAX_GROUPS];
   char cgroups[WIRE_MAX_CGROUPS];
@@ -198,8 +200,9 @@ void run_lose_all(void); /* a service died, or we are told to stop */
 
 /* ---- slot.c: what a slot holds, and how it lets go of it ---- */
 
-void close_fd(int *fd);                        /* -1 is fine, and what is left */
-bool may_wait(const struct slot *slot, int i); /* whether to close this one of a client's descriptors can take long */
+void slot_begin(struct slot *slot, int client); /* nothing of who had it before is left in it */
+void close_fd(int *fd);                         /* -1 is fine, and what is left */
+bool may_wait(const struct slot *slot, int i);  /* whether to close this one of a client's descriptors can take long */
 void drop_client(struct slot *slot);
 void slot_release(struct slot *slot); /* and wait for who still has to end or to be closed */
 uint32_t slot_tag(const struct slot *slot);
@@ -208,9 +211,9 @@ void refuse_client(struct slot *slot, uint32_t status, const char *problem);
 
 /* ---- door.c: the socket, and who is at it ---- */
 
-extern uint32_t max_per_uid; /* of MAX_SLOTS, one uid's */
-void door_open(const char *path);
-void door_listen(void); /* clients are let in */
+extern uint32_t max_per_uid;      /* of MAX_SLOTS, one uid's */
+void door_open(const char *path); /* which stays where it is */
+void door_listen(void);           /* clients are let in */
 void door_accept(bool available);
 void door_read(struct slot *slot);
 void door_close(void);
@@ -222,8 +225,7 @@ int listen_at(const char *path, mode_t mode); /* bound, not yet listening */
 
 enum service_name { EXECUTOR = 0, BROKER = 1, RELAY = 2 };
 struct service {
-  pid_t pid;
-  int pidfd; /* -1: not running */
+  struct process process; /* its gate is not used any more once it has started */
   bool ready;
   struct channel channel;
 };

@@ -20,6 +20,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,15 +50,11 @@ static uint64_t tag_of(enum watch kind, uint32_t index) { return (uint64_t)kind 
 
 void watch(int fd, enum watch kind, uint32_t index, uint32_t events) {
   struct epoll_event event = {.events = events, .data.u64 = tag_of(kind, index)};
-  if (epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event) != 0) note("epoll_ctl add failed");
+  if (epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event) == 0) return;
+  if (errno != EEXIST || epoll_ctl(loop, EPOLL_CTL_MOD, fd, &event) != 0) note("epoll_ctl failed");
 }
 
 void unwatch(int fd) { (void)epoll_ctl(loop, EPOLL_CTL_DEL, fd, NULL); }
-
-static void rewatch(int fd, enum watch kind, uint32_t index, uint32_t events) {
-  struct epoll_event event = {.events = events, .data.u64 = tag_of(kind, index)};
-  if (epoll_ctl(loop, EPOLL_CTL_MOD, fd, &event) != 0) note("epoll_ctl mod failed");
-}
 
 void services_failed(const char *why) {
   if (!failed) note(why);
@@ -69,7 +66,7 @@ void service_send(uint32_t name, uint16_t kind, const struct part *parts, size_t
   if (!channel_send(channel, kind, parts, count))
     services_failed("a service does not take frames");
   else if (channel->out_size > 0)
-    rewatch(channel->fd, WATCH_CHANNEL, name, EPOLLIN | EPOLLOUT);
+    watch(channel->fd, WATCH_CHANNEL, name, EPOLLIN | EPOLLOUT);
 }
 
 void services_send(uint16_t kind, const struct part *parts, size_t count) {
@@ -108,7 +105,7 @@ static void channel_event(uint32_t index, uint32_t events) {
   struct channel *channel = &services[index].channel;
   if (channel->fd < 0) return;
   if ((events & EPOLLOUT) != 0 && channel_flush(channel) && channel->out_size == 0)
-    rewatch(channel->fd, WATCH_CHANNEL, index, EPOLLIN);
+    watch(channel->fd, WATCH_CHANNEL, index, EPOLLIN);
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
   if (!channel_receive(channel, index == EXECUTOR ? from_executor : from_broker))
     services_failed(index == EXECUTOR ? "the executor is gone or out of turn" : "the broker is gone or out of turn");
@@ -224,6 +221,7 @@ static int next_timeout(void) {
   }
   if (failed) return 0; /* a deadline above has just said so: nobody else would wake the loop */
   if (next == 0) return -1;
+  if (next > now + INT_MAX) return INT_MAX; /* 24 days: then it is looked at again */
   return next <= now ? 0 : (int)(next - now);
 }
 
@@ -308,6 +306,7 @@ static int clean_start(void) {
   sigaddset(&wanted, SIGHUP);
   sigaddset(&wanted, SIGPIPE);
   if (sigprocmask(SIG_SETMASK, &wanted, NULL) != 0) die("sigprocmask");
+  if (!forget_starter()) die("personality");
   umask(077);
   (void)setrlimit(RLIMIT_NOFILE, &descriptors); /* lower is fine too: accept then fails and the client hears of it */
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) die("PR_SET_DUMPABLE");
@@ -319,7 +318,10 @@ int main(int argc, char **argv) {
     note("usage: belladonna-launcher BOOT-FILE (started by `belladonna up`)");
     return 2;
   }
-  for (int i = 0; i < 2; i++) services[i].pidfd = services[i].channel.fd = -1;
+  for (int i = EXECUTOR; i <= BROKER; i++) {
+    services[i].process = no_process;
+    services[i].channel.fd = -1;
+  }
   int signals = clean_start();
   loop = epoll_create1(EPOLL_CLOEXEC);
   if (signals < 0 || loop < 0) die("epoll");

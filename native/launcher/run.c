@@ -4,7 +4,7 @@
  *   frame        from      states that take it          effect
  *   PREPARE      executor  SUBMITTED                    sandbox is built and waits at the gate -> PREPARED
  *   READ         executor  SUBMITTED                    a part of a sealed input goes to the executor
- *   OPEN         executor  PREPARED                     gate opens, once a proxy is ready -> RUNNING; or -> ENDED
+ *   OPEN         executor  PREPARED                     gate opens, once a proxy is ready -> OPENING, RUNNING or ENDED
  *   REFUSE       broker    SUBMITTED, PREPARED          what was prepared is killed, the client is told -> ENDED
  *   SIGNAL       client    RUNNING; before: gives up    passed to the command; SIGWINCH: to its relay
  *
@@ -224,14 +224,13 @@ bool run_refuse(struct cursor *body) {
   if (body->bad || run >= next_run) return false;
   struct slot *slot = find_run(run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true;
-  if (slot->state == SLOT_RUNNING || slot->opening) return false;
+  if (slot->state >= SLOT_OPENING) return false;
   refuse_client(slot, status, problem);
   abandon(slot);
   return true;
 }
 
 static void open_gate(struct slot *slot) {
-  slot->opening = false;
   if (slot->client_gone || slot->failed) {
     finish(slot, slot->failed ? WIRE_END_FAILED : WIRE_END_GONE);
     return;
@@ -250,10 +249,10 @@ void run_proxied(struct slot *slot) {
   if (!usable) {
     close_fd(&slot->word);
     errno = EPIPE;
-    if (slot->state == SLOT_PREPARED && !slot->failed) start_failed(slot, WIRE_STAGE_PROXY);
+    if (slot->state < SLOT_RUNNING && !slot->failed) start_failed(slot, WIRE_STAGE_PROXY);
     if (slot->state == SLOT_RUNNING && slot->end == 0) finish(slot, WIRE_END_LOST);
   }
-  if (slot->opening && slot->state == SLOT_PREPARED) open_gate(slot);
+  if (slot->state == SLOT_OPENING) open_gate(slot);
 }
 
 bool run_open(struct cursor *body) {
@@ -267,10 +266,10 @@ bool run_open(struct cursor *body) {
     tell_services(&none, (struct part){0});
     return true;
   }
-  if (slot->state != SLOT_PREPARED || slot->opening) return false;
+  if (slot->state != SLOT_PREPARED) return false;
   memcpy(slot->ticket, ticket, size);
   slot->ticket_size = (uint16_t)size;
-  slot->opening = true;
+  slot->state = SLOT_OPENING;
   slot->deadline_ms = now_ms() + PROXY_DEADLINE_MS;
   if (!slot->awaits_proxy || slot->failed)
     open_gate(slot);
@@ -317,7 +316,7 @@ void run_expired(struct slot *slot) {
     if (slot->end == 0) slot->timed_out = !slot->client_gone;
     kill_run(slot);
     if (slot->relay.gate >= 0) hurry_relay(slot);
-  } else if (slot->opening) {
+  } else if (slot->state == SLOT_OPENING) {
     errno = ETIMEDOUT;
     start_failed(slot, WIRE_STAGE_PROXY);
     open_gate(slot);
@@ -346,7 +345,7 @@ void run_reported(struct slot *slot) {
   if (report.kind == WIRE_END_STOPPED) return;
   slot->last = report;
   if (slot->state == SLOT_ENDED) return;
-  if (report.kind == WIRE_END_FAILED && slot->state == SLOT_PREPARED) {
+  if (report.kind == WIRE_END_FAILED && slot->state < SLOT_RUNNING) {
     slot->failed = true; /* told when the gate would have opened, so that it has an entry and a receipt */
   } else if (slot->state == SLOT_RUNNING) {
     command_ended(slot, report.kind);
@@ -360,7 +359,7 @@ void run_relayed(struct slot *slot) {
   slot->output_size = whole ? sizeof slot->output : 0;
   if (slot->state == SLOT_RUNNING && (!whole || slot->end != 0)) {
     finish(slot, whole ? slot->end : WIRE_END_LOST);
-  } else if (slot->state == SLOT_PREPARED && !slot->failed) {
+  } else if (slot->state < SLOT_RUNNING && !slot->failed) {
     errno = EPIPE;
     start_failed(slot, WIRE_STAGE_STDIO);
   }
@@ -373,7 +372,7 @@ void run_exited(struct slot *slot) {
   if (slot->state == SLOT_RUNNING && slot->end == 0) {
     slot->last.value = SIGKILL;
     command_ended(slot, WIRE_END_SIGNALLED);
-  } else if (slot->state == SLOT_PREPARED && !slot->failed) {
+  } else if (slot->state < SLOT_RUNNING && !slot->failed) {
     errno = ECHILD;
     start_failed(slot, WIRE_STAGE_CLONE);
   }
@@ -386,7 +385,7 @@ void run_exited(struct slot *slot) {
 void run_lose_all(void) {
   for (uint32_t i = 0; i < MAX_SLOTS; i++) {
     struct slot *slot = &slots[i];
-    if (slot->state == SLOT_RUNNING || (slot->state == SLOT_PREPARED && slot->opening)) {
+    if (slot->state == SLOT_RUNNING || slot->state == SLOT_OPENING) {
       kill_run(slot);
       finish(slot, WIRE_END_LOST);
     } else if (slot->state == SLOT_SUBMITTED || slot->state == SLOT_PREPARED) {

@@ -30,22 +30,19 @@ void services_describe(enum service_name name, struct cursor plan, struct cursor
   described[name] = (struct start){.plan = plan,
                                    .command = command,
                                    .template = -1,
-                                   .gate = -1,
                                    .stdio = {0, 2, 2},
                                    .service = true,
                                    .relay = name == RELAY,
-                                   .bootstrap = -1,
-                                   .inherit = -1,
                                    .makes_peer = name == BROKER};
 }
 
 bool services_ready(void) { return services[EXECUTOR].ready && services[BROKER].ready; }
 
 /* Receives what `start_service` in sandbox.c sent: the channel, the exec listener, and perhaps the peers' channel. */
-static size_t receive_up(int bootstrap, int *fds, size_t most) {
+static size_t receive_up(int gate, int *fds, size_t most) {
   char byte;
-  struct pollfd ready = {.fd = bootstrap, .events = POLLIN};
-  if (poll(&ready, 1, START_DEADLINE_MS) != 1 || receive_descriptors(bootstrap, &byte, 1, fds, &most) != 1) return 0;
+  struct pollfd ready = {.fd = gate, .events = POLLIN};
+  if (poll(&ready, 1, START_DEADLINE_MS) != 1 || receive_descriptors(gate, &byte, 1, fds, &most) != 1) return 0;
   return most;
 }
 
@@ -77,24 +74,16 @@ uint32_t service_namespaces(uint32_t name) {
 _Noreturn void service_child(enum service_name name, int gate, int inherit) {
   struct wire_plan plan;
   struct start start = described[name];
-  if (name == RELAY)
-    start.gate = gate;
-  else
-    start.bootstrap = gate;
-  start.inherit = inherit;
   if (!plan_head(&start.plan, &plan) || (!start.relay && (plan.flags & WIRE_PLAN_NO_EXEC) == 0)) _exit(125);
-  service_begin(&start, &plan);
+  service_begin(&start, &plan, gate, inherit);
 }
 
 /* Starts one service. `peer` is the channel between the two: made by the broker, handed to the executor. */
 static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   struct service *service = &services[name];
-  struct process process;
   int fds[3];
-  bool begun = child_start(&process, name, name == BROKER ? bridge_listener : *peer, (struct cursor){0});
-  service->pidfd = process.pidfd;
-  size_t count = begun ? receive_up(process.gate, fds, 3) : 0;
-  if (begun) close(process.gate);
+  bool begun = child_start(&service->process, name, name == BROKER ? bridge_listener : *peer, (struct cursor){0});
+  size_t count = begun ? receive_up(service->process.gate, fds, 3) : 0;
   bool started = count == (name == BROKER ? 3u : 2u) && permit_one_exec(fds[1]);
   if (!started) {
     note(name == BROKER ? "the broker did not start" : "the executor did not start");
@@ -104,7 +93,7 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   service->channel.fd = fds[0];
   service->channel.in_size = service->channel.out_from = service->channel.out_size = 0;
   watch(service->channel.fd, WATCH_CHANNEL, name, EPOLLIN);
-  watch(service->pidfd, WATCH_SERVICE, name, EPOLLIN);
+  watch(service->process.pidfd, WATCH_SERVICE, name, EPOLLIN);
   return true;
 }
 
@@ -122,30 +111,16 @@ bool services_start(int bridge_listener) {
   return started;
 }
 
-/* true: it has ended within `wait_ms`, and is reaped. */
-static bool ended(struct service *service, int wait_ms) {
-  siginfo_t info;
-  struct pollfd gone = {.fd = service->pidfd, .events = POLLIN};
-  if (poll(&gone, 1, wait_ms) != 1) return false;
-  waitid(P_PIDFD, (id_t)service->pidfd, &info, WEXITED);
-  unwatch(service->pidfd);
-  close(service->pidfd);
-  service->pidfd = -1;
-  return true;
-}
-
 /* In order: the broker first, so that the executor can still sign its last checkpoint. Otherwise at once. */
 void services_stop(bool orderly) {
   for (int i = BROKER; i >= EXECUTOR; i--) {
     struct service *service = &services[i];
     service->ready = false;
-    if (service->pidfd >= 0) {
-      (void)syscall(SYS_pidfd_send_signal, service->pidfd, orderly ? SIGTERM : SIGKILL, NULL, 0);
-      if (!ended(service, orderly ? STOP_DEADLINE_MS : -1)) {
-        (void)syscall(SYS_pidfd_send_signal, service->pidfd, SIGKILL, NULL, 0);
-        (void)ended(service, -1);
-      }
-    }
+    struct pollfd gone = {.fd = service->process.pidfd, .events = POLLIN};
+    if (orderly && syscall(SYS_pidfd_send_signal, gone.fd, SIGTERM, NULL, 0) == 0)
+      (void)poll(&gone, 1, STOP_DEADLINE_MS);
+    if (gone.fd >= 0) unwatch(gone.fd);
+    process_discard(&service->process);
     if (service->channel.fd >= 0) close(service->channel.fd);
     service->channel.fd = -1;
   }

@@ -4,6 +4,7 @@
  * wait.
  */
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -27,10 +28,20 @@ void close_fd(int *fd) {
   *fd = -1;
 }
 
+void slot_begin(struct slot *slot, int client) {
+  const uint32_t generation = slot->generation;
+  memset(slot, 0, offsetof(struct slot, request));
+  slot->generation = generation;
+  slot->client = client;
+  for (int i = 0; i < STDIO; i++) slot->stdio[i] = -1;
+  slot->process = slot->relay = slot->proxy = no_process;
+  slot->word = slot->terminal = slot->keys = -1;
+}
+
 /* Whether to close this one of a client's descriptors can take long. */
 bool may_wait(const struct slot *slot, int i) {
   const uint8_t kind = i < 3 ? slot->subject.stdio[i] : (uint8_t)WIRE_STDIO_SEALED;
-  return !slot->known || (kind != WIRE_STDIO_PIPE && kind != WIRE_STDIO_NULL && kind != WIRE_STDIO_TERMINAL);
+  return kind != WIRE_STDIO_PIPE && kind != WIRE_STDIO_NULL && kind != WIRE_STDIO_TERMINAL;
 }
 
 /* What it sent and nobody read goes too, descriptors in it as well. The last close of one can wait (SO_LINGER): not for

@@ -63,8 +63,7 @@ static _Noreturn void begin_child(const struct order *order, struct cursor rest,
 /* For each message a child. */
 static _Noreturn void serve(int seat, int socket) {
   static uint8_t bytes[MAX_ORDER];
-  struct start start = {.gate = socket, .template = -1, .bootstrap = -1, .inherit = -1};
-  child_begin(&start);
+  child_begin(socket, -1);
   child.reports = false;
   if (seat != NURSERY && !seat_join(seat)) _exit(1);
   if (seat != NURSERY && host.privileged) child_bounding(host.kept); /* once for all that it clones */
@@ -84,16 +83,6 @@ static _Noreturn void serve(int seat, int socket) {
     if (pid > 0) close(pidfd);
     for (size_t i = 0; i < count; i++) close(fds[i]); /* it was not cloned: at the end of file they know */
   }
-}
-
-static void close_seat(struct seat *seat) {
-  siginfo_t info;
-  if (seat->socket <= 0) return;
-  close(seat->socket);
-  seat->socket = 0;
-  (void)syscall(SYS_pidfd_send_signal, seat->pidfd, SIGKILL, NULL, 0);
-  (void)waitid(P_PIDFD, (id_t)seat->pidfd, &info, WEXITED);
-  close(seat->pidfd);
 }
 
 static bool open_seat(int number);
@@ -117,8 +106,8 @@ static bool order_child(struct process *process, uint32_t what, int second, stru
   for (int attempt = 0; attempt < 2 && !sent && open_seat(number); attempt++) {
     memcpy(message, &order, sizeof order); /* a seat that was opened was ordered too */
     if (size > 0) memcpy(message + sizeof order, rest.at, size);
-    sent = send_descriptors(seats[number].socket, message, sizeof order + size, fds, second < 0 ? 1 : 2);
-    if (!sent) close_seat(&seats[number]);
+    sent = send_descriptors(seats[number].process.gate, message, sizeof order + size, fds, second < 0 ? 1 : 2);
+    if (!sent) process_discard(&seats[number].process);
   }
   close(pair[1]);
   return sent;
@@ -142,30 +131,37 @@ bool child_start(struct process *process, uint32_t what, int second, struct curs
   return false;
 }
 
-/* The nursery is cloned by the launcher itself, while no client is there. */
-static bool open_seat(int number) {
-  struct seat *seat = &seats[number];
-  struct process process = no_process;
+/* By the launcher itself, while no client is there. */
+static void clone_nursery(struct process *process) {
   int pair[2];
-  if (seat->socket > 0) return true;
-  if (number == NURSERY) {
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
-    process = (struct process){.gate = pair[0], .pidfd = -1, .group = no_process.group};
-    process.pid = clone_child(0, 0, -1, &process.pidfd);
-    if (process.pid == 0) serve(number, pair[1]);
-    close(pair[1]);
-  } else {
-    process.group.seat = number;
-    if (order_child(&process, A_SEAT, -1, (struct cursor){0})) (void)arrive(&process);
-  }
-  if (process.pidfd < 0) close(process.gate);
-  if (process.pidfd < 0) return false;
-  seat->socket = process.gate;
-  seat->pidfd = process.pidfd;
-  return true;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return;
+  process->gate = pair[0];
+  process->pid = clone_child(0, 0, -1, &process->pidfd);
+  if (process->pid == 0) serve(NURSERY, pair[1]);
+  close(pair[1]);
 }
 
-bool nursery_open(void) { return open_seat(NURSERY); }
+static bool open_seat(int number) {
+  struct process *process = &seats[number].process;
+  if (process->pidfd >= 0) return true;
+  if (number == NURSERY) {
+    clone_nursery(process);
+  } else {
+    process->group.seat = number;
+    if (order_child(process, A_SEAT, -1, (struct cursor){0})) (void)arrive(process);
+    process->group.seat = -1;
+  }
+  if (process->pidfd >= 0) return true;
+  process_discard(process);
+  return false;
+}
+
+bool nursery_open(void) {
+  seats[NURSERY].process = no_process;
+  bool opened = open_seat(NURSERY);
+  for (int seat = 0; seat < NURSERY; seat++) seats[seat].process = no_process;
+  return opened;
+}
 
 /* ---- spares ---- */
 
@@ -174,13 +170,12 @@ static bool spawn(struct process *process) {
   *process = no_process;
   if (!group_make(&process->group)) return false;
   if (order_child(process, A_RUN, process->group.fd, (struct cursor){0})) return true;
-  int error = errno;
   process_discard(process);
-  errno = error;
   return false;
 }
 
 void process_discard(struct process *process) {
+  const int error = errno; /* that of who gives up */
   siginfo_t info;
   if (process->gate >= 0 && arrive(process)) {
     (void)syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
@@ -190,6 +185,7 @@ void process_discard(struct process *process) {
   if (process->gate >= 0) close(process->gate);
   group_remove(&process->group);
   *process = no_process;
+  errno = error;
 }
 
 /* The template of the last run, if it was that of the one before too: the next will most likely be another of its. */
@@ -243,9 +239,7 @@ bool process_start(struct process *process, struct cursor body, const struct sta
     if (!fresh) *process = take_spare(at);
     if (arrive(process) && send_descriptors(process->gate, body.at, (size_t)(body.end - body.at), fds, count))
       return true;
-    int error = errno;
     process_discard(process);
-    errno = error;
     if (fresh) return false;
   }
 }
@@ -279,10 +273,10 @@ void spares_reshape(void) { discard_shaped(0); }
 
 void spares_drop(void) {
   while (spare_count > 0) process_discard(&spares[--spare_count]);
-  for (int seat = 0; seat < NURSERY; seat++) close_seat(&seats[seat]);
+  for (int seat = 0; seat < NURSERY; seat++) process_discard(&seats[seat].process);
 }
 
 void spares_release(void) {
   spares_drop();
-  close_seat(&seats[NURSERY]);
+  process_discard(&seats[NURSERY].process);
 }

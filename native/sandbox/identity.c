@@ -22,6 +22,7 @@ void child_user_namespace(const struct wire_command *command) {
   char map[64];
   /* Until the maps are written: /proc/self of an undumpable process is root's. */
   if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY);
+  (void)write_text(AT_FDCWD, "/proc/self/oom_score_adj", "0"); /* as in spare.c, which without a right may not */
   snprintf(map, sizeof map, "%u %u 1", command->uid, (unsigned)host.uid);
   if (write_text(AT_FDCWD, "/proc/self/uid_map", map) != 0) child_fail(WIRE_STAGE_IDENTITY);
   if (write_text(AT_FDCWD, "/proc/self/setgroups", "deny") != 0) child_fail(WIRE_STAGE_IDENTITY);
@@ -32,12 +33,7 @@ void child_user_namespace(const struct wire_command *command) {
 void child_limits(struct cursor *c, const struct wire_plan *plan) {
   struct wire_rlimit limit;
   for (uint16_t i = 0; i < plan->rlimit_count; i++) {
-    const uint8_t *bytes = take(c, sizeof limit);
-    if (bytes == NULL) {
-      errno = EBADMSG;
-      child_fail(WIRE_STAGE_LIMITS);
-    }
-    memcpy(&limit, bytes, sizeof limit);
+    if (!take_into(c, &limit, sizeof limit)) child_refuse(WIRE_STAGE_LIMITS, EBADMSG);
     struct rlimit value = {.rlim_cur = limit.soft, .rlim_max = limit.hard};
     const struct rlimit *now = &host.limits[limit.resource % RLIM_NLIMITS];
     /* Without CAP_SYS_RESOURCE a hard limit can only fall: the lower of the two holds. */
@@ -98,12 +94,8 @@ void child_identity(const struct wire_plan *plan, const struct wire_command *com
 /* Loads the program behind the mounts of the plan. A service's program reports its first exec to a listener. */
 int child_seccomp(struct cursor *c, const struct wire_plan *plan) {
   static struct sock_filter program[4096];
-  const uint8_t *bytes = take(c, plan->seccomp_count * sizeof program[0]);
-  if (bytes == NULL || c->at != c->end || plan->seccomp_count == 0) {
-    errno = EBADMSG;
-    child_fail(WIRE_STAGE_SECCOMP);
-  }
-  memcpy(program, bytes, plan->seccomp_count * sizeof program[0]);
+  const bool whole = take_into(c, program, plan->seccomp_count * sizeof program[0]);
+  if (!whole || c->at != c->end || plan->seccomp_count == 0) child_refuse(WIRE_STAGE_SECCOMP, EBADMSG);
   struct sock_fprog filter = {.len = plan->seccomp_count, .filter = program};
   unsigned long flags = (plan->flags & WIRE_PLAN_NO_EXEC) != 0 ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
   long listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);

@@ -14,9 +14,10 @@
 #define SO_PEERGROUPS 59
 #endif
 
-/* include/uapi/linux/pidfd.h, Linux 6.11: ioctls that return a namespace's descriptor */
-#define PIDFD_GET_PID_NAMESPACE 0xff05u  /* _IO(0xFF, 5) */
-#define PIDFD_GET_USER_NAMESPACE 0xff09u /* _IO(0xFF, 9) */
+/* include/uapi/linux/prctl.h, Linux 6.4 */
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#endif
 
 /* include/uapi/linux/sched/types.h: the first version of the struct; `runtime` of SCHED_OTHER is a slice since 6.12 */
 struct sched_attributes {

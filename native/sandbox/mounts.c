@@ -105,14 +105,9 @@ static int clone_source(const struct entry *entry, struct stat *st, const struct
   if (source < 0 && errno == ENOENT && (entry->flags & WIRE_MOUNT_OPTIONAL) != 0) return -1;
   if (source < 0 || fstat(source, st) != 0) child_fail(WIRE_STAGE_MOUNT);
   if (stamp != NULL) same_stat(st, stamp, (entry->flags & WIRE_BIND_LIVE) != 0);
-  if (stamp != NULL && (entry->flags & WIRE_BIND_SINGLE) != 0 && S_ISREG(st->st_mode) && st->st_nlink != 1) {
-    errno = EMLINK;
-    child_fail(WIRE_STAGE_MOUNT);
-  }
-  if (entry->op == WIRE_MOUNT_DEVICE && !S_ISCHR(st->st_mode)) {
-    errno = ENODEV;
-    child_fail(WIRE_STAGE_MOUNT);
-  }
+  if (stamp != NULL && (entry->flags & WIRE_BIND_SINGLE) != 0 && S_ISREG(st->st_mode) && st->st_nlink != 1)
+    child_refuse(WIRE_STAGE_MOUNT, EMLINK);
+  if (entry->op == WIRE_MOUNT_DEVICE && !S_ISCHR(st->st_mode)) child_refuse(WIRE_STAGE_MOUNT, ENODEV);
   int tree = (int)syscall(SYS_open_tree, source, "",
                           AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | (unsigned)OPEN_TREE_CLOEXEC);
   /* Private, or where the host's mounts are shared its later ones would appear in here, and ours there. */
@@ -175,8 +170,7 @@ static void apply(const struct entry *entry) {
     if (child.keys >= 0) make_terminal(entry);
     return;
   default:
-    errno = EBADMSG;
-    child_fail(WIRE_STAGE_MOUNT);
+    child_refuse(WIRE_STAGE_MOUNT, EBADMSG);
   }
 }
 
@@ -193,10 +187,7 @@ bool take_entry(struct cursor *c, struct entry *entry) {
 static void apply_entries(struct cursor *c, const struct wire_plan *plan, int wanted) {
   static struct entry entry;
   for (uint16_t i = 0; i < plan->mount_count; i++) {
-    if (!take_entry(c, &entry)) {
-      errno = EBADMSG;
-      child_fail(WIRE_STAGE_MOUNT);
-    }
+    if (!take_entry(c, &entry)) child_refuse(WIRE_STAGE_MOUNT, EBADMSG);
     if (wanted < 0 || (entry.flags & WIRE_MOUNT_OWN) == wanted) apply(&entry);
   }
 }
@@ -238,18 +229,15 @@ static void open_binds(struct cursor c) {
     struct stat st;
     entry.op = WIRE_MOUNT_BIND;
     entry.flags = binds[i].flags = take_u8(&c);
-    const uint8_t *bytes = take(&c, sizeof binds[i].stamp);
-    if (bytes != NULL) memcpy(&binds[i].stamp, bytes, sizeof binds[i].stamp);
+    (void)take_into(&c, &binds[i].stamp, sizeof binds[i].stamp);
     take_text(&c, take_u16(&c), entry.source, sizeof entry.source);
     take_text(&c, take_u16(&c), binds[i].target, sizeof binds[i].target);
     child.bound[i] = (struct bound){.fd = -1, .access = take_u64(&c)};
-    errno = EBADMSG;
-    if (c.bad || is_of_new_proc(&entry)) child_fail(WIRE_STAGE_MOUNT);
+    if (c.bad || is_of_new_proc(&entry)) child_refuse(WIRE_STAGE_MOUNT, EBADMSG);
     binds[i].tree = clone_source(&entry, &st, &binds[i].stamp);
     binds[i].directory = S_ISDIR(st.st_mode);
   }
-  errno = EBADMSG;
-  if (c.at != c.end) child_fail(WIRE_STAGE_MOUNT);
+  if (c.at != c.end) child_refuse(WIRE_STAGE_MOUNT, EBADMSG);
 }
 
 /* What lies between a tmpfs of the run's own and a place in it; what is there already stays as it is. */
@@ -283,9 +271,8 @@ void binds_in_place(void) {
 void child_mounts(struct cursor *c, const struct wire_plan *plan, int template) {
   umask(0); /* the plan says every mode; its own umask comes with the limits */
   if ((plan->namespaces & WIRE_NS_MOUNT) == 0) {
-    if (plan->mount_count == 0) return;
-    errno = EBADMSG;
-    child_fail(WIRE_STAGE_MOUNT);
+    if (plan->mount_count != 0) child_refuse(WIRE_STAGE_MOUNT, EBADMSG);
+    return;
   }
   if (template >= 0) {
     old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -62,13 +62,15 @@ _Noreturn void child_fail(uint32_t stage) {
   _exit(125);
 }
 
+_Noreturn void child_refuse(uint32_t stage, int error) {
+  errno = error;
+  child_fail(stage);
+}
+
 bool plan_head(struct cursor *c, struct wire_plan *plan) {
-  const uint8_t *bytes = take(c, sizeof *plan);
-  if (bytes == NULL) return false;
-  memcpy(plan, bytes, sizeof *plan);
-  return plan->version == WIRE_VERSION && plan->zero == 0 && plan->zero_2 == 0 && plan->rlimit_count <= 32 &&
-         plan->mount_count <= 512 && plan->landlock_path_count <= 512 && plan->landlock_port_count <= 128 &&
-         plan->seccomp_count <= 4096;
+  return take_into(c, plan, sizeof *plan) && plan->version == WIRE_VERSION && plan->zero == 0 &&
+         plan->rlimit_count <= 32 && plan->mount_count <= 512 && plan->landlock_path_count <= 512 &&
+         plan->landlock_port_count <= 128 && plan->seccomp_count <= 4096;
 }
 
 /* Splits blob32 texts into `vector`. The texts lie one behind the other in `text`. */
@@ -84,10 +86,8 @@ static void take_vector(struct cursor *c, uint16_t count, char **vector, size_t 
 
 static void read_command(struct cursor *c) {
   struct wire_command *command = &child.command;
-  const uint8_t *bytes = take(c, sizeof *command);
-  if (bytes != NULL) memcpy(command, bytes, sizeof *command);
-  bytes = take(c, sizeof child.stamp);
-  if (bytes != NULL) memcpy(&child.stamp, bytes, sizeof child.stamp);
+  (void)take_into(c, command, sizeof *command);
+  (void)take_into(c, &child.stamp, sizeof child.stamp);
   if (command->bind_count > MAX_BINDS || command->group_count > WIRE_MAX_GROUPS || command->argc == 0) c->bad = true;
   for (uint16_t i = 0; i < command->group_count && !c->bad; i++) groups[i] = take_u32(c);
   take_text(c, take_u16(c), executable_path, sizeof executable_path);
@@ -96,10 +96,7 @@ static void read_command(struct cursor *c) {
   take_vector(c, command->argc, child.argv, &used);
   take_vector(c, command->envc, child.envp, &used);
   child.binds = *c; /* read when the mounts are made */
-  if (c->bad || (command->bind_count == 0 && c->at != c->end)) {
-    errno = EBADMSG;
-    child_fail(WIRE_STAGE_CLONE);
-  }
+  if (c->bad || (command->bind_count == 0 && c->at != c->end)) child_refuse(WIRE_STAGE_CLONE, EBADMSG);
 }
 
 void take_stdio(struct start *start, const struct wire_plan *plan) {
@@ -109,16 +106,11 @@ void take_stdio(struct start *start, const struct wire_plan *plan) {
 }
 
 /* Step 1. All of these come from above the places, so nothing is overwritten. */
-void child_begin(const struct start *start) {
-  const struct {
-    int from, to;
-  } wanted[] = {
-      {start->gate, GATE}, {start->template, TEMPLATE}, {start->bootstrap, BOOTSTRAP}, {start->inherit, INHERIT}};
+void child_begin(int gate, int inherit) {
   set_signals(SIG_BLOCK);
   (void)schedule_shortly();
-  for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
-    if (wanted[i].from >= 0 && dup3(wanted[i].from, wanted[i].to, O_CLOEXEC) < 0) _exit(125);
-  child.reports = start->gate >= 0;
+  if (dup3(gate, GATE, O_CLOEXEC) < 0 || (inherit >= 0 && dup3(inherit, INHERIT, O_CLOEXEC) < 0)) _exit(125);
+  child.reports = true;
   if (syscall(SYS_close_range, PLACES, ~0u, 0) != 0) child_fail(WIRE_STAGE_STDIO);
   if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) child_fail(WIRE_STAGE_CLONE);
 }
@@ -154,10 +146,8 @@ void same_stat(const struct stat *st, const struct wire_stamp *stamp, bool live)
       .ctime_ns = (uint64_t)st->st_ctim.tv_sec * 1000000000u + (uint64_t)st->st_ctim.tv_nsec,
   };
   size_t counted = S_ISDIR(st->st_mode) || live ? offsetof(struct wire_stamp, size) : sizeof now;
-  if ((!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)) || memcmp(&now, stamp, counted) != 0) {
-    errno = ESTALE;
-    child_fail(WIRE_STAGE_EXECUTABLE);
-  }
+  if ((!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)) || memcmp(&now, stamp, counted) != 0)
+    child_refuse(WIRE_STAGE_EXECUTABLE, ESTALE);
 }
 
 void same_file(int fd, const struct wire_stamp *stamp) {
@@ -244,8 +234,7 @@ static void make_ruleset(struct cursor *c, const struct wire_plan *plan) {
     if (rule.allowed_access != 0 && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PORT, &rule, 0) != 0)
       child_fail(WIRE_STAGE_LANDLOCK);
   }
-  errno = EBADMSG;
-  if (c->bad) child_fail(WIRE_STAGE_LANDLOCK);
+  if (c->bad) child_refuse(WIRE_STAGE_LANDLOCK, EBADMSG);
   child.ruleset = ruleset;
 }
 
@@ -277,7 +266,7 @@ static _Noreturn void start_service(struct start *start, const struct wire_plan 
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, up) != 0) child_fail(WIRE_STAGE_STDIO);
   if (start->makes_peer && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, peer) != 0) child_fail(WIRE_STAGE_STDIO);
   const int fds[3] = {up[0], child_seccomp(&start->plan, plan), peer[0]};
-  if (!send_descriptors(BOOTSTRAP, "U", 1, fds, start->makes_peer ? 3 : 2)) child_fail(WIRE_STAGE_STDIO);
+  if (!send_descriptors(GATE, "U", 1, fds, start->makes_peer ? 3 : 2)) child_fail(WIRE_STAGE_STDIO);
   /* To where Node finds them: 3 launcher, 4 the other service, 5 the broker's listener. */
   if (dup2(up[1], 3) < 0 || dup2(start->makes_peer ? peer[1] : INHERIT, 4) < 0) _exit(125);
   if (start->makes_peer ? dup2(INHERIT, 5) < 0 : close(5) != 0) _exit(125);
@@ -299,9 +288,10 @@ static _Noreturn void start_relay(struct start *start, const struct wire_plan *p
   _exit(126);
 }
 
-_Noreturn void service_begin(struct start *start, const struct wire_plan *plan) {
+_Noreturn void service_begin(struct start *start, const struct wire_plan *plan, int gate, int inherit) {
   take_stdio(start, plan);
-  child_begin(start);
+  child_begin(gate, inherit);
+  child.reports = start->relay;
   sandbox_enter(start, plan);
 }
 

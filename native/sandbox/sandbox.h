@@ -23,12 +23,9 @@
  * it keeps all of these numbers taken, so that its other descriptors are above them (`clean_start`).
  */
 enum place {
-  GATE = 3,       /* a run: a byte opens it, struct wire_exited comes back */
+  GATE = 3,       /* a run: a byte opens it, struct wire_exited comes back; a service: its channels go up by it */
   EXECUTABLE = 4, /* a run, last */
-  THIRD = 5,      /* a service: what it inherits */
-  TEMPLATE = 6,
-  BOOTSTRAP = 7, /* a service: where its channels and the exec listener go */
-  INHERIT = 8,
+  INHERIT = 8,    /* a service: what the parent made, the broker's listener or the executor's peer */
   NULL_DEVICE = 9,
   NETWORK = 10, /* an empty network namespace that runs may share */
   CGROUP = 11,  /* our own cgroup v2 directory, and those of v1 */
@@ -43,6 +40,7 @@ struct host {
   uid_t uid;         /* ours: the only one there is in unprivileged mode */
   gid_t gid;
   bool has_network, has_cgroup, has_v1;   /* the places above are what they say */
+  bool adjusted;                          /* our oom_score_adj is another than 0 */
   struct landlock_ruleset landlock;       /* what this kernel knows of; all 0: no Landlock */
   uint64_t user_namespace, pid_namespace; /* inode numbers of our own */
   uint64_t kept;                          /* capabilities that some profile of the policy keeps */
@@ -55,7 +53,7 @@ extern struct host host;
 
 #define STDIO (3 + (int)WIRE_MAX_INPUTS)
 
-/* Everything a child needs. Descriptors are the parent's copies; -1 = not there. */
+/* What a child is to be. Descriptors are the parent's copies; -1 = not there. */
 struct start {
   struct cursor plan, command;
   int stdio[STDIO]; /* then the inputs */
@@ -63,10 +61,7 @@ struct start {
   bool binds; /* something of the host is there for this run alone, so only a plain spare will do */
   int template;
   int keys;            /* of a run with a terminal of its own: where its master goes; -1: it has none */
-  int gate;            /* a run: a byte opens it, how it ended comes back as struct wire_exited */
   bool service, relay; /* a relay is a service whose only channel is its gate */
-  int bootstrap;       /* a service: where its channels and the exec listener go */
-  int inherit;         /* a service: a descriptor that the parent made: the broker's listener, the executor's peer */
   bool makes_peer;     /* a service: makes the channel between broker and executor */
 };
 
@@ -94,11 +89,11 @@ struct child {
 };
 
 extern struct child child;
-/* First of all: its own session, signals blocked, no descriptor but the places. */
-void child_begin(const struct start *start);
+/* First of all: its own session, signals blocked, no descriptor but the places. `inherit`: -1, there is none. */
+void child_begin(int gate, int inherit);
 void take_stdio(struct start *start, const struct wire_plan *plan);
 /* Steps 1 to 10 of a service. */
-_Noreturn void service_begin(struct start *start, const struct wire_plan *plan);
+_Noreturn void service_begin(struct start *start, const struct wire_plan *plan, int gate, int inherit);
 _Noreturn void sandbox_enter(struct start *start, const struct wire_plan *plan);
 /* Of that what depends on the plan alone. */
 void sandbox_shape(struct start *start, const struct wire_plan *plan);
@@ -108,7 +103,8 @@ bool may_share_network(const struct wire_plan *plan);
 
 /* All of these end the process with a report on failure. */
 _Noreturn void child_fail(uint32_t stage);
-int child_proc(void); /* a proc of this pid namespace, mounted nowhere yet */
+_Noreturn void child_refuse(uint32_t stage, int error); /* EBADMSG: what came from the executor cannot be read */
+int child_proc(void);                                   /* a proc of this pid namespace, mounted nowhere yet */
 void child_mounts(struct cursor *c, const struct wire_plan *plan, int template);
 void child_limits(struct cursor *c, const struct wire_plan *plan);
 void child_bounding(uint64_t kept); /* nothing but these is left in the bounding set */
@@ -121,6 +117,11 @@ void same_stat(const struct stat *st, const struct wire_stamp *stamp, bool live)
 void set_signals(int how);
 bool schedule_shortly(void); /* false: a raised priority could not be given up */
 _Noreturn void run_command(int executable);
+
+/* ---- inherited.c ---- */
+
+bool forget_starter(void);
+bool join_keyring(void); /* false: the kernel has none, or does not let us */
 
 /* ---- terminal.c ---- */
 

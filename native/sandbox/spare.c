@@ -1,4 +1,5 @@
 /* spare.c: a process that was cloned ahead for a run that nobody has asked for yet. The launcher's half is spawn.c. */
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/types.h>
@@ -8,10 +9,8 @@
 
 bool take_prepare(struct cursor *body, struct wire_prepare *frame, struct start *start, struct wire_plan *plan) {
   struct wire_command command = {0};
-  *start = (struct start){.bootstrap = -1, .inherit = -1, .template = -1, .keys = -1, .gate = -1};
-  const uint8_t *bytes = take(body, sizeof *frame);
-  if (bytes == NULL) return false;
-  memcpy(frame, bytes, sizeof *frame);
+  *start = (struct start){.template = -1, .keys = -1};
+  if (!take_into(body, frame, sizeof *frame)) return false;
   const uint8_t *plan_bytes = take(body, frame->plan_size), *command_bytes = take(body, frame->command_size);
   if (body->bad || (size_t)(body->end - body->at) != frame->proxy_size) return false;
   start->plan = (struct cursor){.at = plan_bytes, .end = plan_bytes + frame->plan_size};
@@ -61,10 +60,14 @@ static bool be_shaped(struct start *start, struct wire_plan *plan, uint32_t *com
 _Noreturn void wait_for_start(int gate) {
   struct wire_plan plan;
   uint32_t command_size = 0;
-  struct start start = {.gate = gate, .template = -1, .bootstrap = -1, .inherit = -1};
-  child_begin(&start);
+  struct start start;
+  child_begin(gate, -1);
   /* What is the same whatever will be asked for. */
   if (unshare(CLONE_NEWCGROUP) != 0) child_fail(WIRE_STAGE_CGROUP);
+  if ((host.features & WIRE_FEATURE_SESSION_KEYRING) != 0 && !join_keyring()) child_fail(WIRE_STAGE_CLONE);
+  /* A unit may be protected from the kernel's want of memory; its runs are not. Raising needs no right, and what cannot
+   * be lowered makes a run only the first to go. */
+  if (host.adjusted) (void)write_text(AT_FDCWD, "/proc/self/oom_score_adj", "0");
   if (host.privileged) child_bounding(host.kept);
   if (host.privileged) child.proc = child_proc();
   if (!receive_prepare(&start, &plan, &command_size)) _exit(125);

@@ -233,6 +233,42 @@ test(
   },
 )
 
+/** By how many uids, each with how many connections, of which each has passed so many descriptors. */
+const crowds = [
+  [4, 40, 0],
+  [4, 40, 3],
+  [140, 2, 0],
+  [40, 8, 3],
+] as const
+for (const [uids, each, passed] of crowds) {
+  test(
+    `C88 promise 7: ${uids} uids fill the places with silent connections, each with ${passed} descriptors, and another is served`,
+    { skip, timeout: 60_000 },
+    async () => {
+      const first = descriptors()
+      const holders = Array.from(
+        { length: uids },
+        async (_, n) => await strange('hold', 61_300 + n, each, 6, passed),
+      )
+      await until(() => descriptors() >= first + 90, 6_000)
+      const took: number[] = []
+      for (const end = Date.now() + 3_500; Date.now() < end;) {
+        const begunMs = Date.now()
+        const { status, stdout, stderr } = await bridge.bell(['id'], asGranted)
+        took.push(Date.now() - begunMs)
+        assert.deepEqual({ status, stdout }, { status: 0, stdout: '0\n' }, stderr)
+      }
+      const made = (await Promise.all(holders)).map(Number)
+      const sum = made.reduce((all, one) => all + one, 0)
+      console.log(
+        `${took.length} requests among ${sum} silent connections, the slowest in ${Math.max(...took)} ms`,
+      )
+      assert.ok(took.length > 3 && sum > 500)
+      await until(() => descriptors() <= first, 5_000)
+    },
+  )
+}
+
 test(
   'C87: with 64 descriptors and 200 clients the launcher lives, and serves again afterwards',
   { skip },

@@ -9,6 +9,9 @@
  *   strange-client reuse SOCKET FRAME UID OTHER LAUNCHER     UID connects and ends; then OTHER has its pid
  *   strange-client slow SOCKET UID COUNT SECONDS             COUNT connections that send a byte each second; prints how
  *                                                            many are open after each second
+ *   strange-client hold SOCKET UID COUNT SECONDS PASSED        COUNT connections with one byte and PASSED descriptors,
+ *                                                            each made again at once when it is ended; prints how many
+ *                                                            that were
  */
 #define _GNU_SOURCE
 #include <poll.h>
@@ -17,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "client.h"
 
@@ -102,6 +106,26 @@ static void slow(uid_t uid, int count, int seconds) {
   }
 }
 
+static void hold(uid_t uid, int count, int seconds, int passed) {
+  static struct pollfd clients[1024];
+  const time_t end = time(NULL) + seconds;
+  long made = 0;
+  become(uid);
+  for (int i = 0; i < count; i++) clients[i] = (struct pollfd){.fd = -1, .events = POLLRDHUP};
+  while (time(NULL) < end) {
+    for (int i = 0; i < count; i++) {
+      if (clients[i].fd >= 0 && (clients[i].revents & (POLLHUP | POLLRDHUP | POLLERR)) == 0) continue;
+      if (clients[i].fd >= 0) close(clients[i].fd);
+      clients[i].fd = new_socket();
+      dial(clients[i].fd);
+      send_part(clients[i].fd, 1, passed);
+      made++;
+    }
+    poll(clients, (nfds_t)count, 100);
+  }
+  printf("%ld\n", made);
+}
+
 int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOFBF, 0);
   if (argc < 5) errx(2, "usage");
@@ -110,6 +134,10 @@ int main(int argc, char **argv) {
   if (strcmp(mode, "slow") == 0 && argc == 6) {
     memset(frame, 'G', sizeof frame);
     slow((uid_t)atoi(argv[3]), atoi(argv[4]), atoi(argv[5]));
+    return 0;
+  }
+  if (strcmp(mode, "hold") == 0 && argc == 7) {
+    hold((uid_t)atoi(argv[3]), atoi(argv[4]), atoi(argv[5]), atoi(argv[6]));
     return 0;
   }
   read_frame(argv[3]);

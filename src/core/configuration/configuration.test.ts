@@ -190,3 +190,9 @@ test('configuration: a removed key in an old file, which says no schema, is told
     ['key_removed', 'schema_unsupported'],
   )
 })
+
+test('configuration: every duration is far below what setTimeout and epoll_wait can wait for (24.8 days)', () => {
+  const durations = Object.values(configurationKeys).filter(({ form }) => /^a duration/.test(form))
+  assert.ok(durations.length >= 3)
+  for (const { form } of durations) assert.match(form, /to (?:1s|30s|60s|1m)$/)
+})

@@ -44,3 +44,9 @@ for (const size of ['"0"', '"1025G"', '"lots"', '5']) {
     assert.equal(read(`limits = { output = ${size} }`, 'capped').codes.length, 1)
   })
 }
+
+for (const time of ['2d', '25d', '50d', '999999999d']) {
+  test(`compile limits: a time of ${time} is an error: no timer of the bridge can wrap`, () => {
+    assert.deepEqual(read(`limits = { time = "${time}" }`, 'pass').codes, ['1: value_out_of_range'])
+  })
+}

@@ -120,7 +120,7 @@ export const wireLayout = {
       landlockPathCount: 78,
       landlockPortCount: 80,
       zero: 82,
-      zero2: 84,
+      features: 84,
     },
   },
   rlimit: { size: 24, offsets: { resource: 0, zero: 4, soft: 8, hard: 16 } },
@@ -232,6 +232,7 @@ export const wireFeature = {
   landlockTcp: 0x8_0000,
   landlockTruncate: 0x10_0000,
   landlockIoctl: 0x20_0000,
+  sessionKeyring: 0x40_0000,
   dbusFiltered: 0x80_0000,
 } as const
 
@@ -248,7 +249,7 @@ export const wireNamespace = {
 } as const
 
 /** enum wire_plan_flag. */
-export const wirePlanFlag = { stdinNull: 1, noExec: 2, ownTmp: 4, proxied: 8 } as const
+export const wirePlanFlag = { stdinNull: 1, noExec: 2, proxied: 8 } as const
 
 /** enum wire_mount: what a mount entry of a plan does. */
 export const wireMount = {

@@ -1,6 +1,6 @@
 /**
- * What this host enforces of a plan, and what not, with the reason (DESIGN.md promise 8). The launcher says the same of each
- * run in its own way: `features_of` in native/launcher/host.c. A test compares the two.
+ * What this host enforces of a plan, and what not, with the reason (DESIGN.md promise 8). A plan says itself what it asks for;
+ * of each run the launcher tells what of that its host has: `features_of` in native/launcher/host.c.
  */
 import { wireFeature, wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { formatFeatures } from './features.ts'
@@ -37,6 +37,7 @@ const reasons: ReadonlyMap<number, string> = new Map([
   [f.landlockTcp, 'needs Landlock, Linux 6.7'],
   [f.landlockIoctl, 'needs Landlock, Linux 6.10'],
   [f.landlockScope, 'needs Landlock, Linux 6.12'],
+  [f.sessionKeyring, 'needs keyctl(2)'],
 ])
 
 /**
@@ -69,7 +70,7 @@ export function missingOf(asked: number, inForce: number): readonly Missing[] {
 export function askedBy(plan: Plan): number {
   const { handledFs, handledNet } = plan.landlock
   const asked: readonly (readonly [boolean, number])[] = [
-    [true, f.capabilities | f.noNewPrivs | f.seccomp | f.cgroupKill],
+    [true, f.capabilities | f.noNewPrivs | f.seccomp | f.cgroupKill | f.sessionKeyring],
     ...ofNamespace.map(([bit, features]) => [(plan.namespaces & bit) !== 0, features] as const),
     [plan.mounts.some(({ kind, target }) => kind === 'tmpfs' && target === '/tmp'), f.privateTmp],
     [plan.rlimits.length > 0, f.rlimits],

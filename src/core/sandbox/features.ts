@@ -28,6 +28,7 @@ export const featureNames: readonly (readonly [bit: number, name: string])[] = [
   [wireFeature.landlockTcp, 'landlock_tcp'],
   [wireFeature.landlockTruncate, 'landlock_truncate'],
   [wireFeature.landlockIoctl, 'landlock_ioctl'],
+  [wireFeature.sessionKeyring, 'session_keyring'],
   [wireFeature.dbusFiltered, 'dbus_filtered'],
 ]
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
-import { wireLayout, wireMountFlag, wireNamespace } from '../protocol/layout.ts'
+import { wireFeature, wireLayout, wireMountFlag, wireNamespace } from '../protocol/layout.ts'
 import { cleanPath } from './fixed-mounts.ts'
 import { maxPathBytes, ownMounts } from './mount.ts'
 import type { Mount } from './mount.ts'
@@ -167,7 +167,8 @@ test('plan: the head is struct wire_plan', () => {
   assert.equal(view.getUint16(offsets.landlockPathCount, true), 0)
   assert.equal(view.getUint16(offsets.landlockPortCount, true), 0)
   assert.equal(view.getUint16(offsets.zero, true), 0)
-  assert.equal(view.getUint32(offsets.zero2, true), 0)
+  const asked = wireFeature.mountNamespace | wireFeature.seccomp | wireFeature.landlockScope
+  assert.equal(view.getUint32(offsets.features, true) & asked, asked)
   // one rlimit; u8 op, u8 flags, u16 mode, str16 '', str16 '/proc'; one instruction
   assert.equal(bytes.length, size + wireLayout.rlimit.size + 4 + 2 + 2 + 5 + 8)
 })

@@ -7,6 +7,7 @@ import {
   wireVersion,
 } from '../protocol/layout.ts'
 import { capabilityNames } from './capabilities.ts'
+import { askedBy } from './enforcement.ts'
 import { landlockFs } from './landlock.ts'
 import type { Landlock } from './landlock.ts'
 import { readLandlock, writeLandlock } from './landlock-bytes.ts'
@@ -42,7 +43,7 @@ export type Plan = Readonly<{
   /** 0: no limit. */
   timeLimitMs: number
   umask: number
-  /** Bits of `wirePlanFlag`, but for `ownTmp`: that the mounts say. */
+  /** Bits of `wirePlanFlag`. */
   flags: number
   rlimits: readonly Rlimit[]
   /** In the order in which they are made; needs the mount namespace. */
@@ -108,10 +109,10 @@ export function parsePlan(bytes: Uint8Array): Plan {
   const landlock = readLandlock(reader, head.landlock)
   const seccomp = reader.raw(head.seccompCount * instructionBytes)
   reader.end()
-  const flags = head.fixed.flags ^ ownTmpFlag(mounts)
-  const plan = { ...head.fixed, flags, rlimits, mounts, landlock, seccomp }
+  const plan = { ...head.fixed, rlimits, mounts, landlock, seccomp }
   const problem = planProblem(plan)
   if (problem !== undefined) throw malformed('plan', problem)
+  if (head.features !== askedBy(plan)) throw malformed('plan', 'features')
   return plan
 }
 
@@ -127,14 +128,14 @@ function writeHead(writer: ByteWriter, plan: Plan): void {
   writer.u32(plan.pidsMax)
   writer.u32(plan.timeLimitMs)
   writer.u32(plan.umask)
-  writer.u32(plan.flags | ownTmpFlag(plan.mounts))
+  writer.u32(plan.flags)
   writer.u16(plan.rlimits.length)
   writer.u16(plan.mounts.length)
   writer.u16(plan.seccomp.length / instructionBytes)
   writer.u16(plan.landlock.paths.length)
   writer.u16(plan.landlock.ports.length)
   writer.u16(0)
-  writer.u32(0)
+  writer.u32(askedBy(plan))
 }
 
 type Head = Readonly<{
@@ -143,6 +144,7 @@ type Head = Readonly<{
   rlimitCount: number
   mountCount: number
   seccompCount: number
+  features: number
 }>
 
 function readHead(reader: ByteReader): Head {
@@ -164,9 +166,8 @@ function readHead(reader: ByteReader): Head {
   }
   const [rlimitCount, mountCount, seccompCount] = [reader.u16(), reader.u16(), reader.u16()]
   const landlock = { ...handled, pathCount: reader.u16(), portCount: reader.u16() }
-  const padding = reader.u16() + reader.u32()
-  if (padding !== 0) throw malformed('plan', 'a padding that is not 0')
-  return { fixed, landlock, rlimitCount, mountCount, seccompCount }
+  if (reader.u16() !== 0) throw malformed('plan', 'a padding that is not 0')
+  return { fixed, landlock, rlimitCount, mountCount, seccompCount, features: reader.u32() }
 }
 
 function readRlimit(reader: ByteReader): Rlimit {
@@ -208,11 +209,6 @@ function changes({ access }: Landlock['paths'][number]): boolean {
 }
 
 const knownFlags = wirePlanFlag.stdinNull | wirePlanFlag.noExec | wirePlanFlag.proxied
-
-function ownTmpFlag(mounts: readonly Mount[]): number {
-  const hasTmp = mounts.some(({ kind, target }) => kind === 'tmpfs' && target === '/tmp')
-  return hasTmp ? wirePlanFlag.ownTmp : 0
-}
 
 function bitsOf(flags: Readonly<Record<string, number>>): number {
   return Object.values(flags).reduce((all, bit) => all | bit, 0)

@@ -16,7 +16,7 @@ test('rlimits: C30: a file size limit of the caller does not reach the run', () 
   assert.deepEqual(limits[1], { resource: 1, soft: unlimited, hard: unlimited })
 })
 
-test('rlimits: no core is dumped, and open files are what was asked for', () => {
-  assert.deepEqual(limits[4], { resource: 4, soft: 0n, hard: 0n })
+test('rlimits: no core is dumped, to a program neither, and open files are what was asked for', () => {
+  assert.deepEqual(limits[4], { resource: 4, soft: 1n, hard: 1n })
   assert.deepEqual(limits[7], { resource: 7, soft: 10n, hard: 20n })
 })

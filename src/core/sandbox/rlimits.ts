@@ -27,8 +27,10 @@ const mib = 1024n * kib
 /**
  * Every limit that Linux has, so that nothing of the launcher's own start is inherited (C30).
  *
- * No core dump: it would write what the command knew to where the host's core_pattern says. Processes and memory are
- * the cgroup's: NPROC counts a user's processes on the whole host, AS counts address space that nobody uses.
+ * No core dump: it would write what the command knew to where the host's core_pattern says. One byte is too small for
+ * any file, and where core_pattern is a program it is the one limit that the kernel heeds (coredump_pipe in its
+ * fs/coredump.c): 0 would not hold that program back. Processes and memory are the cgroup's: NPROC counts a user's processes on the whole host,
+ * AS counts address space that nobody uses.
  *
  * @param openFiles soft and hard RLIMIT_NOFILE
  */
@@ -38,7 +40,7 @@ export function freshRlimits(openFiles: Readonly<{ soft: number; hard: number }>
     same(resource.fsize, unlimited),
     same(resource.data, unlimited),
     { resource: resource.stack, soft: 8n * mib, hard: unlimited },
-    same(resource.core, 0n),
+    same(resource.core, 1n),
     same(resource.rss, unlimited),
     same(resource.nproc, unlimited),
     { resource: resource.nofile, soft: BigInt(openFiles.soft), hard: BigInt(openFiles.hard) },

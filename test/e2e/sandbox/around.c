@@ -6,25 +6,37 @@
  *   around descriptors COUNT PROGRAM…
  *   around terminal PROGRAM…          in a session with a controlling terminal
  *   around signals PROGRAM…           SIGPIPE and SIGUSR1 ignored, SIGUSR2 blocked
+ *   around habits PROGRAM…            all that fork(2) and execve(2) hand on and that needs no right to be set: a key,
+ *                                     a personality, and the like
  *
  * It keeps its process id: what PROGRAM… starts are the children of who was started here.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <linux/filter.h>
+#include <linux/ioprio.h>
+#include <linux/keyctl.h>
+#include <linux/mempolicy.h>
 #include <linux/seccomp.h>
+
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67 /* Linux 6.4 */
+#endif
 
 #define NUMBER BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
 #define RETURN(value) BPF_STMT(BPF_RET | BPF_K, value)
@@ -85,10 +97,34 @@ static void spoil_signals(void) {
   signal(SIGUSR1, SIG_IGN);
 }
 
+static void write_to(const char *path, const char *text) {
+  int fd = open(path, O_WRONLY);
+  if (fd < 0 || write(fd, text, strlen(text)) < 0) perror(path);
+  if (fd >= 0) close(fd);
+}
+
+static void take_habits(void) {
+  const unsigned long node = 1;
+  if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0) perror("keyring");
+  long key = syscall(SYS_add_key, "user", "belladonna-test", "x", 1, KEY_SPEC_SESSION_KEYRING);
+  if (syscall(SYS_keyctl, KEYCTL_SETPERM, key, 0x3f000000) != 0) perror("key"); /* for who possesses it only */
+  write_to("/proc/self/oom_score_adj", "500");
+  write_to("/proc/self/loginuid", "4321");
+  if (personality(ADDR_NO_RANDOMIZE) < 0) perror("personality");
+  if (prctl(PR_SET_TIMERSLACK, 123456, 0, 0, 0) != 0) perror("timer slack");
+  if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0) perror("huge pages");
+  if (prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0) != 0) perror("machine checks");
+  if (prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0) != 0) perror("memory merge");
+  if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7)) != 0) perror("ioprio");
+  if (syscall(SYS_set_mempolicy, MPOL_BIND, &node, 8 * sizeof node) != 0) perror("mempolicy");
+  if (sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}) != 0) perror("scheduler");
+}
+
 int main(int argc, char **argv) {
   if (argc < 3) return 2;
   const char *what = argv[1];
-  char **program = argv + (strcmp(what, "terminal") == 0 || strcmp(what, "signals") == 0 ? 2 : 3);
+  bool alone = strcmp(what, "terminal") == 0 || strcmp(what, "signals") == 0 || strcmp(what, "habits") == 0;
+  char **program = argv + (alone ? 2 : 3);
   if (strcmp(what, "mask") == 0) mask(argv[2]);
   if (strcmp(what, "option") == 0) mask_option((unsigned)atoi(argv[2]));
   if (strcmp(what, "descriptors") == 0)
@@ -96,6 +132,7 @@ int main(int argc, char **argv) {
       if (open("/dev/null", O_RDONLY) < 0) fail("/dev/null");
   if (strcmp(what, "terminal") == 0) take_terminal();
   if (strcmp(what, "signals") == 0) spoil_signals();
+  if (strcmp(what, "habits") == 0) take_habits();
   execv(program[0], program);
   fail(program[0]);
 }

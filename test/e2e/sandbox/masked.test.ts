@@ -126,6 +126,16 @@ test(
   },
 )
 
+test(
+  'C30 C33: a kernel without keyctl: status, entries and profiles say so, and runs start',
+  { skip, timeout: 60_000 },
+  async () => {
+    const mask = [around, 'mask', `${numberOf('keyctl')}`]
+    const found = await missingOn((program, boot) => [...mask, program, boot])
+    assert.deepEqual(found, { plain: ['session_keyring'], ports: ['session_keyring'] })
+  },
+)
+
 /** By Landlock's version: what is missing of a profile, and what more of one that names ports. */
 const versions: readonly (readonly [
   abi: number,
@@ -188,6 +198,7 @@ test(
 /** Calls that no sandbox can be built without, and the words by which the launcher refuses to go on. */
 const needed: Readonly<Record<string, RegExp>> = {
   clone3: /clone: Function not implemented/,
+  personality: /personality: Function not implemented/,
   close_range: /close_range: Function not implemented/,
   unshare: /a service: cgroup: Function not implemented/,
   fsopen: /a service: mount: Function not implemented/,

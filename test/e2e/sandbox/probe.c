@@ -189,6 +189,15 @@ static void try_slice(void) {
 }
 static void try_raise_priority(void) { say(setpriority(PRIO_PROCESS, 0, -5)); }
 
+static void try_habit(void) { /* what prctl(2) or another call of that number says without an argument */
+  printf("%ld\n", syscall(number(0), number(1), number(2), number(3), number(4), number(5)));
+}
+static void try_memory_policy(void) {
+  int mode = -1;
+  syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0);
+  printf("%d\n", mode);
+}
+
 static void try_environment(void) {
   for (char **at = environ; *at != NULL; at++) printf("%s\n", *at);
   printf("end\n");
@@ -337,6 +346,8 @@ static const struct {
     {"priority", try_priority},
     {"slice", try_slice},
     {"raise-priority", try_raise_priority},
+    {"habit", try_habit},
+    {"memory-policy", try_memory_policy},
     {"environment", try_environment},
     {"directory", try_directory},
     {"input", try_input},

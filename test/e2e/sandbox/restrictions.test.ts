@@ -142,7 +142,7 @@ function spoiled(launcher: readonly string[]): readonly string[] {
     ...['/usr/bin/prlimit', '--core=4096:8192', '--fsize=40960000:'],
     ...['/usr/bin/nice', '-n', '-39', '/usr/bin/taskset', '--cpu-list', '0'],
     ...['/usr/bin/env', 'LD_LIBRARY_PATH=/nowhere', 'BASH_FUNC_x%%=() { :; }'],
-    ...[around, 'signals', around, 'terminal', around, 'descriptors', '500'],
+    ...[around, 'habits', around, 'signals', around, 'terminal', around, 'descriptors', '500'],
     ...launcher,
   ]
 }

@@ -4,7 +4,7 @@
  * Where several walls stand one behind the other (a read-only mount, and Landlock behind it) a row takes the others away on
  * both sides, by `behind` and `behindEdits`, so that what differs is the restriction alone.
  */
-import { amounts, given } from './rows/given.ts'
+import { amounts, given, habits } from './rows/given.ts'
 import { files } from './rows/files.ts'
 import { landlock, namespaces } from './rows/namespaces.ts'
 import { privileges } from './rows/privileges.ts'
@@ -17,6 +17,7 @@ export const restrictions: readonly Row[] = [
   ...privileges,
   ...landlock,
   ...given,
+  ...habits,
   ...amounts,
   ...byNumber,
   ...byArgument,

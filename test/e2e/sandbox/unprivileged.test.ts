@@ -53,7 +53,7 @@ const rows: Readonly<Record<string, readonly [words: readonly string[], end: str
   'capabilities: none to gain': [['status', 'CapBnd'], /\t0{16}$/],
   no_new_privs: [['status', 'NoNewPrivs'], /\t1$/],
   'ids: root inside': [['ids'], /^0 0/],
-  'rlimits: no core': [['limit', '4'], '0 0'],
+  'rlimits: no core': [['limit', '4'], '1 1'],
   'descriptors: three': [['descriptors'], '3'],
   'seccomp: io_uring_setup (C82)': [['call', `${numberOf('io_uring_setup')}`], 'errno 1'],
   'seccomp: unshare': [['call', `${numberOf('unshare')}`], 'errno 1'],

@@ -1,14 +1,21 @@
 /** Rows of restrictions.test.ts: what a command is given, and how much of it. */
-import { all, noLandlockFiles, noRlimit, withCapabilities, withDevice } from '../plan-changes.ts'
+import {
+  all,
+  noLandlockFiles,
+  noRlimit,
+  numberOf,
+  withCapabilities,
+  withDevice,
+} from '../plan-changes.ts'
 import { ended, inherited, remove, session, startEnvironment, none } from './row.ts'
 import type { Row } from './row.ts'
 
 export const given: readonly Row[] = [
   {
-    name: 'C30: rlimits: no core is dumped',
+    name: 'C30: rlimits: no core is dumped, nor given to a program',
     attempt: () => ['limit', '4'],
     without: noRlimit(4),
-    refused: '0 0',
+    refused: '1 1',
     succeeds: '4096 8192',
   },
   {
@@ -154,6 +161,110 @@ export const given: readonly Row[] = [
     refused: '0',
     succeeds: '5',
     options: { stdin: 'typed' },
+  },
+]
+
+const forget = 'sandbox/inherited.c'
+const prctl = `${numberOf('prctl')}`
+
+/** What else fork(2) and execve(2) hand on (docs/reference/sandbox.md has the list). `around habits` has set all of it. */
+export const habits: readonly Row[] = [
+  {
+    name: 'C30: session keyring: no key of who started the bridge is there',
+    attempt: () => ['show', '/proc/keys'],
+    without: [
+      ...remove('launcher/host.c', 'if (join_keyring()) host.features', 'host.features'),
+      ...remove(forget, 'syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0', 'true'),
+    ],
+    refused: /^(?![^]*belladonna-test)[^]*_ses[^]*$/,
+    succeeds: /user +belladonna-test: 1$/m,
+  },
+  {
+    name: 'C30: session keyring: two runs have two',
+    attempt: () => ['show', '/proc/keys'],
+    without: remove(
+      'sandbox/spare.c',
+      'if ((host.features & WIRE_FEATURE_SESSION_KEYRING) != 0 && !join_keyring()) child_fail(WIRE_STAGE_CLONE);',
+    ),
+    refused: /^\w+ I--Q--- +[1-4] perm \w+ +0 +0 keyring +_ses: empty$/m,
+    succeeds: /^\w+ I--Q--- +([5-9]|\d\d+) perm \w+ +0 +0 keyring +_ses: empty$/m,
+  },
+  {
+    name: 'C30: oom_score_adj: a run is not protected as its bridge may be',
+    attempt: () => ['show', '/proc/self/oom_score_adj'],
+    without: remove(
+      'sandbox/spare.c',
+      'if (host.adjusted) (void)write_text(AT_FDCWD, "/proc/self/oom_score_adj", "0");',
+    ),
+    refused: '0',
+    succeeds: '500',
+  },
+  {
+    name: 'C30: audit: what is asked for is not put down to who started the bridge',
+    attempt: () => ['show', '/proc/self/loginuid'],
+    without: remove(forget, '(void)write_text(AT_FDCWD, "/proc/self/loginuid", "4294967295");'),
+    refused: '4294967295',
+    succeeds: '4321',
+  },
+  {
+    name: 'C30: personality: addresses are random',
+    attempt: () => ['habit', `${numberOf('personality')}`, '0xffffffff'],
+    without: remove(forget, 'return personality(PER_LINUX) >= 0;', 'return true;'),
+    refused: '0',
+    succeeds: `${0x0040000}`,
+  },
+  {
+    name: 'C30: timer slack: the kernel’s own',
+    attempt: () => ['habit', prctl, '30'],
+    without: remove(forget, '(void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);'),
+    refused: '50000',
+    succeeds: '123456',
+  },
+  {
+    name: 'C30: huge pages: as the host has them',
+    attempt: () => ['habit', prctl, '42'],
+    without: remove(forget, '(void)prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);'),
+    refused: '0',
+    succeeds: '1',
+  },
+  {
+    name: 'C30: machine checks: as the host has them',
+    attempt: () => ['habit', prctl, '34'],
+    without: remove(forget, '(void)prctl(PR_MCE_KILL, PR_MCE_KILL_CLEAR, 0, 0, 0);'),
+    refused: '2',
+    succeeds: '1',
+  },
+  {
+    name: 'C30: memory: its pages are not merged with those of others',
+    attempt: () => ['habit', prctl, '68'],
+    without: remove(forget, '(void)prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0);'),
+    refused: /^(?:0|-1)$/,
+    succeeds: /^(?:1|-1)$/, // before Linux 6.4 nobody has it
+  },
+  {
+    name: 'C30: input and output: of no class',
+    attempt: () => ['habit', `${numberOf('ioprio_get')}`, '1'],
+    without: remove(forget, '(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0);'),
+    refused: /^(?:0|16388)$/, // what the kernel says of a process without one, before Linux 5.18 and since
+    succeeds: `${(2 << 13) | 7}`,
+  },
+  {
+    name: 'C30: memory policy: the kernel’s own',
+    attempt: () => ['memory-policy'],
+    without: remove(forget, '(void)syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0);'),
+    refused: '0',
+    succeeds: '2',
+  },
+  {
+    name: 'C30: scheduling policy: the usual one',
+    attempt: () => ['habit', `${numberOf('sched_getscheduler')}`],
+    without: remove(
+      'sandbox/schedule.c',
+      '.size = sizeof wanted, .flags',
+      '.size = sizeof wanted, .policy = now.policy, .flags',
+    ),
+    refused: '0',
+    succeeds: '3',
   },
 ]
 
