@@ -6,7 +6,7 @@ import type { CompileFacts } from './compile-facts.ts'
 import { readParameter } from './compile-parameter.ts'
 import { readRunAs } from './compile-principal.ts'
 import { checkCleanPath, readCleanPath, resolveAt } from './compile-path.ts'
-import { isAlwaysThere, isAtOrBelow, isInProfile } from './compile-profile.ts'
+import { isAlwaysThere, isInProfile } from './compile-profile.ts'
 import type { ProfileDraft } from './compile-profile.ts'
 import { requestLimits } from '../protocol/request.ts'
 import { risks } from './compiled.ts'
@@ -37,6 +37,7 @@ import {
 } from '../toml/reader.ts'
 import type { Fields, Read, Report } from '../toml/reader.ts'
 import { commandBounds } from '../sandbox/command.ts'
+import { isWithin as isPathWithin } from '../sandbox/root.ts'
 import { suggestionFor } from '../toml/suggestion.ts'
 import { isParameterName, parseTemplateElement } from './template.ts'
 import type { TemplateElement } from './template.ts'
@@ -292,7 +293,7 @@ function checkProfile(
   }
   for (const { name, root } of action.params.filter((item) => item.kind === 'path')) {
     const shown = [...source.read, ...source.write, ...source.sockets]
-    if (!shown.some(({ path }) => isAtOrBelow(path, root))) continue
+    if (!shown.some(({ path }) => isPathWithin(path, root))) continue
     const message = `the profile ${quote(source.name)} names what lies in ${quote(root)}, of which {${name}} must be all`
     report.add(fields.place('params'), 'path_invalid', message)
   }
