@@ -85,7 +85,7 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
       readReference('profile', new Set(scope.profiles.keys())),
       null,
     )
-    const run_as = fields.read('run_as', readRunAs(scope.facts.accounts), null)
+    const runAs = fields.read('run_as', readRunAs(scope.facts.accounts), null)
     const cwd = fields.read('cwd', readCleanPath, root)
     const rest = {
       id,
@@ -101,9 +101,9 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
     if (command !== null) checkParameters(report, fields, command.elements, parameters)
     const draft = profile === null ? undefined : scope.profiles.get(profile)
     if (command === null || profile === null || draft === undefined) return null
-    if (run_as === null || cwd === undefined) return null
+    if (runAs === null || cwd === undefined) return null
     const { elements, executable, interpreter, links } = command
-    const made = { command: elements, executable, interpreter, profile, run_as, cwd }
+    const made = { command: elements, executable, interpreter, profile, ...runAs, cwd }
     const action: CompiledAction = { ...rest, ...made }
     checkPins(report, fields, action, command)
     checkProfile(report, fields, action, draft)
