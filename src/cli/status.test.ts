@@ -9,6 +9,15 @@ test('status: nested names are joined, lists stand on one line', () => {
   )
 })
 
+test('status: an account that has another id than at install is named, with both', () => {
+  const ci = { account: 'user:ci', installed: 'uid 7', now: 'uid 8' }
+  const gone = { account: 'group:ops', installed: 'gid 9', now: null }
+  assert.deepEqual(describeStatus({ account_drift: [ci, gone] }), [
+    'account_drift: user:ci (uid 7, now uid 8), group:ops (gid 9, now not there)',
+  ])
+  assert.deepEqual(describeStatus({ account_drift: [] }), ['account_drift: none'])
+})
+
 test('status: promise 8: a profile says what is in force, what is missing and why, and that it is escapable', () => {
   const whole = { name: 'p', escapable: false, in_force: ['seccomp', 'rlimits'], missing: [] }
   const lacking = {

@@ -6,7 +6,7 @@ import type { CompileFacts } from './compile-facts.ts'
 import { readParameter } from './compile-parameter.ts'
 import { readRunAs } from './compile-principal.ts'
 import { checkCleanPath, readCleanPath, resolveAt } from './compile-path.ts'
-import { isAlwaysThere, isAtOrBelow, isInProfile } from './compile-profile.ts'
+import { isAlwaysThere, isInProfile } from './compile-profile.ts'
 import type { ProfileDraft } from './compile-profile.ts'
 import { requestLimits } from '../protocol/request.ts'
 import { risks } from './compiled.ts'
@@ -37,6 +37,7 @@ import {
 } from '../toml/reader.ts'
 import type { Fields, Read, Report } from '../toml/reader.ts'
 import { commandBounds } from '../sandbox/command.ts'
+import { isWithin as isPathWithin } from '../sandbox/root.ts'
 import { suggestionFor } from '../toml/suggestion.ts'
 import { isParameterName, parseTemplateElement } from './template.ts'
 import type { TemplateElement } from './template.ts'
@@ -78,13 +79,14 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
     })
     const parameters = fields.read('params', readParameters(scope.facts), noParameters)
     const { params } = parameters
-    const command = fields.read('command', readCommand(scope.facts), null)
+    const template = fields.read('command', readTemplate, null)
+    const command = template && readCommand(scope.facts, report, template)
     const profile = fields.read(
       'profile',
       readReference('profile', new Set(scope.profiles.keys())),
       null,
     )
-    const run_as = fields.read('run_as', readRunAs(scope.facts.accounts), null)
+    const runAs = fields.read('run_as', readRunAs(scope.facts.accounts), null)
     const cwd = fields.read('cwd', readCleanPath, root)
     const rest = {
       id,
@@ -97,16 +99,15 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
       approve_unseen_input: fields.read('approve_unseen_input', readTruth, false),
       params,
     }
-    if (command !== null) checkParameters(report, fields, command.elements, parameters)
+    if (template !== null) checkParameters(report, fields, template, parameters)
+    if (command !== null) checkPins(report, fields, rest.sha256, command)
     const draft = profile === null ? undefined : scope.profiles.get(profile)
+    if (draft !== undefined) checkProfile(report, fields, { ...rest, command, cwd }, draft)
     if (command === null || profile === null || draft === undefined) return null
-    if (run_as === null || cwd === undefined) return null
+    if (runAs === null || cwd === undefined) return null
     const { elements, executable, interpreter, links } = command
-    const made = { command: elements, executable, interpreter, profile, run_as, cwd }
-    const action: CompiledAction = { ...rest, ...made }
-    checkPins(report, fields, action, command)
-    checkProfile(report, fields, action, draft)
-    return { action, links }
+    const made = { command: elements, executable, interpreter, profile, ...runAs, cwd }
+    return { action: { ...rest, ...made }, links }
   }
 }
 
@@ -125,24 +126,50 @@ type Command = Readonly<{
   links: readonly PathLink[]
 }>
 
-function readCommand(facts: CompileFacts): Read<Command> {
-  return (report, node) => {
-    const elements = readList(readElement, maxArguments)(report, node)
-    if (elements === null || node.kind !== 'array') return null
-    if (elements.length < node.value.length) return null
-    const [program] = elements
-    if (program === undefined)
-      return report.add(node, 'value_invalid', 'expected at least a program')
-    if (program.kind === 'parameter') {
-      return report.add(node, 'template_invalid', 'no parameter may choose the program')
-    }
-    const [place = node] = node.value
-    const path = checkCleanPath(report, place, program.text)
-    const resolved = path && resolveAt(report, place, facts, path, 'command')
-    if (resolved === null) return null
-    const { links, interpreter = null, changeable } = resolved
-    return { elements, executable: resolved.path.path, interpreter, changeable, links }
+/** What could be read of `command`: a broken element hides nothing of the others. */
+type Template = Readonly<{
+  elements: readonly TemplateElement[]
+  /** The first element and its place; null if that one is broken. */
+  program: Readonly<{ element: TemplateElement; place: Place }> | null
+  /** What stands in those that are broken. */
+  broken: readonly string[]
+}>
+
+const readTemplate: Read<Template> = (report, node) => {
+  const read = readList(
+    (inner, item: TomlNode) => [{ item, element: readElement(inner, item) }],
+    maxArguments,
+  )
+  const items = read(report, node)?.flat() ?? null
+  if (items === null) return null
+  const [first] = items
+  if (first === undefined) return report.add(node, 'value_invalid', 'expected at least a program')
+  const { item: place, element } = first
+  return {
+    elements: items.flatMap((item) => item.element ?? []),
+    program: element && { element, place },
+    broken: items.flatMap(({ item, element: read }) => {
+      return read === null && item.kind === 'string' ? item.value : []
+    }),
   }
+}
+
+/** What runs; null where that is not known. */
+function readCommand(
+  facts: CompileFacts,
+  report: Report,
+  { program, elements }: Template,
+): Command | null {
+  if (program === null) return null
+  const { element, place } = program
+  if (element.kind === 'parameter') {
+    return report.add(place, 'template_invalid', 'no parameter may choose the program')
+  }
+  const path = checkCleanPath(report, place, element.text)
+  const resolved = path && resolveAt(report, place, facts, path, 'command')
+  if (resolved === null) return null
+  const { links, interpreter = null, changeable } = resolved
+  return { elements, executable: resolved.path.path, interpreter, changeable, links }
 }
 
 const readElement: Read<TemplateElement> = (report, node) => {
@@ -167,7 +194,7 @@ const noParameters: Parameters = { params: [], names: new Set() }
 function checkParameters(
   report: Report,
   fields: Fields,
-  elements: readonly TemplateElement[],
+  { elements, broken }: Template,
   { params, names }: Parameters,
 ): void {
   const place = fields.place('command')
@@ -178,7 +205,7 @@ function checkParameters(
     report.add(place, 'parameter_undeclared', message, suggestionFor(name, names))
   }
   for (const { name } of params) {
-    if (used.has(name)) continue
+    if (used.has(name) || broken.some((text) => text.includes(`{${name}}`))) continue
     const message = `no argument of the command uses {${name}}`
     report.add(fields.place('params'), 'parameter_unused', message)
   }
@@ -265,34 +292,36 @@ function readApproval(approvers: ReadonlySet<string>): Read<CompiledApproval> {
 function checkPins(
   report: Report,
   fields: Fields,
-  { executable, sha256 }: CompiledAction,
-  { changeable }: Command,
+  sha256: readonly string[],
+  { executable, changeable }: Command,
 ): void {
   if (changeable === undefined || sha256.length > 0) return
   const way = 'say `sha256 = ["…"]`, and a copy of exactly that file is run'
   report.add(fields.place('command'), 'path_unsafe', `${quote(executable)}: ${changeable}; ${way}`)
 }
 
-/** What shows only when action and profile are seen together. */
+/** What shows only when action and profile are seen together; of a broken action what could be read of it. */
 function checkProfile(
   report: Report,
   fields: Fields,
-  action: CompiledAction,
+  action: Pick<CompiledAction, 'params' | 'approval' | 'approve_unseen_input'> &
+    Readonly<{ command: Command | null; cwd: CleanPath | undefined }>,
   { source }: ProfileDraft,
 ): void {
-  const programs = [action.executable, action.interpreter?.executable ?? action.executable]
+  const { command, cwd } = action
+  const programs = [command?.executable, command?.interpreter?.executable].filter(isCleanPath)
   const hidden = programs.find((path) => !isInProfile(source, path))
   if (hidden !== undefined) {
     const message = `the profile ${quote(source.name)} does not show ${quote(hidden)}`
     report.add(fields.place('command'), 'command_outside_profile', message)
   }
-  if (!isAlwaysThere(action.cwd) && !isInProfile(source, action.cwd)) {
-    const message = `the profile ${quote(source.name)} does not show ${quote(action.cwd)}`
+  if (cwd !== undefined && !isAlwaysThere(cwd) && !isInProfile(source, cwd)) {
+    const message = `the profile ${quote(source.name)} does not show ${quote(cwd)}`
     report.add(fields.place('cwd'), 'directory_outside_profile', message)
   }
   for (const { name, root } of action.params.filter((item) => item.kind === 'path')) {
     const shown = [...source.read, ...source.write, ...source.sockets]
-    if (!shown.some(({ path }) => isAtOrBelow(path, root))) continue
+    if (!shown.some(({ path }) => isPathWithin(path, root))) continue
     const message = `the profile ${quote(source.name)} names what lies in ${quote(root)}, of which {${name}} must be all`
     report.add(fields.place('params'), 'path_invalid', message)
   }

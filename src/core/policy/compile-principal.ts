@@ -1,5 +1,5 @@
 import type { Accounts } from './compile-facts.ts'
-import type { CompiledPrincipal, RunAs } from './compiled.ts'
+import type { CompiledPrincipal, RunAs, RunAsNames } from './compiled.ts'
 import { isUnitName } from './names.ts'
 import { quote } from '../toml/problem.ts'
 import { overflowId, parseAccountNumber } from '../toml/quantity.ts'
@@ -48,7 +48,9 @@ export function readPrincipal(accounts: Accounts): Read<CompiledPrincipal> {
 type Account = Exclude<CompiledPrincipal, { kind: 'unit' }>
 
 /** Reads `run_as`: a user, with its primary group unless another one follows after a colon. */
-export function readRunAs(accounts: Accounts): Read<RunAs> {
+export function readRunAs(
+  accounts: Accounts,
+): Read<Readonly<{ run_as: RunAs; run_as_names: RunAsNames }>> {
   return (report, node) => {
     const text = readText(report, node)
     if (text === null) return null
@@ -66,7 +68,8 @@ export function readRunAs(accounts: Accounts): Read<RunAs> {
         ? user?.gid
         : lookUp(report, node, 'group', accounts.groups, groupName)
     if (user === null || gid === undefined || gid === null) return null
-    return { uid: user.uid, gid, groups: [] }
+    const run_as_names = { user: userName, group: groupName ?? null }
+    return { run_as: { uid: user.uid, gid, groups: [] }, run_as_names }
   }
 }
 

@@ -4,6 +4,8 @@ import type { CleanPath } from '../identity.ts'
 import { formatBase64 } from '../json/base64.ts'
 import { capabilityNames, capabilityNumber } from '../sandbox/capabilities.ts'
 import { profilePathProblem } from '../sandbox/plan-for-profile.ts'
+import { isWithin } from '../sandbox/root.ts'
+import { checkNamespaces } from './check-namespaces.ts'
 import type { CompileFacts } from './compile-facts.ts'
 import { readCleanPath, resolveAt } from './compile-path.ts'
 import type { ResolvedPath } from './compile-path.ts'
@@ -115,7 +117,7 @@ export function finishProfile(
 ): CompiledProfile | null {
   const links = usefulLinks(source, [...source.links, ...commandLinks])
   const isHidden = (path: CleanPath): boolean =>
-    roots.some((root) => path !== root && isAtOrBelow(path, root))
+    roots.some((root) => path !== root && isWithin(path, root))
   const hidden = needed.find(isHidden)
   if (hidden !== undefined) {
     const message = `${quote(hidden)} lies in a root of a parameter, where runs of this profile see nothing else`
@@ -142,7 +144,7 @@ export function finishProfile(
 
 /** Whether the sandbox shows what is at `path`. */
 export function isInProfile({ read, write }: ProfileSource, path: CleanPath): boolean {
-  return [...read, ...write].some((entry) => isAtOrBelow(path, entry.path))
+  return [...read, ...write].some((entry) => isWithin(path, entry.path))
 }
 
 function readPath(facts: CompileFacts): Read<ResolvedPath> {
@@ -183,29 +185,12 @@ function readCaps(report: Report, fields: Fields): readonly ProfileCapability[] 
   return [...once.values()].sort((a, b) => a.number - b.number)
 }
 
-// Sysctls of the IPC and UTS namespaces, which each run has of its own (Documentation/admin-guide/sysctl/kernel.rst).
-const ownSysctls =
-  /^\/proc\/sys\/(?:fs\/mqueue|kernel\/(?:hostname|domainname|sem|sem_next_id|(?:msg|shm)[a-z_]*))(?:\/|$)/
-
-/** A write to a sysctl of the sandbox's own namespaces would succeed and change nothing that anybody sees. */
-function checkNamespaces(report: Report, fields: Fields, { network, write }: ProfileSource): void {
-  for (const { path } of write) {
-    if (network !== 'host' && isAtOrBelow(path, '/proc/sys/net')) {
-      const message = `${quote(path)} is the host's only with network = "host"`
-      report.add(fields.place('write'), 'network_required', message)
-    } else if (ownSysctls.test(path)) {
-      const message = `${quote(path)} is each sandbox's own: writing it would not change the host`
-      report.add(fields.place('write'), 'namespace_own', message)
-    }
-  }
-}
-
 /** Without those that lie below another one, and sorted. */
 function outermost(paths: readonly ResolvedPath[]): readonly ProfilePath[] {
   const sorted = paths.map(({ path }) => path).sort((a, b) => compareText(a.path, b.path))
   const kept = new Map<string, ProfilePath>()
   for (const entry of sorted) {
-    if ([...kept.keys()].some((outer) => isAtOrBelow(entry.path, outer))) continue
+    if ([...kept.keys()].some((outer) => isWithin(entry.path, outer))) continue
     kept.set(entry.path, entry)
   }
   return [...kept.values()]
@@ -217,11 +202,6 @@ function usefulLinks(source: ProfileSource, links: readonly PathLink[]): readonl
   return [...once.values()]
     .filter(({ path }) => !isInProfile(source, path))
     .sort((a, b) => compareText(a.path, b.path))
-}
-
-/** Whether `path` is `outer` or lies in it. */
-export function isAtOrBelow(path: string, outer: string): boolean {
-  return path === outer || outer === '/' || path.startsWith(`${outer}/`)
 }
 
 /** For the working directory: what each sandbox has whatever its profile says. */

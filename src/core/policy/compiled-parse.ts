@@ -44,6 +44,7 @@ import type {
   CompiledProxy,
   CompiledRepeat,
   RunAs,
+  RunAsNames,
 } from './compiled.ts'
 import { isBusName, isInterfaceName, isMemberName, isObjectPath } from './dbus-call.ts'
 import type { DbusCall } from './dbus-call.ts'
@@ -156,6 +157,11 @@ const runAs: Shape<RunAs> = recordOf((members) => ({
   groups: members.take('groups', listOf(gid)),
 }))
 
+const runAsNames: Shape<RunAsNames> = recordOf((members) => ({
+  user: members.take('user', anyString),
+  group: members.take('group', orNull(anyString)),
+}))
+
 const approval: Shape<CompiledApproval> = recordOf((members) => ({
   need: members.take('need', integerWithin(1, 16)),
   from: members.take('from', id),
@@ -176,6 +182,7 @@ const action: Shape<CompiledAction> = recordOf((members) => ({
   interpreter: members.take('interpreter', orNull(interpreter)),
   sha256: members.take('sha256', listOf(digest)),
   run_as: members.take('run_as', runAs),
+  run_as_names: members.take('run_as_names', runAsNames),
   env: members.take('env', mapOf(anyString, anyString)),
   cwd: members.take('cwd', path),
   profile: members.take('profile', id),

@@ -64,6 +64,9 @@ export type CompiledApproval = Readonly<{ need: number; from: string; within_ms:
 /** As whom an action runs; `groups` are the supplementary ones, of which there are none yet. */
 export type RunAs = Readonly<{ uid: Uid; gid: Gid; groups: readonly Gid[] }>
 
+/** What the file said of it: the user, and the group where it named one; null is the user's primary one. */
+export type RunAsNames = Readonly<{ user: string; group: string | null }>
+
 /** Who reads a script: what its first line says, and the program that this is on this host. */
 export type CompiledInterpreter = Readonly<{
   /** As it stands in the script: argv[0]. */
@@ -84,6 +87,7 @@ export type CompiledAction = Readonly<{
   /** SHA-256 digests of which the executable must have one; none means any. */
   sha256: readonly string[]
   run_as: RunAs
+  run_as_names: RunAsNames
   env: Readonly<Record<string, string>>
   cwd: CleanPath
   profile: string

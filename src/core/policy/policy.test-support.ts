@@ -43,6 +43,9 @@ const kinds: ReadonlyMap<string, PathKind> = new Map([
     '/srv/data',
     '/tmp',
     '/proc',
+    '/proc/sys',
+    '/proc/sys/fs',
+    '/proc/sys/kernel',
     '/var/log/app',
   ].map((path) => [path, 'directory'] as const),
   ...[
@@ -55,9 +58,13 @@ const kinds: ReadonlyMap<string, PathKind> = new Map([
     '/opt/theirs',
     '/usr/bin/xdg-dbus-proxy',
   ].map((path) => [path, 'file'] as const),
-  ...['vm/swappiness', 'net/ipv4/ip_forward', 'kernel/hostname', 'kernel/shmmax'].map(
-    (name) => [`/proc/sys/${name}`, 'file'] as const,
-  ),
+  ...[
+    'vm/swappiness',
+    'net/ipv4/ip_forward',
+    'kernel/hostname',
+    'kernel/shmmax',
+    'kernel/ns_last_pid',
+  ].map((name) => [`/proc/sys/${name}`, 'file'] as const),
   ['/dev/kmsg', 'device'],
   ['/run/app/app.sock', 'socket'],
 ])
