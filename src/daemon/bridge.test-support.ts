@@ -7,7 +7,8 @@ import { signCheckpoint } from '../core/audit/checkpoint.ts'
 import { parseEntry } from '../core/audit/entry-parse.ts'
 import type { Entry } from '../core/audit/entry.ts'
 import { emptyTree, leafHash, rootHash, treeOf } from '../core/audit/merkle.ts'
-import { noReceipts } from '../core/audit/receipt.ts'
+import { noReceipts, parseReceipt } from '../core/audit/receipt.ts'
+import type { Receipt } from '../core/audit/receipt.ts'
 import { verifyLog } from '../core/audit/verify.ts'
 import { BelladonnaError } from '../core/error.ts'
 import { parseHex } from '../core/json/hex.ts'
@@ -45,7 +46,13 @@ export const links = [
 ] as const
 export type Link = (typeof links)[number]
 
-export type Asked = Readonly<{ action: string; uid?: number; stdin?: Uint8Array }>
+export type Asked = Readonly<{
+  action: string
+  uid?: number
+  stdin?: Uint8Array
+  /** Of another user namespace. */
+  foreign?: boolean
+}>
 type Slot = {
   state: 'submitted' | 'prepared' | 'running' | 'refused' | 'ended'
   readonly stdin: Uint8Array | null
@@ -70,6 +77,8 @@ export type TestBridge = Readonly<{
   reload: () => void
   /** The reader of this link reads up to so many frames, and its batch ends. Returns how many. */
   read: (link: Link, most?: number) => number
+  /** What was sent there and not read yet. */
+  waiting: (link: Link) => readonly Frame[]
   /** The command of a run that started ends. */
   end: (run: number) => void
   running: () => readonly number[]
@@ -77,7 +86,7 @@ export type TestBridge = Readonly<{
   /** Reads and ends until nothing happens any more. */
   settle: () => void
   entries: () => readonly Entry[]
-  receiptCount: () => number
+  receipts: () => readonly Receipt[]
   uses: ReadonlyMap<string, number>
   /** Asserts what holds whenever nothing is under way. */
   assertSettled: () => void
@@ -242,13 +251,13 @@ export function openTestBridge(first: UsablePolicy, startMs = 1000): TestBridge 
 
   return {
     ...{ world, broker, executor, read, running, end, entries, uses },
-    ask: ({ action, uid = 1000, stdin }) => {
+    ask: ({ action, uid = 1000, stdin, foreign = false }) => {
       const run = nextRun
       nextRun += 1
       slots.set(run, { state: 'submitted', stdin: stdin ?? null })
       const body = openWriter()
       writeU64(body, run)
-      for (const word of [7, uid, uid, 0]) writeU32(body, word)
+      for (const word of [7, uid, uid, Number(foreign)]) writeU32(body, word)
       const kind = stdin === undefined ? wireStdio.null : wireStdio.sealed
       writeBytes(body, Uint8Array.of(kind, 0, 0, 0))
       for (const word of [0, 0, 0]) writeU32(body, word)
@@ -269,7 +278,8 @@ export function openTestBridge(first: UsablePolicy, startMs = 1000): TestBridge 
         }
       }
     },
-    receiptCount: () => receipts.length,
+    waiting: queueOf,
+    receipts: () => receipts.map(parseReceipt),
     assertSettled: () => {
       for (const [run, { state }] of slots) {
         assert.ok(
