@@ -12,7 +12,7 @@ import { openScratch } from '../native/compile.ts'
 import { fuzzNative } from './native.ts'
 import { nativeBugs, plantScriptBug, scriptBugs } from './planted.ts'
 import { fuzzScriptIn } from './script.ts'
-import { checkout } from './seeds.ts'
+import { checkout, nativeTargets } from './seeds.ts'
 import type { NativeTarget } from './seeds.ts'
 import { scriptTargets } from './target.ts'
 import type { ScriptTarget } from './target.ts'
@@ -33,6 +33,8 @@ const nativeClaims: Readonly<Record<NativeTarget, string>> = {
   child: 'L5: no plan or command comes to exec without each step of the sandbox behind it',
   boot: 'the boot file is read within its bounds',
   answer: 'C60: whatever the bridge answers, bell prints one line of printable text, and never 0',
+  relay:
+    'what is delivered is the beginning of what was written, within the cap, in any order of readiness',
 }
 
 const scriptClaims: Readonly<Record<ScriptTarget, string>> = {
@@ -47,7 +49,7 @@ const scriptClaims: Readonly<Record<ScriptTarget, string>> = {
 
 // A target has one core; the machine has two at least.
 suite('fuzz', { concurrency: 2 }, () => {
-  for (const target of ['session', 'child', 'boot', 'answer'] as const) {
+  for (const target of nativeTargets) {
     test(`${target}: ${nativeClaims[target]}`, async (t) => {
       const outcome = await fuzzNative({ target, seconds: 1, seed, found: found(target) })
       t.diagnostic(`${outcome.executions} executions, ${outcome.newEdges} new edges`)

@@ -34,6 +34,7 @@ const maxLength: Readonly<Record<NativeTarget, number>> = {
   child: 8192,
   boot: 16_384,
   answer: 4200,
+  relay: 2048,
 }
 
 /** A program of native/out/fuzz. */
