@@ -23,6 +23,7 @@
 #include "kernel.h"
 
 #define FIRST_FAKE 1000
+#define FIRST_DEVICE 1000000 /* of what was opened below /dev, which is a character device whatever else is what */
 
 struct kernel kernel;
 
@@ -75,7 +76,11 @@ static long own_syscall(long number, const long *a) {
     return took(STEP_LANDLOCK);
   case SYS_seccomp:
     return took(STEP_SECCOMP) != 0 ? -1 : FIRST_FAKE;
-  case SYS_openat2:
+  case SYS_openat2: {
+    const char *path = (const char *)a[1];
+    int fd = fake_descriptor();
+    return fd >= 0 && strncmp(path + (path[0] == '/'), "dev/", 4) == 0 ? FIRST_DEVICE + fd : fd;
+  }
   case 428: /* open_tree */
   case 430: /* fsopen */
   case 432: /* fsmount */
@@ -202,7 +207,7 @@ int fuzz_fstat(int fd, struct stat *st) {
   memset(st, 0, sizeof *st);
   if (fuzz_call() != 0) return -1;
   memcpy(&stamp, kernel.stamp, sizeof stamp);
-  st->st_mode = kernel.kind | 0644u;
+  st->st_mode = (fd >= FIRST_DEVICE ? S_IFCHR : kernel.kind) | 0644u;
   st->st_dev = stamp.device;
   st->st_ino = stamp.inode;
   st->st_size = (off_t)stamp.size;

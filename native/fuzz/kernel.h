@@ -48,12 +48,12 @@ struct kernel {
   bool is_vforked;   /* vfork(2) goes on as the child */
   const void *stamp; /* struct wire_stamp: what fstat(2) says */
   void (*at_exec)(void);
-  int accepted;     /* what accept4(2) gives next */
-  int boot;         /* what "/boot" opens */
-  bool no_relay;    /* relays end before they begin */
+  int accepted;                 /* what accept4(2) gives next */
+  int boot;                     /* what "/boot" opens */
+  bool no_relay;                /* relays end before they begin */
   struct gate gates[MAX_PEERS]; /* by the launcher's end */
   int gate_count;               /* above all that is in use */
-  bool running;     /* fuzz_exit may jump */
+  bool running;                 /* fuzz_exit may jump */
   jmp_buf end;
 };
 

@@ -212,8 +212,7 @@ static void hear_service(int name, const struct message *message) {
 static void hear_from_relay(struct slot *slot, const struct message *message) {
   struct word *word = &words[slot - slots];
   int *peer = &kernel.gates[slot->relay.gate].peer;
-  if (*peer >= 0 && message->size > 0)
-    (void)!(send)(*peer, message->bytes, message->size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (*peer >= 0 && message->size > 0) (void)!(send)(*peer, message->bytes, message->size, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (*peer >= 0 && message->size == 0) (close)(*peer), *peer = -1;
   word->run = slot->run;
   word->size = message->size < sizeof word->output ? 0 : sizeof word->output; /* recv(2) cuts what is longer */

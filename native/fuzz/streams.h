@@ -101,8 +101,8 @@ static void hear_streams(void) {
     struct stream *stream = &streams[i];
     struct channel *channel = &services[i].channel;
     stream->heard = 0;
-    for (ssize_t n; (n = (recv)(stream->fd, stream->in + stream->heard, sizeof stream->in - stream->heard,
-                                MSG_DONTWAIT)) > 0;
+    for (ssize_t n;
+         (n = (recv)(stream->fd, stream->in + stream->heard, sizeof stream->in - stream->heard, MSG_DONTWAIT)) > 0;
          (void)channel_flush(channel))
       stream->heard += (size_t)n;
     CLAIM(channel->out_size == channel->out_from);

@@ -26,7 +26,12 @@ function peerFrames(): readonly Uint8Array[] {
   const secrets = { token: '06'.repeat(32), key: '07'.repeat(32) }
   const declined = { run: 9, code: 'path_refused', parameter: 'file', enough: null, detail: 'é' }
   const tree = { treeSize: 9, previousSize: 5, root: hash(6) }
+  const told = peer.formatDeclined({ ...declined, isTold: true })
+  const bound = peer.formatResolved({ ...resolved, bound: { files: [], stdin: null, secrets } })
+  const twice = Buffer.from(bound).toString('latin1').replace('\x03\0key', '\x05\0token')
   return [
+    told.with(-1, 2),
+    Buffer.from(twice, 'latin1'),
     peer.formatResolved({ ...resolved, bound: noInputs }),
     peer.formatResolved({ ...resolved, bound: { files: [], stdin, secrets } }),
     peer.formatResolved({ ...resolved, bound: { files, stdin: null, secrets: {} } }),
@@ -68,6 +73,7 @@ function launcherFrames(): readonly Uint8Array[] {
   )
   const groups = numbers(8, [0, 27], [4, 4])
   const word = numbers(output.size, [0, wireVersion], [8, 900], [16, 800])
+  const words = numbers(output.size, [0, wireVersion], [8, 900], [16, 800], [56, 900], [64, 800])
   const end = numbers(exited.size, [exited.offsets.run, 5], [exited.offsets.kind, 1])
   const part = numbers(bytes.size, [bytes.offsets.run, 5], [bytes.offsets.size, 7])
   return [
@@ -76,6 +82,7 @@ function launcherFrames(): readonly Uint8Array[] {
     formatFrame(wireKind.exited, end),
     formatFrame(wireKind.exited, end, word),
     formatFrame(wireKind.exited, word),
+    formatFrame(wireKind.exited, words),
     formatFrame(wireKind.bytes, part, Buffer.from('hunter2')),
     formatFrame(wireKind.reload),
   ]

@@ -10,7 +10,11 @@ import { cutFrames, formatFrame } from '../../src/core/protocol/frame.ts'
 import { formatIdentity, parseIdentity } from '../../src/core/protocol/identity-frame.ts'
 import { parseInputBytes } from '../../src/core/protocol/input-frames.ts'
 import { wireKind, wireLayout } from '../../src/core/protocol/layout.ts'
-import { parseHello, parseRunEnd, parseSubmission } from '../../src/core/protocol/launcher-frames.ts'
+import {
+  parseHello,
+  parseRunEnd,
+  parseSubmission,
+} from '../../src/core/protocol/launcher-frames.ts'
 import * as peer from '../../src/core/protocol/peer-frames.ts'
 import {
   formatAdopt,
@@ -31,7 +35,13 @@ export function framesTarget(): Target {
     seeds: frameSeeds().map(kindAndBody),
     words: [
       ...['\x00', '\x01', '\x02', '\x20', '\x00\x00', '\x01\x00', '\x02\x00', '\xff\xff'],
-      ...['\xff'.repeat(8), '\x00'.repeat(8), '\x00'.repeat(32), '\x00'.repeat(37), '\x01'.repeat(32)],
+      ...[
+        '\xff'.repeat(8),
+        '\x00'.repeat(8),
+        '\x00'.repeat(32),
+        '\x00'.repeat(37),
+        '\x01'.repeat(32),
+      ],
       ...['\x0a\x00__proto__', '\x02\x0010', '\x01\x009', '\x01\x00a', '\xc3\xa4', '\xed\xa0\x80'],
     ],
     run: (input, draw) => {
@@ -111,8 +121,12 @@ function checkSubmission(body: Buffer): void {
       ...[u32(offsets.gid), u32(offsets.inputCount)],
     ],
   )
-  assert.deepEqual(subject.groups, [...new Set(groups)].toSorted((a, b) => a - b))
-  assert.ok(![subject.uid, subject.gid, ...subject.groups].includes(0xffff_ffff), 'nobody, or -1')
+  assert.deepEqual(
+    subject.groups,
+    [...new Set(groups)].toSorted((a, b) => a - b),
+  )
+  const ids: readonly number[] = [subject.uid, subject.gid, ...subject.groups]
+  assert.ok(!ids.includes(0xffff_ffff), 'nobody, or -1')
   assert.equal(subject.foreign, u32(offsets.flags) !== 0)
   assert.ok(body.subarray(size + 4 * count + cgroups).equals(found.request))
   assert.equal(found.nonce, body.toString('hex', offsets.nonce, offsets.nonce + 16))

@@ -14,7 +14,11 @@ import { formatEntry } from '../../src/core/audit/entry-format.ts'
 import { parseEntry } from '../../src/core/audit/entry-parse.ts'
 import { formatReceipt, parseReceipt, verifyReceipt } from '../../src/core/audit/receipt.ts'
 import { findUnclosed } from '../../src/core/audit/recovery.ts'
-import { formatVerifierKey, parseSignedNote, parseVerifierKey } from '../../src/core/audit/signed-note.ts'
+import {
+  formatVerifierKey,
+  parseSignedNote,
+  parseVerifierKey,
+} from '../../src/core/audit/signed-note.ts'
 import { findStories } from '../../src/core/audit/story.ts'
 import { verifyLog } from '../../src/core/audit/verify.ts'
 import { BelladonnaError } from '../../src/core/error.ts'
@@ -109,7 +113,8 @@ function checkLine(line: string, original: Original, state: string): void {
   if (line.startsWith('E')) again(text, (bytes) => formatEntry(parseEntry(bytes)))
   if (line.startsWith('R')) checkReceipt(text, original)
   if (line.startsWith('C')) checkNote(noteIn(text), original)
-  if (line.startsWith('V')) again(text, () => encoder.encode(formatVerifierKey(parseVerifierKey(text))))
+  if (line.startsWith('V'))
+    again(text, () => encoder.encode(formatVerifierKey(parseVerifierKey(text))))
   if (line.startsWith('U')) checkUses(text, state)
 }
 
@@ -139,9 +144,16 @@ function noteIn(text: string): string {
 
 function checkNote(note: string, { log, notes }: Original): void {
   const parsed = refusedOr(() => parseSignedNote(note), 'input_invalid')
-  const checkpoint = refusedOr(() => verifyCheckpoint(note, log.key), 'input_invalid', 'log_corrupt')
+  const checkpoint = refusedOr(
+    () => verifyCheckpoint(note, log.key),
+    'input_invalid',
+    'log_corrupt',
+  )
   if (parsed === undefined) return assert.equal(checkpoint, undefined)
-  const text = refusedOr(() => formatCheckpointText(parseCheckpointText(parsed.text)), 'input_invalid')
+  const text = refusedOr(
+    () => formatCheckpointText(parseCheckpointText(parsed.text)),
+    'input_invalid',
+  )
   if (text !== undefined) assert.equal(text, parsed.text)
   if (checkpoint === undefined) return
   assert.ok(signedBy(note, notes) !== undefined, 'a checkpoint that nobody signed')
@@ -161,12 +173,17 @@ function checkUses(text: string, state: string): void {
   assert.ok([...uses.values()].every((count) => Number.isSafeInteger(count) && count >= 0))
   const rewritten = formatCanonicalJson(Object.fromEntries(uses))
   writeFileSync(join(state, 'used-grants.json'), rewritten)
-  assert.deepEqual(new Map([...readUsedGrants(state, uid)].toSorted()), new Map([...uses].toSorted()))
+  assert.deepEqual(
+    new Map([...readUsedGrants(state, uid)].toSorted()),
+    new Map([...uses].toSorted()),
+  )
 }
 
 function checkLog(lines: readonly string[], { log, notes }: Original): void {
   const [entries, receipts] = [bytesOf(lines, 'E'), bytesOf(lines, 'R')]
-  const checkpoints = lines.filter((line) => line.startsWith('C')).map((line) => noteIn(line.slice(1)))
+  const checkpoints = lines
+    .filter((line) => line.startsWith('C'))
+    .map((line) => noteIn(line.slice(1)))
   for (const isCopy of [false, true]) {
     const report = verifyLog({ entries, receipts, checkpoints, key: log.key, isCopy })
     assert.equal(report.ok, report.problem_count === 0)

@@ -10,8 +10,17 @@
  * damaged, or a frame behind the damage is whole. What was cut off stays beside it. The reader without a lock sees the same.
  */
 import assert from 'node:assert/strict'
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { ftruncateSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BelladonnaError } from '../../src/core/error.ts'
@@ -21,9 +30,9 @@ import { headerBytes } from '../../src/host/record-frame.ts'
 import type { Target } from './target.ts'
 
 const maxFileBytes = 256 * 1024
-const maxSteps = 24
+const maxSteps = 12
 /** So large that nothing is prepared behind our back while we append. */
-const stepBytes = 64 * 1024
+const stepBytes = 16 * 1024
 const maxAppended = stepBytes / 4
 
 /** A frame as it was written: its place, its bytes, its records. */
@@ -33,7 +42,9 @@ type Model = { header: Buffer; frames: Frame[]; end: number; appended: number; m
 const calls = { write: writeSync, datasync: () => undefined }
 
 export function recordsTarget(): Target {
-  const root = mkdtempSync(join(tmpdir(), 'belladonna-fuzz-records.'))
+  // In memory, where there is such a place: nothing here is about what a disk forgets.
+  const place = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+  const root = mkdtempSync(join(place, 'belladonna-fuzz-records.'))
   process.once('exit', () => {
     rmSync(root, { recursive: true })
   })
@@ -63,7 +74,13 @@ export function recordsTarget(): Target {
 }
 
 function runScript(path: string, lines: readonly string[]): void {
-  const model: Model = { header: Buffer.alloc(0), frames: [], end: headerBytes, appended: 0, made: 0 }
+  const model: Model = {
+    header: Buffer.alloc(0),
+    frames: [],
+    end: headerBytes,
+    appended: 0,
+    made: 0,
+  }
   open(path, model)
   for (const line of lines) {
     const [word = '', ...rest] = line.split(' ')
@@ -89,7 +106,9 @@ function open(path: string, model: Model, sizes: readonly number[] = []): boolea
   assert.deepEqual(seen, want, 'the reader sees others')
   const records: string[] = []
   const onRecord = (record: Uint8Array): void => void records.push(textOf(record))
-  const opened = refusedOr(() => openAppendFile(path, { purpose: 'log', stepBytes, onRecord, calls }))
+  const opened = refusedOr(() =>
+    openAppendFile(path, { purpose: 'log', stepBytes, onRecord, calls }),
+  )
   assert.equal(opened === undefined, want === undefined, 'whether it can be opened')
   if (opened === undefined || want === undefined) return false
   using file = opened
@@ -106,7 +125,8 @@ function open(path: string, model: Model, sizes: readonly number[] = []): boolea
 /** The records before the first frame that is not as it was written; undefined: it is to be refused. */
 function wanted(model: Model, file: Buffer): readonly string[] | undefined {
   if (!file.subarray(0, headerBytes).equals(model.header)) return undefined
-  const isWhole = ({ at, bytes }: Frame): boolean => file.subarray(at, at + bytes.length).equals(bytes)
+  const isWhole = ({ at, bytes }: Frame): boolean =>
+    file.subarray(at, at + bytes.length).equals(bytes)
   const bad = model.frames.findIndex((frame) => !isWhole(frame))
   const good = bad < 0 ? model.frames : model.frames.slice(0, bad)
   const behind = bad < 0 ? [] : model.frames.slice(bad)
@@ -123,7 +143,8 @@ function keepGood(model: Model, count: number, before: Buffer | undefined): void
   })
   const last = model.frames.at(-1)
   model.end = last === undefined ? headerBytes : last.at + last.bytes.length
-  model.appended = before === undefined || before.length < model.end + stepBytes ? 0 : model.appended
+  model.appended =
+    before === undefined || before.length < model.end + stepBytes ? 0 : model.appended
 }
 
 /** What was behind the good frames and no zero is in a file beside it, and zero in the file. */
@@ -133,7 +154,11 @@ function checkCut(path: string, { end }: Model, before: Buffer, cutBytes: number
   assert.equal(cutBytes, size)
   if (size === 0) return
   assert.ok(readFileSync(`${path}.cut-${end}`).equals(torn.subarray(0, size)), 'what was cut off')
-  assert.ok(readFileSync(path).subarray(end).every((byte) => byte === 0))
+  assert.ok(
+    readFileSync(path)
+      .subarray(end)
+      .every((byte) => byte === 0),
+  )
 }
 
 function remember(path: string, model: Model, made: readonly string[]): void {

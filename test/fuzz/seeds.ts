@@ -153,6 +153,7 @@ function sessionSeeds(): readonly Uint8Array[] {
     [...first, message('restart', 1), asked, said(wireKind.executorReady, 3), asked, prepare(2)],
     [withInputs, readPart(0, 0), readPart(0, 131_072), readPart(3, 0), bound, open(1), exit],
     [withInputs, refuse(1), readPart(3, 0), readPart(4, 0)],
+    [asked, readPart(0, 0)],
     [asked, prepare(1, capped), open(1), report, word, exit],
     [asked, prepare(1, capped), open(1), word, resized, report, exit],
     [asked, prepare(1, capped), message('relaySays', 0), open(1), exit],

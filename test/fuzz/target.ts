@@ -20,10 +20,8 @@ export type Target = Readonly<{
   endRound?: (isLast: boolean) => void
 }>
 
-export const scriptTargets = [
-  ...(['match', 'policy', 'compiled', 'request', 'unit', 'shebang'] as const),
-  ...(['frames', 'records', 'log', 'services'] as const),
-]
+// prettier-ignore
+export const scriptTargets = ['match', 'policy', 'compiled', 'request', 'unit', 'shebang', 'frames', 'records', 'log', 'services'] as const
 export type ScriptTarget = (typeof scriptTargets)[number]
 
 export function openTarget(name: ScriptTarget): Target {

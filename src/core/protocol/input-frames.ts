@@ -99,7 +99,10 @@ export function readInputs(reader: Reader): ResolvedInputs {
 
 /** Names that an object holds in the order in which they came: no name twice, no `__proto__`, no number out of order. */
 function readSecrets(reader: Reader, count: number): Readonly<Record<string, string>> {
-  const pairs = Array.from({ length: count }, () => [readText16(reader), readDigest(reader)] as const)
+  const pairs = Array.from(
+    { length: count },
+    () => [readText16(reader), readDigest(reader)] as const,
+  )
   const secrets = Object.fromEntries(pairs)
   const names = Object.keys(secrets)
   if (names.length !== count || pairs.some(([name], at) => name !== names[at])) {
