@@ -23,6 +23,7 @@
 #include "kernel.h"
 
 #define FIRST_FAKE 1000
+#define FIRST_DEVICE 1000000 /* of what was opened below /dev, which is a character device whatever else is what */
 
 struct kernel kernel;
 
@@ -75,7 +76,11 @@ static long own_syscall(long number, const long *a) {
     return took(STEP_LANDLOCK);
   case SYS_seccomp:
     return took(STEP_SECCOMP) != 0 ? -1 : FIRST_FAKE;
-  case SYS_openat2:
+  case SYS_openat2: {
+    const char *path = (const char *)a[1];
+    int fd = fake_descriptor();
+    return fd >= 0 && strncmp(path + (path[0] == '/'), "dev/", 4) == 0 ? FIRST_DEVICE + fd : fd;
+  }
   case 428: /* open_tree */
   case 430: /* fsopen */
   case 432: /* fsmount */
@@ -125,20 +130,49 @@ ssize_t fuzz_send(int fd, const void *bytes, size_t size, int flags) {
   return kernel.child ? (ssize_t)size : send(fd, bytes, size, flags);
 }
 
-/* The nursery: a run's process is nobody, a template's says that it is done, and no relay comes. */
+static struct gate *gate_of(int end) {
+  for (int i = 0; i < kernel.gate_count; i++)
+    if (kernel.gates[i].peer >= 0 && kernel.gates[i].end == end) return &kernel.gates[i];
+  return NULL;
+}
+
+static void remember_gate(const int pair[2]) {
+  struct gate *before = gate_of(pair[1]), *gate = &kernel.gates[pair[0]];
+  CLAIM(pair[0] < MAX_PEERS);
+  if (before != NULL) before->end = -1; /* closed since, and nobody had it */
+  if (gate->peer >= 0) close(gate->peer);
+  *gate = (struct gate){.peer = dup(pair[1]), .end = pair[1]};
+  if (pair[0] >= kernel.gate_count) kernel.gate_count = pair[0] + 1;
+}
+
+/* The nursery: who is cloned is nobody, a template's says that it is done, and relays come or not. */
 ssize_t fuzz_sendmsg(int fd, const struct msghdr *message, int flags) {
   if (kernel.child) return fuzz_call() != 0 ? -1 : (ssize_t)message->msg_iov->iov_len;
   if (seats[NURSERY].process.pidfd < 0 || fd != seats[NURSERY].process.gate) return sendmsg(fd, message, flags);
-  uint32_t what;
-  int gate, nobody = dup(0);
+  const char *order = message->msg_iov->iov_base;
   const pid_t pid = 1000000;
-  memcpy(&what, (const char *)message->msg_iov->iov_base + 8, sizeof what);
-  memcpy(&gate, CMSG_DATA(CMSG_FIRSTHDR(message)), sizeof gate);
-  if (what == RELAY) (void)shutdown(gate, SHUT_RDWR);
-  if (what != RELAY && !send_descriptors(gate, &pid, sizeof pid, &nobody, 1)) abort();
-  if (what == A_TEMPLATE) (void)!send(gate, "T", 1, 0);
+  int end, nobody = dup(0);
+  memcpy(&end, CMSG_DATA(CMSG_FIRSTHDR(message)), sizeof end);
+  struct gate *gate = gate_of(end);
+  CLAIM(gate != NULL);
+  gate->end = -1;
+  memcpy(&gate->kept, order, sizeof gate->kept);
+  memcpy(&gate->what, order + sizeof gate->kept, sizeof gate->what);
+  if (gate->what == RELAY && kernel.no_relay)
+    (void)shutdown(end, SHUT_RDWR);
+  else if (!send_descriptors(end, &pid, sizeof pid, &nobody, 1))
+    abort();
+  if (gate->what == A_TEMPLATE) (void)!send(end, "T", 1, 0);
   close(nobody);
   return (ssize_t)message->msg_iov->iov_len;
+}
+
+void kernel_forget_gates(void) {
+  for (int i = 0; i < kernel.gate_count; i++) {
+    if (kernel.gates[i].peer >= 0) close(kernel.gates[i].peer);
+    kernel.gates[i].peer = -1;
+  }
+  kernel.gate_count = 0;
 }
 
 ssize_t fuzz_recv(int fd, void *bytes, size_t size, int flags) {
@@ -173,7 +207,7 @@ int fuzz_fstat(int fd, struct stat *st) {
   memset(st, 0, sizeof *st);
   if (fuzz_call() != 0) return -1;
   memcpy(&stamp, kernel.stamp, sizeof stamp);
-  st->st_mode = kernel.kind | 0644u;
+  st->st_mode = (fd >= FIRST_DEVICE ? S_IFCHR : kernel.kind) | 0644u;
   st->st_dev = stamp.device;
   st->st_ino = stamp.inode;
   st->st_size = (off_t)stamp.size;
@@ -198,8 +232,7 @@ int fuzz_socketpair(int domain, int type, int protocol, int pair[2]) {
   }
   if (socketpair(domain, type, protocol, pair) != 0) return -1;
   if ((type & SOCK_SEQPACKET) != SOCK_SEQPACKET) return 0; /* a gate is one */
-  if (kernel.peer_of_gate >= 0) close(kernel.peer_of_gate);
-  kernel.peer_of_gate = dup(pair[1]);
+  remember_gate(pair);
   return 0;
 }
 

@@ -28,6 +28,16 @@ enum step {
   STEP_STAMP = 1u << 9, /* a file was compared with its stamp after everything above */
 };
 
+#define MAX_PEERS 1024
+
+/* One end of it is the launcher's: of a process that it had cloned. */
+struct gate {
+  int peer;      /* our copy of the other end */
+  int end;       /* its number, until somebody is cloned to have it */
+  uint32_t what; /* enum service_name and behind it: what was cloned */
+  uint64_t kept, run;
+};
+
 struct kernel {
   bool child;        /* every descriptor is a number only */
   uint32_t steps;    /* enum step */
@@ -38,13 +48,16 @@ struct kernel {
   bool is_vforked;   /* vfork(2) goes on as the child */
   const void *stamp; /* struct wire_stamp: what fstat(2) says */
   void (*at_exec)(void);
-  int accepted;     /* what accept4(2) gives next */
-  int boot;         /* what "/boot" opens */
-  int peer_of_gate; /* our copy of the other end of the last socketpair(2) */
-  bool running;     /* fuzz_exit may jump */
+  int accepted;                 /* what accept4(2) gives next */
+  int boot;                     /* what "/boot" opens */
+  bool no_relay;                /* relays end before they begin */
+  struct gate gates[MAX_PEERS]; /* by the launcher's end */
+  int gate_count;               /* above all that is in use */
+  bool running;                 /* fuzz_exit may jump */
   jmp_buf end;
 };
 
 extern struct kernel kernel;
+void kernel_forget_gates(void);
 
 #endif

@@ -7,16 +7,19 @@
 #include <stdint.h>
 
 enum operation {
-  CONNECT, /* argument % 7 descriptors come with the first bytes; 0x40: they are a terminal; 0x80: no service is there
-            */
-  CLIENT_SAYS, /* argument: which slot; its upper three bits: how many descriptors come along */
-  EXECUTOR_SAYS,
+  CONNECT, /* argument % 7 descriptors come with the first bytes; 0x20: stdin and inputs are sealed; 0x40: the others
+              are a terminal; 0x80: no service is there */
+  CLIENT_SAYS,   /* argument: which slot; its upper three bits: how many descriptors come along */
+  EXECUTOR_SAYS, /* an odd argument, here and in the next: no relay comes */
   BROKER_SAYS,
   CLIENT_GONE,
   DEADLINE,
   REPORT, /* of a run's first process */
   EXIT,
   PROXY, /* an odd argument: it can be used; else it has ended */
+  RELAY_SAYS,
+  SIGNAL,
+  RESTART,
   OPERATIONS
 };
 

@@ -114,7 +114,7 @@ static void deliver(struct stream *stream) {
 /* Takes what is there, up to the cap; behind it, away with it. */
 static void take_in(struct stream *stream) {
   ssize_t n = read(stream->from, stream->bytes, CHUNK);
-  if (n < 0 && errno == EINTR) return;
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return; /* ready, and then not: select(2), BUGS */
   if (n <= 0) {
     end(stream);
     return;

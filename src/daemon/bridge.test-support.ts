@@ -20,7 +20,8 @@ import { openReader, openWriter, readU64, readU32 } from '../core/protocol/bytes
 import { writeBytes, writeU32, writeU64, written } from '../core/protocol/bytes.ts'
 import { cutFrames } from '../core/protocol/frame.ts'
 import type { Frame } from '../core/protocol/frame.ts'
-import { wireEnd, wireKind, wireStdio } from '../core/protocol/layout.ts'
+import { maxReadBytes, wireEnd, wireKind, wireStdio } from '../core/protocol/layout.ts'
+import { parseResolved } from '../core/protocol/peer-frames.ts'
 import { formatRequest } from '../core/protocol/request.ts'
 import { testKey } from '../../test/log-fixture.ts'
 import { createBroker } from './broker/broker.ts'
@@ -56,6 +57,8 @@ export type Asked = Readonly<{
 type Slot = {
   state: 'submitted' | 'prepared' | 'running' | 'refused' | 'ended'
   readonly stdin: Uint8Array | null
+  readonly asked: Asked
+  hasStarted: boolean
 }
 
 /** What the two find when they look at the world. A test changes it. */
@@ -83,6 +86,10 @@ export type TestBridge = Readonly<{
   end: (run: number) => void
   running: () => readonly number[]
   stateOf: (run: number) => Slot['state']
+  /** Whether its gate was ever opened, and what was asked. */
+  startedOf: (run: number) => Readonly<{ hasStarted: boolean; asked: Asked }> | undefined
+  /** What the executor made of it last. */
+  digestOf: (run: number) => Uint8Array | undefined
   /** Reads and ends until nothing happens any more. */
   settle: () => void
   entries: () => readonly Entry[]
@@ -92,12 +99,21 @@ export type TestBridge = Readonly<{
   assertSettled: () => void
 }>
 
-export function openTestBridge(first: UsablePolicy, startMs = 1000): TestBridge {
+/**
+ * @param areLies somebody will tell a service what the other never said: then an OPEN may come for a run that was refused, as
+ *   the real launcher takes it
+ */
+export function openTestBridge(
+  first: UsablePolicy,
+  startMs = 1000,
+  { areLies = false }: Readonly<{ areLies?: boolean }> = {},
+): TestBridge {
   const { key, sign, host } = testKey(7)
   const queues = new Map<Link, Frame[]>(links.map((link) => [link, []]))
   const slots = new Map<number, Slot>()
   const records: Uint8Array[] = []
   const receipts: Uint8Array[] = []
+  const digests = new Map<number, Uint8Array>()
   const uses = new Map<string, number>()
   let held = 0
   let nextRun = 1
@@ -107,7 +123,12 @@ export function openTestBridge(first: UsablePolicy, startMs = 1000): TestBridge 
   }
   const queueOf = (link: Link): Frame[] => queues.get(link) ?? []
   const sender = (link: Link) => (bytes: Uint8Array) => {
-    cutFrames(bytes, ({ kind, body }) => queueOf(link).push({ kind, body: body.slice() }))
+    cutFrames(bytes, ({ kind, body }) => {
+      queueOf(link).push({ kind, body: body.slice() })
+      if (kind !== wireKind.resolved) return
+      const { run, actionDigest } = parseResolved(body)
+      digests.set(run, actionDigest)
+    })
   }
   const hold = (): (() => void) => {
     let isHeld = true
@@ -207,8 +228,13 @@ export function openTestBridge(first: UsablePolicy, startMs = 1000): TestBridge 
       assert.equal(slot.state, 'submitted', `PREPARE of run ${run}`)
       slot.state = 'prepared'
     } else if (kind === wireKind.open) {
+      if (areLies && isOver) {
+        tellEnd(run, wireEnd.gone)
+        return
+      }
       assert.equal(slot.state, 'prepared', `OPEN of run ${run}`)
       slot.state = 'running'
+      slot.hasStarted = true
     } else if (kind === wireKind.refuse) {
       assert.ok(slot.state === 'submitted' || slot.state === 'prepared', `REFUSE of run ${run}`)
       slot.state = 'refused'
@@ -217,9 +243,11 @@ export function openTestBridge(first: UsablePolicy, startMs = 1000): TestBridge 
       if (isOver) return
       const answer = openWriter()
       writeU64(answer, run)
-      for (const word of [readU32(reader), readU32(reader)]) writeU32(answer, word)
-      writeU64(answer, slot.stdin?.length ?? 0)
-      writeBytes(answer, slot.stdin ?? new Uint8Array(0))
+      const [input, offset] = [readU32(reader), readU32(reader)]
+      const bytes = slot.stdin ?? new Uint8Array(0)
+      for (const word of [input, offset]) writeU32(answer, word)
+      writeU64(answer, bytes.length)
+      writeBytes(answer, bytes.subarray(offset, offset + maxReadBytes))
       queueOf('launcher to executor').push({ kind: wireKind.bytes, body: written(answer) })
     }
   }
@@ -254,7 +282,8 @@ export function openTestBridge(first: UsablePolicy, startMs = 1000): TestBridge 
     ask: ({ action, uid = 1000, stdin, foreign = false }) => {
       const run = nextRun
       nextRun += 1
-      slots.set(run, { state: 'submitted', stdin: stdin ?? null })
+      const asked = { action, uid }
+      slots.set(run, { state: 'submitted', stdin: stdin ?? null, asked, hasStarted: false })
       const body = openWriter()
       writeU64(body, run)
       for (const word of [7, uid, uid, Number(foreign)]) writeU32(body, word)
@@ -268,6 +297,8 @@ export function openTestBridge(first: UsablePolicy, startMs = 1000): TestBridge 
       return run
     },
     reload: () => toBoth(wireKind.reload, new Uint8Array(0)),
+    startedOf: (run) => slots.get(run),
+    digestOf: (run) => digests.get(run),
     stateOf: (run) => slots.get(run)?.state ?? assert.fail(`no run ${run}`),
     settle: () => {
       for (let count = 1; count > 0;) {

@@ -248,8 +248,12 @@ const ofRecords = /^pwrite64\(\d+, "\\x42\\x44\\x46\\x52/ // "BDFR"
 const cells: readonly (readonly [Cell['struck'], string, number, string, RegExp])[] = [
   ['launcher', 'sendto', 1, 'RELOAD is sent to the executor', sends('sendto', wireKind.reload)],
   ['launcher', 'sendto', 2, 'RELOAD is sent to the broker', sends('sendto', wireKind.reload)],
+  ['executor', 'read', 1, 'RELOAD is read', /^read\(3,/],
+  ['broker', 'read', 1, 'RELOAD is read', /^read\([34],/],
   ['executor', 'write', 1, 'LOADED is sent', sends('write', wireKind.loaded)],
   ['executor', 'write', 2, 'KEPT is sent', sends('write', wireKind.kept)],
+  ['launcher', 'pidfd_send_signal', 1, 'a spare is ended, for KEPT', /^pidfd_send_signal\(/],
+  ['launcher', 'sendmsg', 1, 'a spare is ordered, for KEPT', /^sendmsg\(/],
   ['broker', 'pwrite64', 1, 'the policy is recorded', ofRecords],
   ['broker', 'fdatasync', 1, 'the record is synced', /^fdatasync\(/],
   ['broker', 'write', 1, 'ADOPT is sent', sends('write', wireKind.adopt)],

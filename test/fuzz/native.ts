@@ -18,6 +18,8 @@ export type NativeOutcome = Readonly<{
 type Options = Readonly<{
   target: NativeTarget
   seconds: number
+  /** It ends after so many executions, if there are so many in that time. */
+  runs?: number
   /** The same numbers give the same mutations. */
   seed: number
   /** The name of a program with a planted bug, instead of the target's own. */
@@ -34,6 +36,7 @@ const maxLength: Readonly<Record<NativeTarget, number>> = {
   child: 8192,
   boot: 16_384,
   answer: 4200,
+  relay: 2048,
 }
 
 /** A program of native/out/fuzz. */
@@ -52,6 +55,7 @@ export async function fuzzNative(options: Options): Promise<NativeOutcome> {
     const before = new Set(readdirSync(found))
     const args = [
       `-max_total_time=${seconds}`,
+      `-runs=${options.runs ?? -1}`,
       `-seed=${seed}`,
       `-max_len=${maxLength[target]}`,
       `-artifact_prefix=${found}/${target}-`,

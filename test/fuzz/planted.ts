@@ -103,7 +103,66 @@ export const scriptBugs: readonly ScriptBug[] = [
     find: 'head.subarray(0, shebangBytes).indexOf(lineEnd)',
     replace: 'head.indexOf(lineEnd)',
   },
+  {
+    target: 'frames',
+    about: 'a flag of DECLINED that is none means "no"',
+    file: 'src/core/protocol/peer-frames.ts',
+    find: 'if (flag > 1)',
+    replace: 'if (flag > 255)',
+  },
+  {
+    target: 'frames',
+    about: 'a relay may have delivered the cap of each stream',
+    file: 'src/core/protocol/run-output.ts',
+    find: 'stdout.delivered + stderr.delivered + terminal.delivered > limitBytes',
+    replace: 'Math.max(stdout.delivered, stderr.delivered, terminal.delivered) > limitBytes',
+  },
+  {
+    target: 'records',
+    about: 'a frame is good at any place',
+    file: 'src/host/record-frame.ts',
+    find: 'crc32(place, file.seed)',
+    replace: 'file.seed',
+  },
+  {
+    target: 'records',
+    about: 'a good frame behind a bad one is cut off with it',
+    file: 'src/host/record-scan.ts',
+    find: 'if (readFrame(window, file, base + at) !== undefined)',
+    replace: 'if (base + at < 0)',
+  },
+  {
+    target: 'log',
+    about: 'what a start has closed it closes again',
+    file: 'src/core/audit/recovery.ts',
+    find: 'closed.add(digestKey(digest))',
+    replace: '',
+  },
+  {
+    target: 'log',
+    about: 'the tree is not compared with what was signed',
+    file: 'src/core/audit/verify.ts',
+    find: 'if (size === tree.size &&',
+    replace: 'if (size < 0 &&',
+  },
+  {
+    target: 'services',
+    about: 'a gate opens before its receipt is durable',
+    file: 'src/daemon/executor/executor.ts',
+    find: "if (found.stage === 'receipted') open(host, found)\n  }\n\n  const drop",
+    replace: 'open(host, found)\n  }\n\n  const drop',
+  },
+  {
+    target: 'services',
+    about: 'a use that a run took is given back at its end',
+    file: 'src/daemon/executor/executor.ts',
+    find: 'wasGivenUp ? found.use : (read ?? null)',
+    replace: 'found?.use ?? read ?? null',
+  },
 ]
+
+/** What targets have from other tests. */
+const beside = ['test/log-fixture.ts', 'test/support']
 
 /** A copy of what a target needs, with one bug in it. */
 export function plantScriptBug({
@@ -113,7 +172,7 @@ export function plantScriptBug({
 }: ScriptBug): Disposable & Readonly<{ root: string }> {
   const root = mkdtempSync(join(tmpdir(), 'belladonna-planted.'))
   mkdirSync(join(root, 'test'))
-  for (const path of ['package.json', 'src', 'spec', 'test/fuzz', 'test/cli']) {
+  for (const path of ['package.json', 'src', 'spec', 'test/fuzz', 'test/cli', ...beside]) {
     cpSync(join(checkout, path), join(root, path), { recursive: true })
   }
   for (const path of ['native', 'node_modules']) symlinkSync(join(checkout, path), join(root, path))

@@ -11,7 +11,7 @@ import { wireEnd, wireKind, wireLayout, wirePlanFlag } from '../../src/core/prot
 import { formatRequest } from '../../src/core/protocol/request.ts'
 
 /** The targets in C, by the name of their file. */
-export const nativeTargets = ['session', 'child', 'boot', 'answer'] as const
+export const nativeTargets = ['session', 'child', 'boot', 'answer', 'relay'] as const
 export type NativeTarget = (typeof nativeTargets)[number]
 
 export const checkout: string = join(import.meta.dirname, '../..')
@@ -20,7 +20,10 @@ type Vector = Readonly<{ name: string; bytes: string }>
 
 /** What to begin with: made here, and the inputs that earlier fuzzing found and somebody kept. */
 export function seedsOf(target: NativeTarget): readonly Uint8Array[] {
-  const made = { session: sessionSeeds, child: childSeeds, boot: bootSeeds, answer: answerSeeds }
+  const made = {
+    ...{ session: sessionSeeds, child: childSeeds, boot: bootSeeds },
+    ...{ answer: answerSeeds, relay: relaySeeds },
+  }
   return [...made[target](), ...keptInputs(target)]
 }
 
@@ -51,9 +54,9 @@ function u64(value: number): Uint8Array {
   return Buffer.concat([u32(value), u32(0)])
 }
 
-function prepareBody(run: number, plan: Uint8Array, command: Uint8Array): Buffer {
-  const inputs = u64(0)
-  return Buffer.concat([u64(run), u32(plan.length), u32(command.length), inputs, plan, command])
+function prepareBody(run: number, plan: Uint8Array, command: Uint8Array, inputs = 0): Buffer {
+  const sizes = [plan.length, command.length, inputs, 0].map(u32)
+  return Buffer.concat([u64(run), ...sizes, plan, command])
 }
 
 /** With the body of another one behind it: that of its proxy. */
@@ -78,6 +81,9 @@ const operation = {
   report: 6,
   exit: 7,
   proxy: 8,
+  relaySays: 9,
+  signal: 10,
+  restart: 11,
 } as const
 
 function message(
@@ -126,7 +132,33 @@ function sessionSeeds(): readonly Uint8Array[] {
     )
   const resized = message('clientSays', 0, frame(wireKind.signal, u32(28)))
   const exit = message('exit', 0)
+  const said = (kind: number, capabilities: number): Buffer =>
+    message('executorSays', 0, frame(kind, u64(capabilities)))
+  const kept = said(wireKind.kept, 5)
+  const word = message('relaySays', 0, Buffer.concat([u32(1), Buffer.alloc(148)]))
+  const withInputs = message('connect', 0x20, request) // four descriptors
+  const readPart = (input: number, offset: number): Buffer =>
+    message('executorSays', 0, frame(wireKind.read, u64(1), u32(input), u32(offset)))
+  const bound = message(
+    ...(['executorSays', 0, frame(wireKind.prepare, prepareBody(1, plan, command, 1))] as const),
+  )
+  const first = [asked, prepare(1), open(1), report, exit]
   return [
+    [...first, kept, asked, prepare(2), open(2), report, exit, kept],
+    [...first, asked, kept, prepare(2), message('signal', 0), open(2), message('signal', 1), exit],
+    [message('restart', 0), message('brokerSays', 0, frame(wireKind.brokerReady))].concat(
+      said(wireKind.executorReady, 3),
+      first,
+    ),
+    [...first, message('restart', 1), asked, said(wireKind.executorReady, 3), asked, prepare(2)],
+    [withInputs, readPart(0, 0), readPart(0, 131_072), readPart(3, 0), bound, open(1), exit],
+    [withInputs, refuse(1), readPart(3, 0), readPart(4, 0)],
+    [asked, readPart(0, 0)],
+    [asked, prepare(1, capped), open(1), report, word, exit],
+    [asked, prepare(1, capped), open(1), word, resized, report, exit],
+    [asked, prepare(1, capped), message('relaySays', 0), open(1), exit],
+    [asked, message('executorSays', 1, frame(wireKind.prepare, prepareBody(1, capped, command)))],
+    [asked, prepare(1, capped), open(1), message('deadline', 0), message('relaySays', 0), exit],
     [asked, prepare(1), open(1), signal, report, exit],
     [asked, prepare(1), message('executorSays', 0, widest), report, exit],
     [asked, prepare(1), refuse(1), exit],
@@ -146,7 +178,7 @@ function sessionSeeds(): readonly Uint8Array[] {
   ].map((messages) => Buffer.concat(messages))
 }
 
-// --- native/fuzz/child.c, boot.c, answer.c -------------------------------------------------------------------------
+// --- native/fuzz/child.c, boot.c, answer.c, relay.c -------------------------------------------------------------------------
 
 function childSeeds(): readonly Uint8Array[] {
   const plans = vectors('plan.json')
@@ -222,4 +254,19 @@ function answerSeeds(): readonly Uint8Array[] {
   return frames.flatMap((frame) =>
     [0, 1].map((json) => Buffer.concat([Uint8Array.of(json), frame])),
   )
+}
+
+/** struct options, then what goes how: 255 is well, and a poll that waits wants a byte for each of the five. */
+function relaySeeds(): readonly Uint8Array[] {
+  const ready = [255, 255, 255, 255, 0, 0]
+  const all = (flags: number, kinds: number, room: number, choices: readonly number[]): Buffer =>
+    Buffer.from([flags, kinds, room & 255, room >> 8, ...choices])
+  const some = [...ready, 60, 255, 60, 20, ...ready, 240, 100, 225, 4, ...ready, 30, 0]
+  return [0x11, 0x13, 0x33, 0x42].flatMap((kinds) => [
+    all(0, kinds, 0, some),
+    all(0x18, kinds, 40, some),
+    all(0x01, kinds, 0xffff, [255, 0, 0, 0, 0, 255, 7, ...some]),
+    all(0x01, kinds, 100, [255, 0, 0, 0, 0, 255, 7, 255, 0, 0, 255, 0, 255, 1, ...some]),
+    all(0x02, kinds, 100, some),
+  ])
 }

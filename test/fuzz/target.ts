@@ -1,9 +1,13 @@
 /** What is fuzzed in TypeScript: each target takes a text and throws if a claim about it does not hold. */
 import { compiledTarget } from './compiled-target.ts'
 import { matchTarget } from './match-target.ts'
+import { framesTarget } from './frames-target.ts'
+import { logTarget } from './log-target.ts'
 import type { Draw } from './mutate.ts'
 import { policyTarget } from './policy-target.ts'
+import { recordsTarget } from './records-target.ts'
 import { requestTarget } from './request-target.ts'
+import { servicesTarget } from './services-target.ts'
 import { shebangTarget } from './shebang-target.ts'
 import { unitTarget } from './unit-target.ts'
 
@@ -16,7 +20,8 @@ export type Target = Readonly<{
   endRound?: (isLast: boolean) => void
 }>
 
-export const scriptTargets = ['match', 'policy', 'compiled', 'request', 'unit', 'shebang'] as const
+// prettier-ignore
+export const scriptTargets = ['match', 'policy', 'compiled', 'request', 'unit', 'shebang', 'frames', 'records', 'log', 'services'] as const
 export type ScriptTarget = (typeof scriptTargets)[number]
 
 export function openTarget(name: ScriptTarget): Target {
@@ -33,5 +38,13 @@ export function openTarget(name: ScriptTarget): Target {
       return unitTarget()
     case 'shebang':
       return shebangTarget()
+    case 'frames':
+      return framesTarget()
+    case 'records':
+      return recordsTarget()
+    case 'log':
+      return logTarget()
+    case 'services':
+      return servicesTarget()
   }
 }

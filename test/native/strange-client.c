@@ -14,11 +14,15 @@
  *                                                            that were
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -70,22 +74,36 @@ static pid_t connect_as(int fd, uid_t uid, int stays) {
   return pid;
 }
 
-/* A process of `uid` that has the pid `wanted` and waits to be killed. */
+/* A process of `uid` that has the pid `wanted` and waits to be killed. -1: somebody else has that pid. */
 static pid_t take_pid(pid_t wanted, uid_t uid) {
-  for (int attempt = 0; attempt < 100; attempt++) {
-    int last = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
-    if (last < 0 || dprintf(last, "%d", (int)wanted - 1) < 0) err(2, "ns_last_pid");
-    close(last);
-    pid_t pid = fork();
-    if (pid == 0) {
-      become(uid);
-      for (;;) pause();
-    }
-    if (pid == wanted) return pid;
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
+  const struct clone_args args = {.exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)&wanted, .set_tid_size = 1};
+  pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0 && errno != EEXIST) err(2, "clone3");
+  if (pid != 0) return pid;
+  become(uid);
+  for (;;) pause();
+}
+
+/* The launcher while it is stopped. It goes on however we end: our caller waits for what it does next. */
+static pid_t stopped;
+static void go_on(void) {
+  if (stopped > 1 && kill(stopped, SIGCONT) != 0) warn("continue");
+  stopped = 0;
+}
+
+/* `uid` connects and ends, and `other` gets its pid. Where many processes start, another is sometimes faster: again. */
+static pid_t reuse(int *fd, uid_t uid, uid_t other, pid_t launcher) {
+  atexit(go_on);
+  for (int attempt = 0; attempt < 1000; attempt++) {
+    stopped = launcher;
+    if (launcher > 1 && kill(launcher, SIGSTOP) != 0) err(2, "stop");
+    pid_t taker = take_pid(connect_as(*fd, uid, 0), other);
+    go_on();
+    if (taker > 0) return taker;
+    close(*fd);
+    *fd = new_socket();
   }
-  errx(2, "pid %d is not to be had", (int)wanted);
+  errx(2, "no pid is to be had twice");
 }
 
 static void slow(uid_t uid, int count, int seconds) {
@@ -173,11 +191,7 @@ int main(int argc, char **argv) {
     waitpid(opener, NULL, 0);
     return 0;
   } else if (strcmp(mode, "reuse") == 0 && argc == 7) {
-    pid_t launcher = atoi(argv[6]);
-    if (launcher > 1 && kill(launcher, SIGSTOP) != 0) err(2, "stop");
-    pid_t gone = connect_as(fd, (uid_t)atoi(argv[4]), 0);
-    pid_t taker = take_pid(gone, (uid_t)atoi(argv[5]));
-    if (launcher > 1 && kill(launcher, SIGCONT) != 0) err(2, "continue");
+    pid_t taker = reuse(&fd, (uid_t)atoi(argv[4]), (uid_t)atoi(argv[5]), atoi(argv[6]));
     send_part(fd, frame_size, 3);
     print_answer(fd);
     kill(taker, SIGKILL);

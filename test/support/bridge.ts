@@ -241,6 +241,7 @@ export async function run(
   words: readonly string[],
   stdin?: string,
   env: NodeJS.ProcessEnv = process.env,
+  limitMs = 60_000,
 ): Promise<BellResult> {
   const [program = '', ...args] = words
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env })
@@ -250,7 +251,7 @@ export async function run(
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
   child.stdin.on('error', () => undefined)
   child.stdin.end(stdin ?? '')
-  const timer = setTimeout(() => child.kill('SIGKILL'), 60_000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), limitMs)
   return await new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (status) => {

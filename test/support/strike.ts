@@ -6,11 +6,16 @@ import { isCode } from '../../src/host/directory.ts'
 import type { Cell } from '../e2e/fault/cells.ts'
 import { childrenOf, exitOf, readProc, until } from './bridge.ts'
 
+/** Cloned for it, by a process that the launcher has for that. */
+function isOfRun({ struck }: Cell): boolean {
+  return struck === 'first' || struck === 'command' || struck === 'relay'
+}
+
 /** strace's options for a cell. Bytes are shown as hexadecimal digits, so that frames can be told apart. */
 export function straceWords(cell: Cell, output: string): readonly string[] {
   const how = cell.fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${cell.fault}`
   // A run's processes are followed from those that wait for it on; of a service only the main thread counts: workers write checkpoints.
-  const follow = cell.struck === 'first' || cell.struck === 'command' ? ['-f'] : []
+  const follow = isOfRun(cell) ? ['-f'] : []
   const inject = `inject=${cell.call}:${how}:when=${cell.nth}`
   return [
     '-q',
@@ -29,8 +34,7 @@ export function straceWords(cell: Cell, output: string): readonly string[] {
 
 /** Attaches to a process; the first call of the cell's kind from now on counts as the first. */
 export async function attach(cell: Cell, pid: number, output: string): Promise<ChildProcess> {
-  const isOfRun = cell.struck === 'first' || cell.struck === 'command'
-  const pids = isOfRun ? helpersOf(pid) : [pid]
+  const pids = isOfRun(cell) ? helpersOf(pid) : [pid]
   const words = [
     ...straceWords(cell, output),
     ...ownChannels(cell, pid).flatMap((path) => ['-P', path]),

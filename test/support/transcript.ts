@@ -7,6 +7,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from './bridge.ts'
 
+/** A page has dozens of programs to start, and the machine may have much else to do. */
+const patienceMs = 170_000
+
 /** A command and what it prints; undefined where that is not shown. */
 export type Step = Readonly<{ command: string; shown?: string }>
 
@@ -40,8 +43,9 @@ export async function playTranscript(
       script,
       first + steps.map((step, at) => shellOf(step, join(out, `${at}`))).join(''),
     )
-    const { stderr } = await run(['/bin/sh', script], '', env)
+    const { status, stderr } = await run(['/bin/sh', script], '', env, patienceMs)
     assert.equal(stderr, '')
+    assert.notEqual(status, null, `not over within ${patienceMs} ms`)
     steps.forEach(({ command, shown }, at) => {
       const printed = readFileSync(join(out, `${at}`), 'utf8')
       if (shown !== undefined) assert.equal(levelled(printed), levelled(shown), `$ ${command}`)
@@ -59,7 +63,7 @@ function shellOf({ command, shown }: Step, file: string): string {
     return `{ ${command}\n} >'${file}' 2>&1 </dev/null\n`
   }
   return `${command} >'${file}' 2>&1 </dev/null & up=$!
-tries=0; until [ -s '${file}' ] || [ $((tries += 1)) -gt 200 ]; do sleep 0.1; done\n`
+tries=0; until [ -s '${file}' ] || [ $((tries += 1)) -gt 1000 ]; do sleep 0.1; done\n`
 }
 
 const variable: readonly (readonly [RegExp, string])[] = [

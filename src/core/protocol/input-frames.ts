@@ -89,13 +89,26 @@ export function readInputs(reader: Reader): ResolvedInputs {
   const stdin = flag === 0 ? null : { sha256: readDigest(reader), size: readU64(reader) }
   const count = readU16(reader)
   if (flag > 1 || count > maxInputs) throw new BelladonnaError('frame_invalid', 'resolved: inputs')
-  const secrets: Record<string, string> = {}
-  for (let i = 0; i < count; i++) secrets[readText16(reader)] = readDigest(reader)
+  const secrets = readSecrets(reader, count)
   const fileCount = readU16(reader)
   if (fileCount > commandBounds.binds) throw new BelladonnaError('frame_invalid', 'resolved: files')
   const files = Array.from({ length: fileCount }, () => readFile(reader))
   expectEnd(reader)
   return { files, stdin, secrets }
+}
+
+/** Names that an object holds in the order in which they came: no name twice, no `__proto__`, no number out of order. */
+function readSecrets(reader: Reader, count: number): Readonly<Record<string, string>> {
+  const pairs = Array.from(
+    { length: count },
+    () => [readText16(reader), readDigest(reader)] as const,
+  )
+  const secrets = Object.fromEntries(pairs)
+  const names = Object.keys(secrets)
+  if (names.length !== count || pairs.some(([name], at) => name !== names[at])) {
+    throw new BelladonnaError('frame_invalid', 'resolved: secrets')
+  }
+  return secrets
 }
 
 function readDigest(reader: Reader): string {

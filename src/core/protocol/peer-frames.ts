@@ -92,10 +92,16 @@ export function parseDeclined(body: Uint8Array): Declined {
   const declined = {
     ...{ run: readU64(reader), code: readText16(reader) },
     ...{ parameter: readOptional(reader), enough: readOptional(reader) },
-    ...{ detail: readOptional(reader), isTold: readU8(reader) === 1 },
+    ...{ detail: readOptional(reader), isTold: readFlag(reader) },
   }
   expectEnd(reader)
   return declined
+}
+
+function readFlag(reader: Reader): boolean {
+  const flag = readU8(reader)
+  if (flag > 1) throw new BelladonnaError('frame_invalid', 'declined: a flag')
+  return flag === 1
 }
 
 function readOptional(reader: Reader): string | null {

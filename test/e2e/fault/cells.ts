@@ -10,7 +10,13 @@ import { wireKind } from '../../../src/core/protocol/layout.ts'
 /** What is done to the process: it is killed, or its call fails with an error. */
 export type Fault = 'SIGKILL' | 'EIO' | 'ENOSPC'
 /** `first` is the first process of a run's pid namespace, `command` what it starts, `bell` the client. */
-export type Struck = 'launcher' | 'broker' | 'executor' | 'bell' | 'first' | 'command'
+export type Struck = 'launcher' | 'broker' | 'executor' | 'bell' | 'first' | 'command' | 'relay'
+
+/**
+ * What is asked for: `touch` ran before, so that the broker foresees the executor's answer (ADR 0025); `put` never did. `seal`
+ * has a bound stdin and a secret, which the executor reads first; `still` has its output capped, and `show` writes some.
+ */
+export type FaultAction = 'touch' | 'put' | 'seal' | 'still' | 'show'
 
 export type Cell = Readonly<{
   struck: Struck
@@ -21,8 +27,8 @@ export type Cell = Readonly<{
   /** The step that does not come to be. */
   step: string
   seen: RegExp
-  /** Without it one that ran before, so that the broker foresees the executor's answer (ADR 0025); `put` never did. */
-  action?: 'put'
+  /** `touch` if it is left out. */
+  action?: FaultAction
 }>
 
 type Row = readonly [
@@ -31,7 +37,7 @@ type Row = readonly [
   nth: number,
   step: string,
   seen: RegExp,
-  action?: 'put',
+  action?: FaultAction,
 ]
 
 /** A call that sends this frame: size, then kind, as strace -xx shows bytes. */
@@ -45,6 +51,37 @@ function sends(call: string, kind: number, descriptor = '\\d+'): RegExp {
 const fromLauncher = 3
 const fromPeer = 4
 const ofRecords = /^pwrite64\(\d+, "\\x42\\x44\\x46\\x52/ // "BDFR"
+
+/** Of an input and of an output: what is read before it is permitted, and what is written while it runs. */
+const channelKills: readonly Row[] = [
+  ['bell', 'memfd_create', 1, 'its stdin is sealed', /^memfd_create\(/, 'seal'],
+  ['executor', 'write', 1, 'READ of stdin is sent', sends('write', wireKind.read, '3'), 'seal'],
+  ['executor', 'write', 2, 'READ of a secret is sent', sends('write', wireKind.read, '3'), 'seal'],
+  ['executor', 'read', 2, 'BYTES of stdin are read', /^read\(3,/, 'seal'],
+  ['executor', 'read', 3, 'BYTES of a secret are read', /^read\(3,/, 'seal'],
+  ['launcher', 'pread64', 1, 'stdin is read for the executor', /^pread64\(/, 'seal'],
+  ['launcher', 'sendto', 3, 'BYTES of stdin are sent', sends('sendto', wireKind.bytes), 'seal'],
+  ['launcher', 'sendto', 4, 'BYTES of a secret are sent', sends('sendto', wireKind.bytes), 'seal'],
+  [
+    'launcher',
+    'sendmsg',
+    2,
+    'a relay is ordered',
+    /^sendmsg\(\d+, .*iov_base="(?:\\x..){8}\\x02\\x00/,
+    'still',
+  ],
+  [
+    'launcher',
+    'sendmsg',
+    3,
+    'a relay gets its order',
+    /^sendmsg\(\d+, .*iov_base="\\x00\\x00\\x10\\x00/,
+    'still',
+  ],
+  ['relay', 'ppoll', 1, 'it waits for output', /^ppoll\(/, 'still'],
+  ['relay', 'pwritev2', 1, 'output is delivered', /^pwritev2\(/, 'show'],
+  ['relay', 'write', 1, 'its word is sent', /^write\(0, "\\x01\\x00\\x00\\x00/, 'still'],
+]
 
 const kills: readonly Row[] = [
   ['executor', 'read', 1, 'SUBMIT is read', /^read\(3,/],
@@ -114,7 +151,7 @@ function cellsOf(rows: readonly Row[], fault: Fault): readonly Cell[] {
   }))
 }
 
-export const killCells: readonly Cell[] = cellsOf(kills, 'SIGKILL')
+export const killCells: readonly Cell[] = cellsOf([...kills, ...channelKills], 'SIGKILL')
 export const errorCells: readonly Cell[] = [...cellsOf(errors, 'EIO'), ...cellsOf(errors, 'ENOSPC')]
 
 /** One line of the page. */

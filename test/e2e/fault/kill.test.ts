@@ -3,7 +3,7 @@
  * the evidence; nothing that Belladonna says counts as such. cells.ts has the steps.
  */
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,7 +21,7 @@ import {
   straceWords,
 } from '../../support/strike.ts'
 import { errorCells, killCells } from './cells.ts'
-import type { Cell } from './cells.ts'
+import type { Cell, FaultAction } from './cells.ts'
 
 const skip = process.geteuid?.() !== 0
 const evidence = skip ? '' : mkdtempSync('/var/lib/belladonna-test.')
@@ -41,9 +41,28 @@ ${actionText('put', 'p', ['/usr/bin/touch', `${evidence}/{id}`])}
 [action.put.params.id]
 match = '[a-z0-9]+'
 max_length = 32
+[profile.bound]
+write = ["${evidence}"]
+stdin = "bound"
+${actionText('seal', 'bound', ['/usr/bin/touch', '-r', '{token}', `${evidence}/{id}`])}
+params.token = { secret = true }
+[action.seal.params.id]
+match = '[a-z0-9]+'
+max_length = 32
+[profile.capped]
+write = ["${evidence}"]
+output = "capped"
+${actionText('still', 'capped', ['/usr/bin/touch', `${evidence}/{id}`])}
+[action.still.params.id]
+match = '[a-z0-9]+'
+max_length = 32
+${actionText('show', 'capped', ['/usr/bin/mkdir', '-v', `${evidence}/{id}`])}
+[action.show.params.id]
+match = '[a-z0-9]+'
+max_length = 32
 [[grant]]
 who = ["group:sudo"]
-may = ["touch", "put"]
+may = ["touch", "put", "seal", "still", "show"]
 `
 
 before(async () => {
@@ -59,10 +78,12 @@ after(async () => {
 async function touch(
   id: string,
   before: readonly string[] = [],
-  action = 'touch',
+  action: FaultAction = 'touch',
 ): Promise<BellResult> {
   counts.requests += 1
-  const result = await bridge.bell([action, `id=${id}`], { before })
+  const [option, secret] = action === 'seal' ? [['--bind-stdin'], ['token@/etc/passwd']] : [[], []]
+  const words = [...option, action, `id=${id}`, ...secret]
+  const result = await bridge.bell(words, { before, stdin: 'some' })
   if (result.status === 0) {
     counts.acknowledged += 1
     acknowledged.add(id)
@@ -98,29 +119,48 @@ const tracedPid = ({ struck }: Cell): number => {
   return struck === 'broker' ? broker : struck === 'executor' ? executor : launcher
 }
 
-/** One request with one fault in it. Returns what the client saw. */
-async function strike(cell: Cell): Promise<BellResult> {
+/** What the client saw, and who was traced. */
+type Struck = Readonly<{ answer: BellResult; pid: number; output: string }>
+
+/** One request with one fault in it. */
+async function attempt(cell: Cell): Promise<Struck> {
   const id = `id${(number += 1)}`
-  assert.equal((await touch(`warm${number}`)).status, 0)
+  const warm = cell.action === 'put' ? 'touch' : cell.action
+  assert.equal((await touch(`warm${number}`, [], warm)).status, 0)
   await sleep(400) // the checkpoint after it has its own writes
   const output = outputOf(number)
-  counts.cells += 1
-  let answer: BellResult
+  const pid = tracedPid(cell)
   if (cell.struck === 'bell') {
-    answer = await touch(id, ['strace', ...straceWords(cell, output)])
-  } else {
-    const tracer = await attach(cell, tracedPid(cell), output)
-    try {
-      answer = await touch(id, [], cell.action)
-      // An outcome is written after the client was told.
-      await until(() => isHit(cell, output), 3_000).catch(() => undefined)
-    } finally {
-      await detach(tracer)
-    }
+    const answer = await touch(id, ['strace', ...straceWords(cell, output)], cell.action)
+    return { answer, pid, output }
   }
-  assert.ok(isHit(cell, output), `not hit: ${cell.struck} at ${cell.call} ${cell.nth}`)
-  counts.hits += 1
-  return answer
+  const tracer = await attach(cell, pid, output)
+  try {
+    const answer = await touch(id, [], cell.action)
+    // An outcome is written after the client was told.
+    await until(() => isHit(cell, output), 5_000).catch(() => undefined)
+    return { answer, pid, output }
+  } finally {
+    await detach(tracer)
+  }
+}
+
+/**
+ * Until the fault came at its own step. Others may be faster: where somebody mounts something on this host, the launcher makes
+ * its templates anew, and has one call more. What was struck instead is looked at too.
+ */
+async function strike(cell: Cell): Promise<Struck> {
+  counts.cells += 1
+  for (let tries = 1; ; tries += 1) {
+    const struck = await attempt(cell)
+    if (isHit(cell, struck.output)) {
+      counts.hits += 1
+      return struck
+    }
+    const found = `${struck.answer.stderr}\n${readFileSync(struck.output, 'utf8')}`
+    assert.ok(tries < 3, `not hit: ${cell.struck} at ${cell.call} ${cell.nth}\n${found}`)
+    await inspect(true)
+  }
 }
 
 for (const cell of killCells) {
@@ -139,8 +179,8 @@ for (const cell of errorCells) {
     `C64 promise 6: ${cell.fault} at the ${cell.struck}’s ${cell.call} ${cell.nth}: refused or recorded, never silently lost`,
     { skip, timeout: 60_000 },
     async () => {
-      const pid = tracedPid(cell)
-      const { status, stderr } = await strike(cell)
+      const { answer, pid, output } = await strike(cell)
+      const { status, stderr } = answer
       if (cell.nth === 1) {
         assert.equal(status, 125)
         assert.match(stderr, /unavailable/)
@@ -150,7 +190,7 @@ for (const cell of errorCells) {
       }
       // Never tried again: the process that saw the error is gone.
       await until(() => readProc(`${pid}/comm`) === '', 10_000)
-      assert.equal(callsAfterFault(outputOf(number)), 0)
+      assert.equal(callsAfterFault(output), 0)
       await inspect(true)
     },
   )
