@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
+import { findCheckout } from '../../src/host/checkout.ts'
 import { checkout } from '../support/bridge.ts'
 import { parseTranscript, playTranscript } from '../support/transcript.ts'
 
@@ -43,7 +44,10 @@ async function play(file: string): Promise<void> {
 function environmentIn(root: string): NodeJS.ProcessEnv {
   const bin = join(root, 'bin')
   mkdirSync(bin)
-  const program = `#!/bin/sh\nexec '${process.execPath}' '${checkout}/src/cli/main.ts' "$@"\n`
+  const { stripped } = findCheckout()
+  const loader = stripped === null ? '' : `--import '${stripped.directory}/${stripped.loaderName}'`
+  const words = `'${process.execPath}' ${loader} '${checkout}/src/cli/main.ts'`
+  const program = `#!/bin/sh\nexec ${words} "$@"\n`
   writeFileSync(join(bin, 'belladonna'), program, { mode: 0o755 })
   symlinkSync(join(checkout, 'native/out/bell'), join(bin, 'bell'))
   return {

@@ -147,7 +147,14 @@ export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
     ready: async () => {
       await until(() => childrenOf(launcher.pid ?? 0).length >= 2, 10_000)
       const bell = [bellPath, '-S', bridgePaths(root).runSocket, 'no.such']
-      await until(async () => (await runAs(bell, {})).status === 127, 20_000)
+      let last = ''
+      await until(async () => {
+        const { status, stderr } = await runAs(bell, {})
+        last = stderr
+        return status === 127
+      }, 40_000).catch((cause: unknown) => {
+        throw new Error(`the bridge does not answer: ${last}`, { cause })
+      })
     },
     startAgain: async () => {
       if (launcher.signalCode === 'SIGKILL') await sweepSoon(root)

@@ -15,8 +15,8 @@ export type Determinised = Readonly<{
   states: readonly Readonly<{ next: ReadonlyMap<number, number>; accepting: boolean }>[]
 }>
 
-/** A state that reads one character of `set`, or none (`set` null) on the way to each of `next`. */
-type Step = { set: CodePointSet | null; next: number[] }
+/** A state that reads one character of `set`, or none (`set` null) on the way to each of `next`. Step 0 is the end. */
+export type Step = { set: CodePointSet | null; next: number[] }
 
 /** A set of steps, a bit for each: the union of two is a few words' work. */
 type StepSet = Uint32Array
@@ -27,8 +27,7 @@ type StepSet = Uint32Array
  * @throws {BelladonnaError} `input_invalid` when the pattern needs more than `maxAutomatonStates`
  */
 export function determinise(pattern: PatternNode): Determinised {
-  const steps: Step[] = [{ set: null, next: [] }] // step 0 is the end
-  const start = build(steps, pattern, 0)
+  const { steps, start } = stepsOf(pattern)
   const { starts, classes, classCount, readsOf } = classify(steps)
   // Which classes a step reads, and what is reached behind it without reading more: made once for each step.
   const moves = steps.map(({ set, next }) => ({
@@ -61,6 +60,17 @@ export function determinise(pattern: PatternNode): Determinised {
     states.push({ next, accepting: has(subset, 0) })
   }
   return { starts, classes, classCount, states }
+}
+
+/**
+ * Thompson's construction.
+ *
+ * @throws {BelladonnaError} `input_invalid`, as `determinise` does
+ */
+export function stepsOf(pattern: PatternNode): Readonly<{ steps: readonly Step[]; start: number }> {
+  const steps: Step[] = [{ set: null, next: [] }]
+  const start = build(steps, pattern, 0)
+  return { steps, start }
 }
 
 /** Adds the steps that match `node` and then go on at `to`; returns the first. */
@@ -137,7 +147,7 @@ function addAll(target: StepSet, added: StepSet): void {
   }
 }
 
-type Classification = Pick<Determinised, 'starts' | 'classes' | 'classCount'> &
+export type Classification = Pick<Determinised, 'starts' | 'classes' | 'classCount'> &
   Readonly<{
     /** The classes that a step with this set reads. */ readsOf: (
       set: CodePointSet | null,
@@ -145,7 +155,7 @@ type Classification = Pick<Determinised, 'starts' | 'classes' | 'classCount'> &
   }>
 
 /** Sorts all characters into classes that no set of the pattern tells apart. */
-function classify(steps: readonly Step[]): Classification {
+export function classify(steps: readonly Step[]): Classification {
   const sets = [...new Map(steps.map(({ set }) => [JSON.stringify(set), set ?? []])).values()]
   const edges = sets.flatMap((set) => set.flatMap(([first, last]) => [first, last + 1]))
   const starts = [...new Set([0, ...edges])].filter((start) => start <= 0x10ffff)

@@ -5,6 +5,8 @@ import type { CompiledParameter } from './compiled.ts'
 import { pathBounds } from './granted-path.ts'
 import { parsePattern } from './pattern.ts'
 import type { PatternNode } from './pattern.ts'
+import { patternOfTable } from './table-pattern.ts'
+import { isUnambiguous } from './unambiguous.ts'
 
 /** Regular expressions of ECMAScript with the flag `u`: a text is a value if the first finds something and the second nothing. */
 export type EcmaPattern = Readonly<{ pattern: string; never: string | null }>
@@ -13,6 +15,10 @@ const everything: CodePointSet = complementOf([])
 
 /**
  * What a `match` parameter accepts, but for its length, in the words of JSON Schema.
+ *
+ * Whoever uses it has an engine that goes back and tries again, and gives it texts that somebody else wrote. So where the
+ * author's pattern matches a text in more than one way, one is made of its table that does not; the time is then bounded by the
+ * length. null where that would be too long: the text is then only held against its length, and by us against the table.
  *
  * A class of ours reads only what a value may hold. That is kept apart, in `never`, and left out where no class of the
  * pattern reaches beyond it.
@@ -23,12 +29,14 @@ export function ecmaPatternOf({
   pattern,
   table,
   leading_dash,
-}: Extract<CompiledParameter, { kind: 'match' }>): EcmaPattern {
-  const node = parsePattern(pattern, everything)
+}: Extract<CompiledParameter, { kind: 'match' }>): EcmaPattern | null {
   const alphabet = valueAlphabet({ slash: isRead(table, '/'), space: isRead(table, ' ') })
   const dash = leading_dash ? '' : '(?!-)'
+  const own = parsePattern(pattern, everything)
+  const node = isUnambiguous(own) ? own : patternOfTable(table, complementOf(alphabet))
+  if (node === null) return null
   return {
-    pattern: `^${dash}${format(node)}$`,
+    pattern: `^${dash}${node.kind === 'choice' ? format(node) : `(?:${format(node)})`}$`,
     never: isWithinSet(node, alphabet) ? null : `[${formatRanges(complementOf(alphabet))}]`,
   }
 }

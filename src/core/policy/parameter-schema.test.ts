@@ -252,7 +252,7 @@ test('ecma pattern: any pattern accepts the same texts as its table', () => {
     ],
   )
   const lines = fc.array(fc.string({ unit, maxLength: 6 }), { minLength: 8, maxLength: 8 })
-  let accepted = 0
+  let [accepted, published] = [0, 0]
   fc.assert(
     fc.property(anyPattern, lines, fc.boolean(), fc.boolean(), fc.boolean(), (...given) => {
       const [pattern, candidates, slash, space, leading_dash] = given
@@ -262,6 +262,8 @@ test('ecma pattern: any pattern accepts the same texts as its table', () => {
       const common = { name: 'p', kind: 'match', repeat: null, max_length: 6 } as const
       const params = [{ ...common, leading_dash, pattern, table }]
       const made = ecmaPatternOf({ ...common, leading_dash, pattern, table })
+      if (made === null) return // it would be too long
+      published += 1
       const yes = new RegExp(made.pattern, 'u')
       const no = made.never === null ? null : new RegExp(made.never, 'u')
       const one = indexPolicy({
@@ -281,6 +283,48 @@ test('ecma pattern: any pattern accepts the same texts as its table', () => {
     { numRuns: 600 },
   )
   assert.ok(accepted > 100, `only ${accepted} values were accepted at all`)
+  assert.ok(published > 200, `only ${published} patterns were not too long`)
+})
+
+test('ecma pattern: C109: no text makes an engine that tries again take long', () => {
+  const common = { name: 'p', kind: 'match', repeat: null, max_length: 64 } as const
+  const slow = [
+    '(a+)+',
+    '(a|a)*',
+    '(a*)*',
+    '(a|aa)+',
+    'a*a*a*a*a*',
+    '(.*a)*',
+    '((a?){0,9}){0,9}',
+    '',
+  ]
+  const unit = fc.constantFrom('a', 'a', 'a', 'b', '-', '.', '/', '0', 'é')
+  const longest = { pattern: '', ms: 0 }
+  fc.assert(
+    fc.property(
+      fc.oneof(anyPattern, fc.constantFrom(...slow)),
+      fc.string({ unit, minLength: 40, maxLength: 64 }),
+      (pattern, text) => {
+        const compiled = compileMatch(pattern, { slash: true, space: true })
+        if (compiled.kind === 'invalid') return
+        const made = ecmaPatternOf({
+          ...common,
+          leading_dash: true,
+          pattern,
+          table: compiled.table,
+        })
+        if (made === null) return
+        const expression = new RegExp(made.pattern, 'u')
+        const before = process.cpuUsage()
+        expression.test(`${text}\n`)
+        expression.test(`${'a'.repeat(64)}\n`)
+        const ms = process.cpuUsage(before).user / 1000
+        if (ms > longest.ms) Object.assign(longest, { pattern: made.pattern, ms })
+      },
+    ),
+    { numRuns: 150 },
+  )
+  assert.ok(longest.ms < 500, JSON.stringify(longest))
 })
 
 test('ecma pattern: the characters that no value holds are said once, and only where needed', () => {
@@ -292,7 +336,7 @@ test('ecma pattern: the characters that no value holds are said once, and only w
   }
   const rows: readonly (readonly [string, string])[] = [
     ['[a-c]+x?', '^(?:[a-c]{1,}x?)$'],
-    ['a|(?:b|c)*|', '^(?:a|(?:b|c){0,}|)$'],
+    ['a|(?:b|c)+|', '^(?:a|(?:b|c){1,}|)$'],
     ['(ab){2,}[\\]\\^\\-]{0,3}', '^(?:(?:ab){2,}[\\-\\]\\^]{0,3})$'],
     ['\\.\\/😀[é-ü]', '^(?:\\.\\/\\u{1f600}[\\u{e9}-\\u{fc}])$'],
     ['(((a)))b', '^(?:(?:(?:(?:a)))b)$'],

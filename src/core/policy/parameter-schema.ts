@@ -51,9 +51,11 @@ function schemaOfValue(
       return { type: 'integer', minimum: leading_dash ? min : Math.max(min, 0), maximum: max }
     }
     case 'match': {
-      const { pattern, never } = ecmaPatternOf(parameter)
-      const not = never === null ? {} : { not: { pattern: never } }
-      return { type: 'string', maxLength: parameter.max_length, pattern, ...not }
+      const text = { type: 'string', maxLength: parameter.max_length }
+      const made = ecmaPatternOf(parameter)
+      if (made === null) return text
+      const not = made.never === null ? {} : { not: { pattern: made.never } }
+      return { ...text, pattern: made.pattern, ...not }
     }
     case 'path': {
       const { pattern, never } = ecmaPath

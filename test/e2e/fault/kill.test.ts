@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, before, suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { actionText } from '../../support/action-text.ts'
 import { caller, childrenOf, readProc, startBridge, until } from '../../support/bridge.ts'
@@ -24,12 +24,25 @@ import { errorCells, killCells } from './cells.ts'
 import type { Cell, FaultAction } from './cells.ts'
 
 const skip = process.geteuid?.() !== 0
-const evidence = skip ? '' : mkdtempSync('/var/lib/belladonna-test.')
-let bridge: TestBridge
 const counts = { cells: 0, hits: 0, random: 0, requests: 0, acknowledged: 0, ran: 0 }
-const acknowledged = new Set<string>()
 
-const policy = `
+/** A bridge of its own, and what its commands leave behind. Cells wait most of the time, so there are two, side by side. */
+type Lane = Readonly<{ bridge: TestBridge; evidence: string; acknowledged: Set<string> }>
+const lanes: Lane[] = []
+/** Those that no test has at this moment. */
+const free: Lane[] = []
+
+async function withLane(act: (lane: Lane) => Promise<void>): Promise<void> {
+  const lane = free.pop()
+  if (lane === undefined) throw new Error('more tests than lanes')
+  try {
+    await act(lane)
+  } finally {
+    free.push(lane)
+  }
+}
+
+const policyFor = (evidence: string): string => `
 schema = 1
 [profile.p]
 write = ["${evidence}"]
@@ -66,16 +79,24 @@ may = ["touch", "put", "seal", "still", "show"]
 `
 
 before(async () => {
-  if (!skip) bridge = await startBridge({ policy })
+  for (let at = 0; at < 2 && !skip; at += 1) {
+    const evidence = mkdtempSync('/var/lib/belladonna-test.')
+    const bridge = await startBridge({ policy: policyFor(evidence) })
+    lanes.push({ bridge, evidence, acknowledged: new Set() })
+  }
+  free.push(...lanes)
 })
 after(async () => {
-  if (skip) return
-  await bridge[Symbol.asyncDispose]()
-  rmSync(evidence, { recursive: true })
-  console.log(JSON.stringify(counts))
+  for (const { bridge, evidence } of lanes) {
+    counts.ran += readdirSync(evidence).length
+    await bridge[Symbol.asyncDispose]()
+    rmSync(evidence, { recursive: true })
+  }
+  if (!skip) console.log(JSON.stringify(counts))
 })
 
 async function touch(
+  { bridge, acknowledged }: Lane,
   id: string,
   before: readonly string[] = [],
   action: FaultAction = 'touch',
@@ -92,7 +113,8 @@ async function touch(
 }
 
 /** After a fault, and the next start if the services are not the same any more. */
-async function inspect(isRestarted: boolean): Promise<void> {
+async function inspect(lane: Lane, isRestarted: boolean): Promise<void> {
+  const { bridge, evidence, acknowledged } = lane
   const { exitCode, signalCode } = bridge.launcher()
   if (exitCode !== null || signalCode !== null) await bridge.startAgain()
   else if (isRestarted) {
@@ -106,40 +128,39 @@ async function inspect(isRestarted: boolean): Promise<void> {
   assert.deepEqual(report.problems, [])
   assert.equal(report.pending, 0)
   const ran = readdirSync(evidence)
-  counts.ran = ran.length
   assertRecorded(bridge, ran, acknowledged)
 }
 
 let number = 0
 const isOfService = ({ struck }: Cell): boolean => struck === 'broker' || struck === 'executor'
-const outputOf = (at: number): string => join(bridge.root, `strace${at}`)
 /** Who is traced: a run's processes are followed from the launcher on. */
-const tracedPid = ({ struck }: Cell): number => {
+const tracedPid = ({ bridge }: Lane, { struck }: Cell): number => {
   const { broker, executor, launcher } = bridge.pids()
   return struck === 'broker' ? broker : struck === 'executor' ? executor : launcher
 }
 
 /** What the client saw, and who was traced. */
-type Struck = Readonly<{ answer: BellResult; pid: number; output: string }>
+type Struck = Readonly<{ answer: BellResult; pid: number; output: string; id: string }>
 
 /** One request with one fault in it. */
-async function attempt(cell: Cell): Promise<Struck> {
-  const id = `id${(number += 1)}`
+async function attempt(lane: Lane, cell: Cell): Promise<Struck> {
+  const at = (number += 1)
+  const id = `id${at}`
   const warm = cell.action === 'put' ? 'touch' : cell.action
-  assert.equal((await touch(`warm${number}`, [], warm)).status, 0)
+  assert.equal((await touch(lane, `warm${at}`, [], warm)).status, 0)
   await sleep(400) // the checkpoint after it has its own writes
-  const output = outputOf(number)
-  const pid = tracedPid(cell)
+  const output = join(lane.bridge.root, `strace${at}`)
+  const pid = tracedPid(lane, cell)
   if (cell.struck === 'bell') {
-    const answer = await touch(id, ['strace', ...straceWords(cell, output)], cell.action)
-    return { answer, pid, output }
+    const answer = await touch(lane, id, ['strace', ...straceWords(cell, output)], cell.action)
+    return { answer, pid, output, id }
   }
   const tracer = await attach(cell, pid, output)
   try {
-    const answer = await touch(id, [], cell.action)
+    const answer = await touch(lane, id, [], cell.action)
     // An outcome is written after the client was told.
     await until(() => isHit(cell, output), 5_000).catch(() => undefined)
-    return { answer, pid, output }
+    return { answer, pid, output, id }
   } finally {
     await detach(tracer)
   }
@@ -149,57 +170,63 @@ async function attempt(cell: Cell): Promise<Struck> {
  * Until the fault came at its own step. Others may be faster: where somebody mounts something on this host, the launcher makes
  * its templates anew, and has one call more. What was struck instead is looked at too.
  */
-async function strike(cell: Cell): Promise<Struck> {
+async function strike(lane: Lane, cell: Cell): Promise<Struck> {
   counts.cells += 1
   for (let tries = 1; ; tries += 1) {
-    const struck = await attempt(cell)
+    const struck = await attempt(lane, cell)
     if (isHit(cell, struck.output)) {
       counts.hits += 1
       return struck
     }
     const found = `${struck.answer.stderr}\n${readFileSync(struck.output, 'utf8')}`
     assert.ok(tries < 3, `not hit: ${cell.struck} at ${cell.call} ${cell.nth}\n${found}`)
-    await inspect(true)
+    await inspect(lane, true)
   }
 }
 
-for (const cell of killCells) {
-  test(
-    `promise 2: ${cell.struck} killed before ${cell.step}: what ran has its own durable receipt, what was acknowledged ran`,
-    { skip, timeout: 60_000 },
-    async () => {
-      await strike(cell)
-      await inspect(cell.struck === 'launcher' || isOfService(cell))
-    },
-  )
-}
+void suite('a fault at each step', { concurrency: 2 }, () => {
+  for (const cell of killCells) {
+    test(
+      `promise 2: ${cell.struck} killed before ${cell.step}: what ran has its own durable receipt, what was acknowledged ran`,
+      { skip, timeout: 60_000 },
+      async () => {
+        await withLane(async (lane) => {
+          await strike(lane, cell)
+          await inspect(lane, cell.struck === 'launcher' || isOfService(cell))
+        })
+      },
+    )
+  }
 
-for (const cell of errorCells) {
-  test(
-    `C64 promise 6: ${cell.fault} at the ${cell.struck}’s ${cell.call} ${cell.nth}: refused or recorded, never silently lost`,
-    { skip, timeout: 60_000 },
-    async () => {
-      const { answer, pid, output } = await strike(cell)
-      const { status, stderr } = answer
-      if (cell.nth === 1) {
-        assert.equal(status, 125)
-        assert.match(stderr, /unavailable/)
-        assert.ok(!readdirSync(evidence).includes(`id${number}`), 'it ran all the same')
-      } else {
-        assert.equal(status, 0, stderr) // its outcome was lost, its run was not: the next start says "unknown"
-      }
-      // Never tried again: the process that saw the error is gone.
-      await until(() => readProc(`${pid}/comm`) === '', 10_000)
-      assert.equal(callsAfterFault(output), 0)
-      await inspect(true)
-    },
-  )
-}
+  for (const cell of errorCells) {
+    test(
+      `C64 promise 6: ${cell.fault} at the ${cell.struck}’s ${cell.call} ${cell.nth}: refused or recorded, never silently lost`,
+      { skip, timeout: 60_000 },
+      async () => {
+        await withLane(async (lane) => {
+          const { answer, pid, output, id } = await strike(lane, cell)
+          const { status, stderr } = answer
+          if (cell.nth === 1) {
+            assert.equal(status, 125)
+            assert.match(stderr, /unavailable/)
+            assert.ok(!readdirSync(lane.evidence).includes(id), 'it ran all the same')
+          } else {
+            assert.equal(status, 0, stderr) // its outcome was lost, its run was not: the next start says "unknown"
+          }
+          // Never tried again: the process that saw the error is gone.
+          await until(() => readProc(`${pid}/comm`) === '', 10_000)
+          assert.equal(callsAfterFault(output), 0)
+          await inspect(lane, true)
+        })
+      },
+    )
+  }
+})
 
 const rounds = ['executor', 'broker', 'launcher', 'run', 'bell', 'run', 'executor', 'bell'] as const
 
 /** Some process of that kind at this moment. */
-function somePid(kind: (typeof rounds)[number]): number | undefined {
+function somePid({ bridge }: Lane, kind: (typeof rounds)[number]): number | undefined {
   if (kind === 'run') return someRunProcess(bridge.pids().launcher)
   if (kind !== 'bell') return bridge.pids()[kind]
   return childrenOf(process.pid).find((pid) =>
@@ -210,26 +237,27 @@ function somePid(kind: (typeof rounds)[number]): number | undefined {
 test(
   'promise 2: each kind of process killed at random moments under load, eight clients at a time',
   { skip, timeout: 120_000 },
-  async () => {
-    const seed = Date.now() % 100_000
-    let state = seed
-    const random = (): number =>
-      (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) / 2_147_483_648
-    console.log(`seed ${seed}`)
-    for (const [round, kind] of rounds.entries()) {
-      const clients = Array.from({ length: 8 }, async (_, client) => {
-        for (let i = 0; i < 12; i++) await touch(`r${round}c${client}n${i}`)
-      })
-      await sleep(20 + random() * 150)
-      await until(() => {
-        const pid = somePid(kind)
-        return pid !== undefined && isStruck(pid)
-      }, 5_000)
-      counts.random += 1
-      await Promise.all(clients)
-      await inspect(kind !== 'run' && kind !== 'bell')
-    }
-  },
+  async () =>
+    await withLane(async (lane) => {
+      const seed = Date.now() % 100_000
+      let state = seed
+      const random = (): number =>
+        (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) / 2_147_483_648
+      console.log(`seed ${seed}`)
+      for (const [round, kind] of rounds.entries()) {
+        const clients = Array.from({ length: 8 }, async (_, client) => {
+          for (let i = 0; i < 12; i++) await touch(lane, `r${round}c${client}n${i}`)
+        })
+        await sleep(20 + random() * 150)
+        await until(() => {
+          const pid = somePid(lane, kind)
+          return pid !== undefined && isStruck(pid)
+        }, 5_000)
+        counts.random += 1
+        await Promise.all(clients)
+        await inspect(lane, kind !== 'run' && kind !== 'bell')
+      }
+    }),
 )
 
 test('promise 2: every cell was hit', { skip }, () => {

@@ -16,6 +16,7 @@ import {
 } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Server } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { actionText } from '../../support/action-text.ts'
@@ -135,12 +136,12 @@ function editsOf(row: Row, side: Side): readonly Edit[] {
 }
 
 /** How every launcher here is started: in surroundings of which a run must not notice anything (C22, C23, C30). */
-function spoiled(launcher: readonly string[]): readonly string[] {
+function spoiled(launcher: readonly string[], processor: number): readonly string[] {
   const around = join(work, 'around')
   return [
     ...['/usr/bin/setpriv', '--groups=27,1000'],
     ...['/usr/bin/prlimit', '--core=4096:8192', '--fsize=40960000:'],
-    ...['/usr/bin/nice', '-n', '-39', '/usr/bin/taskset', '--cpu-list', '0'],
+    ...['/usr/bin/nice', '-n', '-39', '/usr/bin/taskset', '--cpu-list', `${processor}`],
     ...['/usr/bin/env', 'LD_LIBRARY_PATH=/nowhere', 'BASH_FUNC_x%%=() { :; }'],
     ...[around, 'habits', around, 'signals', around, 'terminal', around, 'descriptors', '500'],
     ...launcher,
@@ -174,17 +175,19 @@ async function runAll(host: Host): Promise<void> {
   }
   const build = openLauncherBuild(work)
   const queue = [...places.values()]
-  const runThem = async (): Promise<void> => {
+  const runThem = async (processor: number): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const launcher = next.edits.length === 0 ? undefined : build(next.edits)
-      await using bare = await startBare(policy, (ours, boot) => spoiled([launcher ?? ours, boot]))
+      await using bare = await startBare(policy, (ours, boot) =>
+        spoiled([launcher ?? ours, boot], processor),
+      )
       for (const [row, side] of next.turns) {
         const end = await endIn(bare, row, side, host)
         ends.set(row, { ...ends.get(row), [side]: end })
       }
     }
   }
-  await Promise.all([runThem(), runThem()])
+  await Promise.all([runThem(0), runThem(Math.min(1, availableParallelism() - 1))])
 }
 
 before(async () => {

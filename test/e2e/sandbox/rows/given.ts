@@ -62,7 +62,7 @@ export const given: readonly Row[] = [
     attempt: () => ['status', 'Cpus_allowed_list'],
     without: remove('sandbox/schedule.c', '(void)sched_setaffinity(0, sizeof all, &all);'),
     refused: /\t0-\d/,
-    succeeds: /\t0$/,
+    succeeds: /\t[01]$/, // two launchers at a time, each on a processor
   },
   {
     name: 'C30: schedule: what makes our own processes quick is not the run’s',
