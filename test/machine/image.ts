@@ -149,6 +149,14 @@ function buildImage(tree: string, directory: string, withKernels: boolean): void
   makeDisk(tree, 'root', join(directory, 'disk'), 3072)
 }
 
+/** What no machine needs, and takes long to copy. */
+const large = [
+  'node_modules/@typescript',
+  'node_modules/typescript',
+  'node_modules/prettier',
+  'native/out/fuzz',
+]
+
 /** The checkout, with what set-up made, and without what only a developer's machine needs. */
 export function makeCheckoutDisk(at: string): void {
   const tree = mkdtempSync(join(tmpdir(), 'belladonna-checkout.'))
@@ -170,6 +178,7 @@ export function makeCheckoutDisk(at: string): void {
         recursive: true,
         verbatimSymlinks: true,
         preserveTimestamps: true,
+        filter: (path) => !large.some((name) => path === join(root, name)),
       })
     }
     call('chown', ['-R', '0:0', tree])

@@ -54,8 +54,6 @@ function userModeCommand(kernel: Kernel, { disks, scratch, words }: Parts): read
     ...[kernel.kernel, 'mem=2G', `uml_dir=${scratch}`, 'con=null', 'con0=null,fd:2'],
     ...['ssl=null', `ssl1=${options.shell ? 'fd:0' : 'null'},fd:1`, 'root=/dev/ubda'],
     ...[...copies, ...words],
-    // A ring's pages are mapped there in a way that the architecture has no mark for, and the kernel dies of it.
-    ...(kernel.version === '6.1' ? [] : ['sysctl.kernel.io_uring_disabled=2']),
   ]
 }
 
