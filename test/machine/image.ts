@@ -1,6 +1,6 @@
 /**
- * Makes what a machine is booted from: Debian 12 with systemd, its own kernel and the one of its backports; and beside it a
- * disk with this checkout as it is set up. The first is kept in .setup/machine until what it is made of changes.
+ * Makes what a machine is booted from: Debian 12 with systemd, and for QEMU its own kernel and the one of its backports; and
+ * beside it a disk with this checkout as it is set up. The first is kept in .setup/machine until what it is made of changes.
  *
  * Network: Debian's mirror, by the machine's own apt. Nothing of ours is fetched in the machine: it has no network.
  */
@@ -23,30 +23,30 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { root } from '../../tools/tree.ts'
 
-/** A kernel of the image, by the start of its version. */
-export type Kernel = Readonly<{ version: string; kernel: string; initrd: string }>
+/** A kernel, by the start of its version; `initrd` for QEMU, which starts Debian's own. */
+export type Kernel = Readonly<{ version: string; kernel: string; initrd?: string }>
 export type Image = Readonly<{ disk: string; kernels: readonly Kernel[] }>
 
 const mirror = 'http://deb.debian.org/debian'
+/** What apt takes packages from: what users of Debian 12 have. */
+export const sources: readonly string[] = [
+  `deb ${mirror} bookworm main`,
+  `deb ${mirror} bookworm-backports main`,
+  `deb ${mirror}-security bookworm-security main`,
+]
 /** Beside what is essential: what a server has, and what our tests call. */
 const packages = [
   ...['systemd-sysv', 'dbus', 'libpam-systemd', 'udev', 'kmod', 'apparmor', 'util-linux', 'procps'],
   ...['iproute2', 'nftables', 'logrotate', 'openssl', 'strace', 'xdg-dbus-proxy', 'attr'],
-  ...[
-    'gcc',
-    'libc6-dev',
-    'linux-libc-dev',
-    'musl-tools',
-    'linux-image-cloud-amd64',
-    'initramfs-tools',
-  ],
+  ...['perl', 'libcap2-bin'],
+  ...['gcc', 'libc6-dev', 'linux-libc-dev', 'musl-tools'],
 ]
+const kernelPackages = ['linux-image-cloud-amd64', 'initramfs-tools']
 
 const files: Readonly<Record<string, string>> = {
   '/etc/hostname': 'machine\n',
   '/etc/hosts': '127.0.0.1 localhost machine\n',
-  '/etc/fstab':
-    '/dev/vda / ext4 errors=remount-ro 0 1\n/dev/vdb /opt/belladonna ext4 defaults 0 2\n',
+  '/etc/fstab': 'LABEL=checkout /opt/belladonna ext4 defaults 0 0\n',
   '/etc/systemd/system/machine.service': `[Unit]
 Description=What test/machine tries
 After=multi-user.target
@@ -87,9 +87,13 @@ const masked = [
   ...['apt-daily-upgrade.timer', 'fstrim.timer', 'e2scrub_all.timer', 'dpkg-db-backup.timer'],
 ]
 
-/** @throws {Error} with the end of what a command said */
-export function ensureImage(say: (line: string) => void): Image {
-  const directory = join(root, '.setup/machine')
+/**
+ * With Debian's own kernels, or with none.
+ *
+ * @throws {Error} with the end of what a command said
+ */
+export function ensureImage(say: (line: string) => void, withKernels: boolean): Image {
+  const directory = join(root, withKernels ? '.setup/machine-kernels' : '.setup/machine')
   const stamp = createHash('sha256')
     .update(readFileSync(import.meta.filename))
     .digest('hex')
@@ -100,7 +104,7 @@ export function ensureImage(say: (line: string) => void): Image {
     rmSync(directory, { recursive: true, force: true })
     mkdirSync(directory, { recursive: true })
     try {
-      buildImage(join(scratch, 'root'), directory)
+      buildImage(join(scratch, 'root'), directory, withKernels)
     } finally {
       rmSync(scratch, { recursive: true, force: true })
     }
@@ -118,14 +122,14 @@ export function ensureImage(say: (line: string) => void): Image {
   }
 }
 
-function buildImage(tree: string, directory: string): void {
-  const source = (suite: string): string => `deb ${mirror} ${suite} main`
+function buildImage(tree: string, directory: string, withKernels: boolean): void {
   const backports =
     'chroot "$1" apt-get -q -y --no-install-recommends -t bookworm-backports install linux-image-cloud-amd64'
+  const wanted = [...packages, ...(withKernels ? kernelPackages : [])]
   call('mmdebstrap', [
-    ...['--variant=minbase', '--format=directory', `--include=${packages.join(',')}`],
-    ...[`--customize-hook=${backports}`, 'bookworm', tree],
-    ...[source('bookworm'), source('bookworm-backports')],
+    ...['--variant=minbase', '--format=directory', `--include=${wanted.join(',')}`],
+    ...(withKernels ? [`--customize-hook=${backports}`] : []),
+    ...['bookworm', tree, ...sources],
   ])
   for (const [path, text] of Object.entries(files)) writeFileSync(join(tree, path), text)
   const units = join(tree, 'etc/systemd/system')
@@ -142,8 +146,16 @@ function buildImage(tree: string, directory: string): void {
     if (/^(?:vmlinuz|initrd\.img)-/.test(name))
       renameSync(join(tree, 'boot', name), join(directory, name))
   }
-  makeDisk(tree, join(directory, 'disk'), 3072)
+  makeDisk(tree, 'root', join(directory, 'disk'), 3072)
 }
+
+/** What no machine needs, and takes long to copy. */
+const large = [
+  'node_modules/@typescript',
+  'node_modules/typescript',
+  'node_modules/prettier',
+  'native/out/fuzz',
+]
 
 /** The checkout, with what set-up made, and without what only a developer's machine needs. */
 export function makeCheckoutDisk(at: string): void {
@@ -166,23 +178,24 @@ export function makeCheckoutDisk(at: string): void {
         recursive: true,
         verbatimSymlinks: true,
         preserveTimestamps: true,
+        filter: (path) => !large.some((name) => path === join(root, name)),
       })
     }
     call('chown', ['-R', '0:0', tree])
     call('chmod', ['-R', 'u+rwX,go+rX,go-w', tree])
-    makeDisk(tree, at, 1024)
+    makeDisk(tree, 'checkout', at, 1024)
   } finally {
     rmSync(tree, { recursive: true, force: true })
   }
 }
 
-function makeDisk(tree: string, at: string, mebibytes: number): void {
+function makeDisk(tree: string, label: string, at: string, mebibytes: number): void {
   writeFileSync(at, '')
   truncateSync(at, mebibytes * 1024 * 1024)
-  call('mke2fs', ['-q', '-t', 'ext4', '-d', tree, at])
+  call('mke2fs', ['-q', '-t', 'ext4', '-L', label, '-d', tree, at])
 }
 
-function call(program: string, args: readonly string[]): string {
+export function call(program: string, args: readonly string[]): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, {
     encoding: 'utf8',
     maxBuffer: 64 * 1024 * 1024,

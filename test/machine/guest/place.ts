@@ -30,6 +30,16 @@ export const user: Readonly<{ uid: number; gid: number; group: number }> = {
 export const directory = '/usr/local/lib/machine'
 export const policyFile = '/etc/belladonna/policy.d/machine.toml'
 
+/** A call of systemd's own, on trivial.service. */
+function callOfManager(method: string): readonly string[] {
+  const manager = 'org.freedesktop.systemd1'
+  return [
+    ...['/usr/bin/dbus-send', '--system', '--print-reply', `--dest=${manager}`],
+    ...[`/${manager.replaceAll('.', '/')}`, `${manager}.Manager.${method}`],
+    ...['string:trivial.service', 'string:replace'],
+  ]
+}
+
 export const policy: string = `schema = 1
 [profile.small]
 read = ["/usr"]
@@ -39,6 +49,12 @@ read = ["/usr", "/etc/systemd", "/run/systemd/system"]
 sockets = [{ path = "/run/dbus/system_bus_socket" }]
 escapable = true
 limits = { time = "60s" }
+[profile.filtered]
+read = ["/usr", "/etc/systemd", "/run/systemd/system"]
+limits = { time = "60s" }
+[[profile.filtered.sockets]]
+path = "/run/dbus/system_bus_socket"
+dbus = [{ name = "org.freedesktop.systemd1", call = "org.freedesktop.systemd1.Manager.RestartUnit", path = "/org/freedesktop/systemd1" }]
 [action."service.restart"]
 about = "Restart a service"
 command = ["/usr/bin/systemctl", "restart", "{service}"]
@@ -56,9 +72,16 @@ ${Object.entries({
 })
   .map(([name, command]) => actionText(name, 'small', command))
   .join('\n')}
+${Object.entries({
+  'filtered.systemctl': ['/usr/bin/systemctl', '--no-block', 'restart', 'trivial.service'],
+  'filtered.restart': callOfManager('RestartUnit'),
+  'filtered.stop': callOfManager('StopUnit'),
+})
+  .map(([name, command]) => actionText(name, 'filtered', command))
+  .join('\n')}
 [[grant]]
 who = ["group:sudo", "user:root"]
-may = ["service.restart", "wait", "nap", "memory", "fork"]
+may = ["service.restart", "wait", "nap", "memory", "fork", "filtered.systemctl", "filtered.restart", "filtered.stop"]
 [[grant]]
 who = ["user:ci"]
 may = ["id"]

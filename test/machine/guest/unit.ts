@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, test } from 'node:test'
+import type { OutcomeEntry } from '../../../src/core/audit/entry.ts'
 import { checkout, until } from '../../support/bridge.ts'
 import { isLinux } from '../../support/kernel.ts'
 import {
@@ -32,10 +33,9 @@ before(() => {
   installBridge()
 })
 
-/** The end of the newest run. */
-function lastEnd(): unknown {
-  const last = entries().findLast(({ kind }) => kind === 'outcome')
-  return last?.kind === 'outcome' ? last.end : undefined
+/** Of the newest run. */
+function lastOutcome(): OutcomeEntry | undefined {
+  return entries().findLast((entry) => entry.kind === 'outcome')
 }
 
 test('systemd finds nothing to say about the unit file', () => {
@@ -78,8 +78,9 @@ test('promise 8: status and outcome name what this kernel enforces, and the reas
     if (name !== 'landlock_tcp') assert.match(profile, new RegExp(`missing ${name} \\(needs`))
   assert.equal(/unit: grants match nobody/.test(stdout), !isLinux(6, 5))
   await bell('id', user.uid)
-  const outcome = entries().findLast(({ kind }) => kind === 'outcome')
-  assert.ok(outcome?.kind === 'outcome')
+  const outcome = lastOutcome()
+  assert.ok(outcome)
+  assert.deepEqual(outcome.limits, { memory: 'kept', processes: 'kept' })
   for (const [name, told] of byKernel) {
     if (name !== 'peer_pidfd') assert.equal(outcome.features.includes(name), told, name)
   }
@@ -128,7 +129,8 @@ test('C86: a run that fills memory is killed, and only it: no other run, no serv
   await until(() => processesWith('sleep 94711').length === 1, 60_000)
   assert.ok(pids.length > 0)
   assert.equal((await bell('memory')).status, 137)
-  assert.deepEqual(lastEnd(), { kind: 'signalled', value: 9, stage: 'none' })
+  assert.deepEqual(lastOutcome()?.end, { kind: 'signalled', value: 9, stage: 'none' })
+  assert.deepEqual(lastOutcome()?.limits, { memory: 'hit', processes: 'kept' })
   assert.equal(processesWith('sleep 94711').length, 1, 'another run goes on')
   client.kill('SIGKILL')
   await until(() => processesWith('sleep 94711').length === 0, 60_000)
@@ -144,6 +146,7 @@ test('C86: a run that fills memory is killed, and only it: no other run, no serv
 test('C86: a run that forks without end has its 32 processes, and no more', async () => {
   const { status, stdout } = await bell('fork')
   assert.deepEqual([status, stdout], [0, 'fewer than 64\n'])
+  assert.deepEqual(lastOutcome()?.limits, { memory: 'kept', processes: 'hit' })
 })
 
 test('promise 1: a grant to a unit is for the service of the system manager', async () => {
@@ -189,6 +192,27 @@ test('service.restart: systemctl in a sandbox restarts a real unit over the sock
   assert.deepEqual([status, stderr], [0, ''])
   await until(() => property('ActiveState', 'trivial.service') === 'active', 20_000)
   assert.notEqual(property('MainPID', 'trivial.service'), before)
+})
+
+for (const action of ['filtered.systemctl', 'filtered.restart']) {
+  test(`${action}: the one call that the proxy lets through restarts a real unit`, async () => {
+    const before = property('MainPID', 'trivial.service')
+    const { status, stderr } = await bell(action, user.uid)
+    assert.deepEqual([status, stderr], [0, ''])
+    await until(() => property('MainPID', 'trivial.service') !== before, 20_000)
+    await until(() => property('ActiveState', 'trivial.service') === 'active', 20_000)
+  })
+}
+
+test('filtered.stop: another call of the same object does not go through', async () => {
+  const before = property('MainPID', 'trivial.service')
+  const { status, stderr } = await bell('filtered.stop', user.uid)
+  assert.equal(status, 1)
+  assert.match(stderr, /AccessDenied/)
+  assert.deepEqual(
+    [property('ActiveState', 'trivial.service'), property('MainPID', 'trivial.service')],
+    ['active', before],
+  )
 })
 
 test('a broker that dies is started again by the launcher, without systemd', async () => {
