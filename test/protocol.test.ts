@@ -20,7 +20,13 @@ import {
 import { wireKind } from '../src/core/protocol/layout.ts'
 import { parseSignRequest, formatSignRequest } from '../src/core/protocol/peer-frames.ts'
 import { formatRequest, parseRequest } from '../src/core/protocol/request.ts'
-import { exitStatusOf, formatProblem, isRefusalCode, maxProblemBytes } from '../src/core/problem.ts'
+import {
+  exitStatusOf,
+  formatProblem,
+  isRefusalCode,
+  maxProblemBytes,
+  problemOf,
+} from '../src/core/problem.ts'
 import { parseHex } from '../src/core/json/hex.ts'
 import { isCleanPath, isGid, isUid } from '../src/core/identity.ts'
 
@@ -174,7 +180,7 @@ test('sign requests: parse(format(r)) = r; too many hashes are refused', () => {
 test('problems: every code has a title, and says nothing that was not given', () => {
   assert.equal(
     formatProblem('busy', {}),
-    '{"code":"busy","title":"too many requests","type":"urn:belladonna:problem:busy"}',
+    '{"ask":"again later","code":"busy","title":"too many requests","type":"urn:belladonna:problem:busy"}',
   )
   assert.match(
     formatProblem('not_granted', { action: 'x', parameter: 'p', enough: 'e', entry: 0 }),
@@ -183,6 +189,15 @@ test('problems: every code has a title, and says nothing that was not given', ()
   assert.ok(isRefusalCode('busy') && !isRefusalCode('constructor'))
   assert.equal(exitStatusOf('action_unknown'), 127)
   assert.equal(exitStatusOf('busy'), 125)
+})
+
+test('problems: DESIGN section 5: a refusal says the rule and how to ask, in words of the policy', () => {
+  const { rule, ask } = problemOf('grant_used_up', { action: 'x' })
+  assert.deepEqual([rule, ask], ['grant.uses', 'whoever keeps the policy'])
+  assert.equal(problemOf('parameter_invalid', { parameter: 'p' }).rule, 'action.params.p')
+  assert.equal(problemOf('parameter_unknown', {}).rule, 'action.params')
+  // Of what the caller can mend alone `enough` says how.
+  assert.equal(problemOf('parameter_invalid', { parameter: 'p' }).ask, undefined)
 })
 
 test('promise 7: problems: one fits into its frame, however much would be enough', () => {
@@ -213,7 +228,7 @@ test('promise 7: problems: what is too long for the launcher is left out, the de
   ] as const) {
     const text = formatProblem('path_refused', { ...details, parameter: 'p', entry: 1 })
     assert.ok(new TextEncoder().encode(text).length <= most)
-    const names = [...has, 'code', 'entry', 'parameter', 'title', 'type']
+    const names = [...has, 'code', 'entry', 'parameter', 'rule', 'title', 'type']
     assert.deepEqual(Object.keys(JSON.parse(text)).sort(), names.sort())
   }
 })

@@ -123,7 +123,7 @@ static bool is_number(struct slice value) {
   return value.size > 0 && value.size <= 20 && value.at[0] >= '0' && value.at[0] <= '9';
 }
 
-/* The string's text; of JSON's escapes only \" is undone, the others are as good on a terminal as they are. */
+/* The string's text; of JSON's escapes \" and \\ are undone, the others are as good on a terminal as they are. */
 static void put_string(struct slice value) {
   struct slice text = {value.at + 1, value.size - 2};
   while (text.size > 0) {
@@ -131,13 +131,19 @@ static void put_string(struct slice value) {
     while (run < text.size && text.at[run] != '\\') run++;
     text_put_foreign(text.at, run);
     if (run < text.size) {
-      bool quote = text.at[run + 1] == '"';
-      text_put_foreign(text.at + run + (quote ? 1 : 0), quote ? 1 : 2);
+      bool plain = text.at[run + 1] == '"' || text.at[run + 1] == '\\';
+      text_put_foreign(text.at + run + (plain ? 1 : 0), plain ? 1 : 2);
       run += 2;
     }
     text.at += run;
     text.size -= run;
   }
+}
+
+static void put_member(const char *before, struct slice value) {
+  if (!is_string(value)) return;
+  text_put(before);
+  put_string(value);
 }
 
 int report_failure(const char *what, const char *words, int error, bool json) {
@@ -165,36 +171,29 @@ static int report_malformed(bool json) {
 }
 
 static int report_refused(struct slice body, bool json) {
-  enum { TITLE, CODE, PARAMETER, DETAIL, ENOUGH, ENTRY, COUNT };
-  static const char *const names[COUNT] = {"title", "code", "parameter", "detail", "enough", "entry"};
+  enum { TITLE, CODE, RULE, PARAMETER, DETAIL, ENOUGH, ENTRY, ASK, COUNT };
+  static const char *const names[COUNT] = {"title", "code", "rule", "parameter", "detail", "enough", "entry", "ask"};
   struct slice values[COUNT] = {0};
   struct slice problem = {body.at + 4, body.size - 4};
   uint32_t status = get_little(body.at, 4);
-
   if (!read_members(problem, names, values, COUNT) || !is_string(values[TITLE]) || !is_string(values[CODE])) {
     return report_malformed(json);
   }
   if (json) {
     text_put_foreign(problem.at, problem.size);
   } else {
-    text_put("bell: ");
-    put_string(values[TITLE]);
-    text_put(": ");
-    put_string(values[CODE]);
-    if (is_string(values[PARAMETER])) {
-      text_put(", parameter ");
-      put_string(values[PARAMETER]);
-    }
-    for (size_t i = DETAIL; i <= ENOUGH; i++) {
-      if (!is_string(values[i])) continue;
-      text_put(i == ENOUGH && is_string(values[DETAIL]) ? "; enough: " : ": ");
-      put_string(values[i]);
-    }
+    put_member("bell: ", values[TITLE]);
+    put_member(": ", values[CODE]);
+    put_member(", parameter ", values[PARAMETER]);
+    if (!is_string(values[PARAMETER])) put_member(", rule ", values[RULE]); /* else it says the same */
+    put_member(": ", values[DETAIL]);
+    put_member(is_string(values[DETAIL]) ? "; enough: " : ": ", values[ENOUGH]);
     if (is_number(values[ENTRY])) {
       text_put(" (entry ");
       text_put_foreign(values[ENTRY].at, values[ENTRY].size);
       text_put(")");
     }
+    put_member("; ask ", values[ASK]);
   }
   text_put("\n");
   text_flush();

@@ -26,13 +26,14 @@
 #include "../sandbox/kernel.h"
 #include "launcher.h"
 
-#define PROBLEM(code, title)                                                                                           \
-  "{\"code\":\"" code "\",\"title\":\"" title "\",\"type\":\"urn:belladonna:problem:" code "\"}"
+#define PROBLEM(ask, code, title)                                                                                      \
+  "{" ask "\"code\":\"" code "\",\"title\":\"" title "\",\"type\":\"urn:belladonna:problem:" code "\"}"
+#define ASK_LATER "\"ask\":\"again later\","
 
-const char problem_unavailable[] = PROBLEM("unavailable", "a process of the bridge is away");
-static const char problem_busy[] = PROBLEM("busy", "too many connections or requests");
+const char problem_unavailable[] = PROBLEM(ASK_LATER, "unavailable", "a process of the bridge is away");
+static const char problem_busy[] = PROBLEM(ASK_LATER, "busy", "too many connections or requests");
 static const char problem_stdio[] = PROBLEM(
-    "stdio_not_accepted",
+    "", "stdio_not_accepted",
     "stdin, stdout and stderr must be pipes, connected stream sockets, files, terminals or /dev/null; inputs, sealed");
 
 static int door = -1;

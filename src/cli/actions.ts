@@ -8,26 +8,24 @@ import { describeSubject } from './check-text.ts'
 import { choosePolicy } from './chosen-policy.ts'
 import type { ChosenPolicy } from './chosen-policy.ts'
 import { aboutGrant } from './grant-story.ts'
-import { reporting, showProblems } from './policy.ts'
+import { showProblems } from './policy.ts'
 import type { Output } from './output.ts'
 import { readSubject } from './subject.ts'
 
 /** `belladonna actions`: the actions that the subject has a live grant of. Returns the exit status. */
 export function actions(options: QuestionOptions, output: Output): number {
-  return reporting(output, () => {
-    const subject = readSubject(options.as)
-    const chosen = choosePolicy(options.root, options.source)
-    if (chosen.kind === 'invalid') return showProblems(options, output, chosen.problems)
-    const permitted = permittedActions(chosen.index, subject, Date.now())
-    if (options.json) {
-      const { uid, gid, groups, unit } = subject
-      const policy = { digest: chosen.digest, source: chosen.source }
-      const list = permitted.map((item) => formatAction(chosen, item))
-      output.print(JSON.stringify({ subject: { uid, gid, groups, unit }, policy, actions: list }))
-    } else if (permitted.length === 0) output.print(`no action for ${describeSubject(subject)}`)
-    else for (const line of permitted.flatMap(describeAction)) output.print(formatPrintable(line))
-    return 0
-  })
+  const subject = readSubject(options.as)
+  const chosen = choosePolicy(options.root, options.source)
+  if (chosen.kind === 'invalid') return showProblems(options, output, chosen.problems)
+  const permitted = permittedActions(chosen.index, subject, Date.now())
+  if (options.json) {
+    const { uid, gid, groups, unit } = subject
+    const policy = { digest: chosen.digest, source: chosen.source }
+    const list = permitted.map((item) => formatAction(chosen, item))
+    output.print(JSON.stringify({ subject: { uid, gid, groups, unit }, policy, actions: list }))
+  } else if (permitted.length === 0) output.print(`no action for ${describeSubject(subject)}`)
+  else for (const line of permitted.flatMap(describeAction)) output.print(formatPrintable(line))
+  return 0
 }
 
 function formatAction(chosen: ChosenPolicy, { entry, grant }: PermittedAction): object {

@@ -21,7 +21,7 @@ import { describeAnswer } from './check-text.ts'
 import { decisionStatuses } from './exit.ts'
 import { aboutGrant } from './grant-story.ts'
 import type { GrantStory } from './grant-story.ts'
-import { reporting, showProblems } from './policy.ts'
+import { showProblems } from './policy.ts'
 import type { Output } from './output.ts'
 import { readSubject } from './subject.ts'
 
@@ -65,16 +65,14 @@ export function check(
     Readonly<{ action: string; values: readonly string[]; reason: string }>,
   output: Output,
 ): number {
-  return reporting(output, () => {
-    const question = readQuestion(options.action, options.values, options.reason)
-    const subject = readSubject(options.as)
-    const chosen = choosePolicy(options.root, options.source)
-    if (chosen.kind === 'invalid') return showProblems(options, output, chosen.problems)
-    const answer = answerFor(chosen, subject, question, Date.now())
-    if (options.json) output.print(JSON.stringify(formatAnswer(answer)))
-    else for (const line of describeAnswer(answer)) output.print(formatPrintable(line))
-    return decisionStatuses[answer.decision.kind]
-  })
+  const question = readQuestion(options.action, options.values, options.reason)
+  const subject = readSubject(options.as)
+  const chosen = choosePolicy(options.root, options.source)
+  if (chosen.kind === 'invalid') return showProblems(options, output, chosen.problems)
+  const answer = answerFor(chosen, subject, question, Date.now())
+  if (options.json) output.print(JSON.stringify(formatAnswer(answer)))
+  else for (const line of describeAnswer(answer)) output.print(formatPrintable(line))
+  return decisionStatuses[answer.decision.kind]
 }
 
 /** What `bell` would send for the same words, and with how many descriptors. */

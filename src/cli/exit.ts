@@ -32,6 +32,13 @@ export function reportError(error: unknown, print: (line: string) => void): numb
   return exitStatuses[error.code]
 }
 
+/** The same for a program: one JSON object, for standard output. */
+export function formatError(error: BelladonnaError): string {
+  const status = exitStatuses[error.code]
+  const message = `${error.message}${causesOf(error)}`
+  return JSON.stringify({ kind: 'error', code: error.code, status, message })
+}
+
 function causesOf(error: Error): string {
   const { cause } = error
   return cause instanceof Error ? `: ${cause.message}${causesOf(cause)}` : ''

@@ -12,7 +12,7 @@ import { actions } from './actions.ts'
 import { check } from './check.ts'
 import type { QuestionOptions } from './check.ts'
 import { configCheck } from './configuration.ts'
-import { exitStatuses, reportError } from './exit.ts'
+import { exitStatuses, formatError, reportError } from './exit.ts'
 import { migrateConfig } from './migrate-config.ts'
 import { policyReload } from './policy-reload.ts'
 import { policyCheck, policyInstall } from './policy.ts'
@@ -237,17 +237,27 @@ function addShow(command: Command, exit: (status: number) => void): void {
     })
 }
 
-/** Commander throws for --help and for a wrong command line; it has printed by then. */
-function statusOf(error: unknown): number {
+/**
+ * Commander throws for --help and for a wrong command line; it has printed by then. Who asked for JSON finds the error on standard
+ * output too, as one object.
+ */
+function statusOf(error: unknown, wantsJson: boolean): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitStatuses.usage
+  if (wantsJson && error instanceof BelladonnaError) print(formatError(error))
   return reportError(error, complain)
 }
 
 endWithReader()
+// Owned by the hook below: whether the command that runs was given --json.
+let wantsJson = false
+const program = makeProgram((code) => {
+  process.exitCode = code
+})
+program.hook('preAction', (_, command) => {
+  wantsJson = command.opts()['json'] === true
+})
 try {
-  await makeProgram((code) => {
-    process.exitCode = code
-  }).parseAsync()
+  await program.parseAsync()
 } catch (error) {
-  process.exitCode = statusOf(error)
+  process.exitCode = statusOf(error, wantsJson)
 }

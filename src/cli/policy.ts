@@ -14,8 +14,9 @@ import { readPolicyFacts } from '../host/policy-facts.ts'
 import { readPolicySource } from '../host/policy-source.ts'
 import { installPolicy } from '../host/policy-store.ts'
 import { readTomlTree } from '../host/toml-tree.ts'
+import type { TomlReading } from '../host/toml-tree.ts'
 import { loadConfiguration } from './configuration.ts'
-import { exitStatuses, reportError } from './exit.ts'
+import { exitStatuses } from './exit.ts'
 import { printProblems } from './output.ts'
 import type { Output } from './output.ts'
 
@@ -32,12 +33,10 @@ export type PolicyOptions = Readonly<{
  * count here, unlike for `install`. Returns the exit status.
  */
 export function policyCheck(options: PolicyOptions, output: Output): number {
-  return reporting(output, () => {
-    const outcome = compileSource(sourceOf(options, output), null)
-    return outcome.kind === 'invalid'
-      ? showProblems(options, output, outcome.problems)
-      : showPolicy(options, output, outcome, 'valid')
-  })
+  const outcome = compileSource(sourceOf(options, output), null)
+  return outcome.kind === 'invalid'
+    ? showProblems(options, output, outcome.problems)
+    : showPolicy(options, output, outcome, 'valid')
 }
 
 /**
@@ -45,24 +44,27 @@ export function policyCheck(options: PolicyOptions, output: Output): number {
  * leaves the old one as it is. Returns the exit status.
  */
 export function policyInstall(options: PolicyOptions, output: Output): number {
-  return reporting(output, () => {
-    const uid = ownUid()
-    const outcome = compileSource(sourceOf(options, output), uid)
-    if (outcome.kind === 'invalid') return showProblems(options, output, outcome.problems)
-    installPolicy(holdPolicyDirectory(options.root, uid), formatCompiledPolicy(outcome.policy), uid)
-    const status = showPolicy(options, output, outcome, 'installed')
-    if (!options.json && findLauncher(bridgePaths(options.root).bootFile) !== undefined) {
-      output.print(
-        'the running bridge goes on with the policy that it has: belladonna policy reload',
-      )
-    }
-    return status
-  })
+  const uid = ownUid()
+  const outcome = compileSource(sourceOf(options, output), uid)
+  if (outcome.kind === 'invalid') return showProblems(options, output, outcome.problems)
+  installPolicy(holdPolicyDirectory(options.root, uid), formatCompiledPolicy(outcome.policy), uid)
+  const status = showPolicy(options, output, outcome, 'installed')
+  if (!options.json && findLauncher(bridgePaths(options.root).bootFile) !== undefined) {
+    output.print('the running bridge goes on with the policy that it has: belladonna policy reload')
+  }
+  return status
 }
 
 /** Reads all files before any is compiled: a syntax error in one is shown together with those of the others. */
 export function compileSource(source: string, uid: number | null): CompileResult {
-  const readings = readPolicySource(source, uid).map(({ file, text }) => readTomlTree(file, text))
+  const readings = readPolicySource(source, uid).map(({ file, reading }): TomlReading => {
+    if (reading.kind === 'text') return readTomlTree(file, reading.text)
+    const place = { file, line: 1, column: 1 }
+    return {
+      kind: 'invalid',
+      problem: { ...place, code: 'file_unreadable', message: reading.what },
+    }
+  })
   const problems = readings.flatMap((reading) =>
     reading.kind === 'invalid' ? reading.problem : [],
   )
@@ -127,14 +129,6 @@ function showPolicy(
     if (escapable.length > 0) output.print(`escapable profiles: ${escapable.join(', ')}`)
   }
   return 0
-}
-
-export function reporting(output: Output, run: () => number): number {
-  try {
-    return run()
-  } catch (error) {
-    return reportError(error, output.complain)
-  }
 }
 
 function sourceOf({ root, source }: PolicyOptions, { complain }: Output): string {

@@ -37,6 +37,8 @@ export type Problem = Readonly<{
   type: string
   title: string
   code: RefusalCode
+  /** Which key of the policy refused: of `grant`, `action` or `profile`. Never which grant: that is the log's to say. */
+  rule?: string
   /** The action's id, when it is one that the policy names. */
   action?: string
   /** The parameter at fault, when it is one that the policy names. */
@@ -45,6 +47,8 @@ export type Problem = Readonly<{
   detail?: string
   /** What would be enough, in our words. */
   enough?: string
+  /** Whom or how to ask, where no other request would do. */
+  ask?: string
   /** Index of the denial's entry in the log, when it was recorded. */
   entry?: number
 }>

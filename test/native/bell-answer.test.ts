@@ -54,6 +54,7 @@ function wordOf(
   return word
 }
 
+const ruled = String.raw`{"ask":"somebody","code":"c","enough":"a\\.\"b","entry":7,"rule":"grant.uses","title":"t"}`
 const answers: readonly Readonly<{
   name: string
   answer: Buffer
@@ -249,6 +250,11 @@ const answers: readonly Readonly<{
     stderr:
       'bell: not permitted: path_refused, parameter unit: "/r/\\u001b[2J" is not there; enough: one of "a" (entry 12)',
     json: JSON.stringify(badPath),
+  },
+  {
+    name: 'a refusal that names its rule, a pattern as the policy has it, and whom to ask',
+    ...{ answer: frameOf(refusedKind, 125, ruled), status: 125, json: ruled },
+    stderr: 'bell: t: c, rule grant.uses: a\\."b (entry 7); ask somebody',
   },
   {
     name: 'an unknown action',

@@ -158,7 +158,7 @@ export type CompiledGrant = Readonly<{
   namespace: 'own' | 'any'
   /** How often it may be used, by all whom it names together; null is no bound. */
   uses: number | null
-  /** For each uid by itself; null is no bound. */
+  /** For each unit that it names, and else for each uid, by itself; null is no bound. */
   limit: CompiledLimit | null
 }>
 

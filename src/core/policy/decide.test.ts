@@ -213,7 +213,7 @@ test('decide: uses count up to their number; who does not count them judges noth
 })
 
 test('decide: a rate is held for each uid; who does not count it judges nothing', () => {
-  const key = rateKey(grantOf(4000), 4000)
+  const key = rateKey({ id: grantOf(4000), units: new Set() }, subjectOf(4000))
   const tatUs = nowMs * 1000 + 1_000_000
   const rates = new Map([[key, tatUs]])
   assert.deepEqual(changesAt(4000, factsAt(nowMs)), {
@@ -232,8 +232,32 @@ test('decide: a rate is held for each uid; who does not count it judges nothing'
   })
 })
 
+test('promise 7: decide: two units of one uid, by one grant, do not use up the rate of each other', () => {
+  const grants =
+    '[[grant]]\nwho = ["unit:a.service", "unit:b.service"]\nmay = ["look"]\nlimit = { rate = "1/h" }\n'
+  const action =
+    '[action.look]\nabout = "Look"\ncommand = ["/usr/bin/true"]\nrun_as = "root"\nprofile = "plain"\n'
+  const two = indexPolicy(policyOf(`schema = 1\n[profile.plain]\n${action}${grants}`))
+  const rates = new Map<string, number>()
+  const ask = (unit: string): string => {
+    const decision = decide(two, subjectOf(7, [], { unit }), requestOf('look'), {
+      nowMs,
+      uses: null,
+      rates,
+    })
+    if (decision.kind === 'deny') return decision.code
+    const { rate } = decision.changes
+    if (rate !== null) rates.set(rate.key, rate.tatUs)
+    return decision.kind
+  }
+  const asked = ['a.service', 'a.service', 'b.service', 'b.service'].map(ask)
+  assert.deepEqual(asked, ['permit', 'rate_limited', 'permit', 'rate_limited'])
+})
+
 test('decide: says when to come again, and what would be enough', () => {
-  const rates = new Map([[rateKey(grantOf(4000), 4000), nowMs * 1000 + 2_500_000]])
+  const rates = new Map([
+    [rateKey({ id: grantOf(4000), units: new Set() }, subjectOf(4000)), nowMs * 1000 + 2_500_000],
+  ])
   const decision = decide(index, subjectOf(4000), requestOf('look'), { nowMs, uses: null, rates })
   assert.ok(decision.kind === 'deny')
   assert.equal(decision.enough, 'the same request in 3 s')

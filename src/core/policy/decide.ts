@@ -131,17 +131,18 @@ const unchanged: Counted = { uses: null, rate: null }
 
 /** What the request does to the counters of its grant, or which of them is exhausted. */
 function count(
-  { id, uses, limit }: IndexedGrant,
-  { uid }: Subject,
+  grant: IndexedGrant,
+  subject: Subject,
   facts: DecideFacts,
   about: About,
 ): Deny | Counted {
+  const { id, uses, limit } = grant
   if (uses === null && limit === null) return unchanged
   const used = (facts.uses?.get(id) ?? 0) + 1
   if (uses !== null && facts.uses !== null && used > uses) {
     return deny('grant_used_up', { ...about, enough: 'a grant that is not used up' })
   }
-  const key = rateKey(id, uid)
+  const key = rateKey(grant, subject)
   const answer =
     limit === null || facts.rates === null
       ? null

@@ -5,6 +5,8 @@ import { overflowId } from '../toml/quantity.ts'
 /** Of a grant, what a decision depends on. */
 export type IndexedGrant = Readonly<{
   id: string
+  /** The units that it names. */
+  units: ReadonlySet<string>
   untilMs: number
   uses: number | null
   limit: CompiledLimit | null
@@ -31,13 +33,22 @@ export function tableOf(grants: readonly CompiledGrant[]): GrantTable {
   const byGid = new Map<number, IndexedGrant[]>()
   const byUnit = new Map<string, IndexedGrant[]>()
   for (const { id, until_ms, uses, limit, who } of grants) {
-    const grant = { id, untilMs: until_ms ?? Infinity, uses, limit }
+    const units = unitsOf(who)
+    const grant = { id, units, untilMs: until_ms ?? Infinity, uses, limit }
     for (const principal of who) {
       if (principal.kind === 'unit') append(byUnit, principal.name, grant)
       else append(principal.kind === 'user' ? byUid : byGid, principal.id, grant)
     }
   }
   return { byUid: laddersOf(byUid), byGid: laddersOf(byGid), byUnit: laddersOf(byUnit) }
+}
+
+const noUnits: ReadonlySet<string> = new Set()
+
+/** Most grants name none, and share one set. */
+function unitsOf(who: CompiledGrant['who']): ReadonlySet<string> {
+  const names = who.flatMap((principal) => (principal.kind === 'unit' ? principal.name : []))
+  return names.length === 0 ? noUnits : new Set(names)
 }
 
 function append<K>(map: Map<K, IndexedGrant[]>, key: K, grant: IndexedGrant): void {

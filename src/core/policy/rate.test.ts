@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { subjectOf } from './policy.test-support.ts'
 import { applyRate, maxIntervalUs, parseRateUs, rateKey } from './rate.ts'
 
 const rates: readonly (readonly [text: string, us: number | undefined])[] = [
@@ -100,7 +101,17 @@ test('rates: whoever waits as long as it was told is permitted', () => {
   )
 })
 
-test('rates: each uid has its own state for each grant', () => {
-  const keys = [rateKey('g-1', 1), rateKey('g-1', 11), rateKey('g-11', 1), rateKey('g-11', 11)]
-  assert.equal(new Set(keys).size, keys.length)
+test('promise 7: rates: each uid and each unit that a grant names has its own state for each grant', () => {
+  const units = new Set(['a.service', 'b.service'])
+  const [one, two] = ['g-1', 'g-11'].map((id) => ({ id, units }))
+  assert.ok(one && two)
+  const alone = [subjectOf(1), subjectOf(11)]
+  const inUnits = ['a.service', 'b.service'].map((unit) => subjectOf(1, [], { unit }))
+  const keys = [one, two].flatMap((grant) =>
+    [...alone, ...inUnits].map((who) => rateKey(grant, who)),
+  )
+  assert.equal(new Set(keys).size, 8)
+  // Which uid a service runs as does not count, nor which of its sessions a user is in: each would be a state anew.
+  assert.equal(rateKey(one, subjectOf(2, [], { unit: 'a.service' })), keys[2])
+  assert.equal(rateKey(one, subjectOf(1, [], { unit: 'session-3.scope' })), keys[0])
 })

@@ -1,3 +1,4 @@
+import type { Subject } from '../identity.ts'
 import type { CompiledLimit } from './compiled.ts'
 
 /** Longest time between two requests of a rate: one a day. */
@@ -50,7 +51,14 @@ export function applyRate(
   return { kind: 'conforms', tatUs: dueUs + limit.interval_us }
 }
 
-/** The key of a rate's state: each uid has its own for each grant. */
-export function rateKey(grant: string, uid: number): string {
-  return `${grant} ${String(uid)}`
+/**
+ * The key of a rate's state: for each grant each unit that it names has its own, whatever uids it runs as, and everybody else one
+ * for each uid. A unit that it does not name counts nothing: each login of a user is one (`session-3.scope`), and would be a new
+ * state (ADR 0015).
+ */
+export function rateKey(
+  { id, units }: Readonly<{ id: string; units: ReadonlySet<string> }>,
+  { uid, unit }: Pick<Subject, 'uid' | 'unit'>,
+): string {
+  return unit !== null && units.has(unit) ? `${id} unit ${unit}` : `${id} uid ${String(uid)}`
 }

@@ -3,6 +3,7 @@ import type { Located } from './tree.ts'
 
 /** What can be wrong with a policy. Each code has a row in docs/reference/policy.md (a test compares them). */
 export const policyProblemCodes = [
+  'file_unreadable', // not there, a link, not UTF-8, or others may write it
   'syntax_invalid', // not TOML 1.0, or beyond our limits of size and depth
   'schema_unsupported', // `schema` is missing or not 1
   'key_unknown',
