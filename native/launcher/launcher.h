@@ -103,7 +103,7 @@ bool group_make(struct group *group);
 bool seat_join(int seat); /* in the seat's process */
 bool group_limit(struct group *group, const struct wire_plan *plan);
 uint16_t group_hits(const struct group *group); /* enum wire_limit */
-bool group_kill(const struct group *group);
+void group_kill(const struct group *group);
 void group_remove(struct group *group);
 
 /* ---- spawn.c ---- */
