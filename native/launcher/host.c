@@ -102,10 +102,12 @@ void host_detect(void) {
   if (!schedule_shortly()) die("sched_setattr");
   host.user_namespace = inode_of("/proc/self/ns/user");
   host.pid_namespace = inode_of("/proc/self/ns/pid");
+  /* Without one of these no run starts, and so we do not (`try_namespaces`; services need the others). */
   host.features = WIRE_FEATURE_PID_NAMESPACE | WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_IPC_NAMESPACE |
                   WIRE_FEATURE_UTS_NAMESPACE | WIRE_FEATURE_NETWORK_NAMESPACE | WIRE_FEATURE_CGROUP_NAMESPACE |
                   WIRE_FEATURE_ROOT_READ_ONLY | WIRE_FEATURE_PRIVATE_TMP | WIRE_FEATURE_CAPABILITIES |
-                  WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP | WIRE_FEATURE_RLIMITS | WIRE_FEATURE_DBUS_FILTERED;
+                  WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP | WIRE_FEATURE_RLIMITS;
+  if (access("/usr/bin/xdg-dbus-proxy", X_OK) == 0) host.features |= WIRE_FEATURE_DBUS_FILTERED;
   if (!host.privileged) host.features |= WIRE_FEATURE_USER_NAMESPACE;
   detect_landlock();
   if (host.privileged) open_network();

@@ -121,6 +121,7 @@ pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd);
 extern const struct process no_process;
 enum { A_RUN = 3, A_SEAT = 4, A_TEMPLATE = 5 }; /* behind enum service_name */
 bool nursery_open(void);
+bool try_namespaces(void); /* those of a run */
 /* Closes descriptors that a client passed, in a process that shares ours and that a client may keep waiting. -1: it is
  * done; else the descriptor of that process. */
 int close_elsewhere(const int *fds, size_t count);
