@@ -95,10 +95,12 @@ void host_detect(void) {
   host.adjusted = read_text(AT_FDCWD, "/proc/self/oom_score_adj", &adjustment, 1) == 1 && adjustment != '0';
   host.user_namespace = inode_of("/proc/self/ns/user");
   host.pid_namespace = inode_of("/proc/self/ns/pid");
+  /* Without one of these no run starts, and so we do not (`try_namespaces`; services need the others). */
   host.features = WIRE_FEATURE_PID_NAMESPACE | WIRE_FEATURE_MOUNT_NAMESPACE | WIRE_FEATURE_IPC_NAMESPACE |
                   WIRE_FEATURE_UTS_NAMESPACE | WIRE_FEATURE_NETWORK_NAMESPACE | WIRE_FEATURE_CGROUP_NAMESPACE |
                   WIRE_FEATURE_ROOT_READ_ONLY | WIRE_FEATURE_PRIVATE_TMP | WIRE_FEATURE_CAPABILITIES |
-                  WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP | WIRE_FEATURE_RLIMITS | WIRE_FEATURE_DBUS_FILTERED;
+                  WIRE_FEATURE_NO_NEW_PRIVS | WIRE_FEATURE_SECCOMP | WIRE_FEATURE_RLIMITS;
+  if (access("/usr/bin/xdg-dbus-proxy", X_OK) == 0) host.features |= WIRE_FEATURE_DBUS_FILTERED;
   if (!host.privileged) host.features |= WIRE_FEATURE_USER_NAMESPACE;
   if (join_keyring()) host.features |= WIRE_FEATURE_SESSION_KEYRING;
   detect_landlock();

@@ -113,7 +113,7 @@ bool group_make(struct group *group);
 bool seat_join(int seat); /* in the seat's process */
 bool group_limit(struct group *group, const struct wire_plan *plan);
 uint16_t group_hits(const struct group *group); /* enum wire_limit */
-bool group_kill(const struct group *group);
+void group_kill(const struct group *group);
 void group_remove(struct group *group);
 
 /* ---- spawn.c ---- */
@@ -123,6 +123,7 @@ pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd);
 extern const struct process no_process;
 enum { A_RUN = 3, A_SEAT = 4, A_TEMPLATE = 5 }; /* behind enum service_name */
 bool nursery_open(void);
+bool try_namespaces(void); /* those of a run */
 /* Closes descriptors that a client passed, in a process that shares ours and that a client may keep waiting. -1: it is
  * done; else the descriptor of that process. */
 int close_elsewhere(const int *fds, size_t count);

@@ -275,6 +275,7 @@ static void read_boot(const char *path) {
   if (c.bad || c.at != c.end) die("boot file");
   host_detect();
   cgroups_open(inside, cgroup_paths[0], cgroup_paths[1], cgroup_paths[2]);
+  if (!try_namespaces()) die("namespaces of a run");
   if (!nursery_open()) die("clone");
   bridge = listen_at(bridge_path, 0666); /* answers questions; runs nothing */
   if (listen(bridge, 128) != 0) die("listen");

@@ -147,9 +147,10 @@ bool run_read(struct cursor *body) {
 /* ---- ending ---- */
 
 static void kill_run(struct slot *slot) {
-  if (slot->process.pidfd < 0 || group_kill(&slot->process.group)) return;
-  (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, SIGKILL, NULL,
-                0); /* the first of its pid namespace takes all along */
+  if (slot->process.pidfd < 0) return;
+  group_kill(&slot->process.group);
+  /* Whoever has left that cgroup as well: the first of its pid namespace takes all along. */
+  (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, SIGKILL, NULL, 0);
 }
 
 static void tell_services(const struct wire_exited *end, struct part output) {

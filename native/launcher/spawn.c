@@ -79,9 +79,10 @@ static _Noreturn void serve(int seat, int socket) {
     uint64_t flags = CLONE_PARENT | (run && !host.privileged ? CLONE_NEWUSER : 0);
     pid_t pid = clone_child(namespaces, flags, run && count == 2 ? fds[1] : -1, &pidfd);
     if (pid == 0) begin_child(&order, (struct cursor){bytes + sizeof order, bytes + size, false}, fds, count);
-    if (pid > 0) (void)send_descriptors(fds[0], &pid, sizeof pid, &pidfd, 1);
+    if (pid < 0) pid = -errno;
+    (void)send_descriptors(fds[0], &pid, sizeof pid, &pidfd, pid > 0);
     if (pid > 0) close(pidfd);
-    for (size_t i = 0; i < count; i++) close(fds[i]); /* it was not cloned: at the end of file they know */
+    for (size_t i = 0; i < count; i++) close(fds[i]);
   }
 }
 
@@ -120,7 +121,7 @@ static bool arrive(struct process *process) {
   ssize_t size = receive_descriptors(process->gate, &process->pid, sizeof process->pid, &process->pidfd, &count);
   if (size == (ssize_t)sizeof process->pid && count == 1) return true;
   process->pidfd = -1;
-  errno = EAGAIN;
+  errno = size == (ssize_t)sizeof process->pid && process->pid < 0 ? -process->pid : EAGAIN;
   return false;
 }
 
@@ -161,6 +162,19 @@ bool nursery_open(void) {
   bool opened = open_seat(NURSERY);
   for (int seat = 0; seat < NURSERY; seat++) seats[seat].process = no_process;
   return opened;
+}
+
+/* Once, before anybody is told that we are ready: a sysctl or a security module may forbid what every run begins with,
+ * user namespaces first of all. false: errno says why. */
+bool try_namespaces(void) {
+  siginfo_t end;
+  int pidfd;
+  pid_t pid = clone_child(RUN_NAMESPACES, host.privileged ? 0 : CLONE_NEWUSER, -1, &pidfd);
+  if (pid == 0) _exit(unshare(CLONE_NEWCGROUP | CLONE_NEWNET | CLONE_NEWNS) == 0 ? 0 : errno);
+  if (pid < 0 || waitid(P_PIDFD, (id_t)pidfd, &end, WEXITED) != 0) return false;
+  close(pidfd);
+  errno = end.si_status;
+  return end.si_status == 0;
 }
 
 /* ---- spares ---- */

@@ -9,8 +9,10 @@ import { envMessage, isEnv, readShebang, shebangBytes } from '../core/policy/she
 import type { Shebang } from '../core/policy/shebang.ts'
 import type { PolicyProblemCode } from '../core/toml/problem.ts'
 import type { PathKind, PathLink } from '../core/policy/profile-source.ts'
+import { isWithin } from '../core/sandbox/root.ts'
 import type { Architecture } from '../core/sandbox/syscalls.ts'
 import { isCode } from './directory.ts'
+import { readMounts } from './socket-search.ts'
 
 /** Most links on the way to one path, as the kernel's own limit. */
 const maxLinks = 40
@@ -140,6 +142,7 @@ function finish({ path, stat }: Reached, { links, use, host, changeable }: Way):
   }
   const plain = links.map((link) => ({ path: link.path, text: link.text }))
   const found = { kind: 'found', real: path, what, links: plain } as const
+  if (use === 'profile' && holdsCgroups(path)) return { ...found, holdsCgroups: true }
   if (use !== 'command' && use !== 'interpreter') return found
   if (!stat.isFile() || (stat.mode & 0o111) === 0) {
     return refused('command_invalid', 'not an executable file')
@@ -157,6 +160,12 @@ function finish({ path, stat }: Reached, { links, use, host, changeable }: Way):
     return refused('path_unsafe', `${changeable}; ${why}`)
   }
   return withInterpreter(found, begin.shebang, host)
+}
+
+/** Wherever they are mounted: with a directory what is mounted below it comes along. */
+function holdsCgroups(path: string): boolean {
+  const groups = readMounts().filter(({ type }) => type === 'cgroup' || type === 'cgroup2')
+  return groups.some((mount) => isWithin(mount.path, path) || isWithin(path, mount.path))
 }
 
 /** A script with the program that reads it; the sandbox has the links on the way to both. */

@@ -19,6 +19,8 @@ export type PathFact =
       links: readonly PathLink[]
       /** Of a command that is a script; `links` holds those on the way to it too. */
       interpreter?: CompiledInterpreter
+      /** Control groups are at it or below. */
+      holdsCgroups?: true
       /** Of a command: why somebody else could change it, so that a copy is run. */
       changeable?: string
     }>

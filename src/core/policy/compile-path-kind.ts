@@ -3,6 +3,7 @@ import { readCleanPath, resolveAt } from './compile-path.ts'
 import { pathAccesses, pathContents, pathWhats } from './compiled.ts'
 import type { CompiledPath } from './compiled.ts'
 import { quote } from '../toml/problem.ts'
+import { cgroupsProblem } from '../sandbox/plan-for-profile.ts'
 import type { Place } from '../toml/problem.ts'
 import { openFields, readTruth, readWord } from '../toml/reader.ts'
 import type { Read, Report } from '../toml/reader.ts'
@@ -56,6 +57,8 @@ function readRoot(facts: CompileFacts): Read<PathKindMembers['root']> {
     const { path: real, kind } = resolved.path
     if (kind !== 'directory')
       return report.add(node, 'path_invalid', `${quote(real)} is no directory`)
+    if (resolved.holdsCgroups === true)
+      return report.add(node, 'path_invalid', `${quote(real)} is no root: ${cgroupsProblem}`)
     if (!neverRoots.test(real)) return real
     return report.add(
       node,

@@ -13,6 +13,7 @@ export type ResolvedPath = Readonly<{
   path: ProfilePath
   links: readonly PathLink[]
   interpreter?: CompiledInterpreter
+  holdsCgroups?: true
   changeable?: string
 }>
 
@@ -41,13 +42,14 @@ export function resolveAt(
 }
 
 function resolvedOf(
-  { real, links, interpreter, changeable }: Extract<PathFact, { kind: 'found' }>,
+  { real, links, interpreter, holdsCgroups, changeable }: Extract<PathFact, { kind: 'found' }>,
   kind: ProfilePath['kind'],
 ): ResolvedPath {
   return {
     path: { path: real, kind },
     links,
     ...(interpreter === undefined ? {} : { interpreter }),
+    ...(holdsCgroups === undefined ? {} : { holdsCgroups }),
     ...(changeable === undefined ? {} : { changeable }),
   }
 }

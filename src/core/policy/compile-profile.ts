@@ -3,7 +3,11 @@ import { isCleanPath } from '../identity.ts'
 import type { CleanPath } from '../identity.ts'
 import { formatBase64 } from '../json/base64.ts'
 import { capabilityNames, capabilityNumber } from '../sandbox/capabilities.ts'
-import { profilePathProblem } from '../sandbox/plan-for-profile.ts'
+import {
+  cgroupsProblem,
+  profilePathProblem,
+  writtenPathProblem,
+} from '../sandbox/plan-for-profile.ts'
 import { isWithin } from '../sandbox/root.ts'
 import { checkNamespaces } from './check-namespaces.ts'
 import type { CompileFacts } from './compile-facts.ts'
@@ -75,7 +79,7 @@ export function readProfile(
     )
     const read = [...fields.read('read', paths, []), ...defaultRead]
     const loader = resolveAll(report, node, facts, loaderPaths)
-    const write = fields.read('write', paths, [])
+    const write = fields.read('write', readList(readWrittenPath(facts), maxPaths), [])
     const sockets = fields.read('sockets', readList(readSocket(facts), maxSockets), [])
     const network = fields.read('network', readWord(['none', 'loopback', 'host']), 'none')
     const output = fields.read('output', readWord(['pass', 'capped'], ['recorded']), 'pass')
@@ -153,6 +157,17 @@ function readPath(facts: CompileFacts): Read<ResolvedPath> {
     const resolved = path && resolveAt(report, node, facts, path, 'profile')
     const problem = resolved && profilePathProblem(resolved.path.path)
     return typeof problem === 'string' ? report.add(node, 'path_invalid', problem) : resolved
+  }
+}
+
+function readWrittenPath(facts: CompileFacts): Read<ResolvedPath> {
+  return (report, node) => {
+    const resolved = readPath(facts)(report, node)
+    if (resolved === null) return null
+    const { path } = resolved.path
+    const held = resolved.holdsCgroups && `${quote(path)} cannot be written: ${cgroupsProblem}`
+    const problem = writtenPathProblem(path) ?? held
+    return problem === undefined ? resolved : report.add(node, 'path_invalid', problem)
   }
 }
 

@@ -47,6 +47,7 @@ const kinds: ReadonlyMap<string, PathKind> = new Map([
     '/proc/sys/fs',
     '/proc/sys/kernel',
     '/var/log/app',
+    '/groups',
   ].map((path) => [path, 'directory'] as const),
   ...[
     '/usr/bin/true',
@@ -77,7 +78,7 @@ const testInterpreter: CompiledInterpreter = {
 }
 
 /**
- * Merged /usr with the links /bin and /lib, a few files, one of them a script and one that uid 1000 may change, and one
+ * Control groups at /groups, merged /usr with the links /bin and /lib, a few files, one of them a script and one that uid 1000 may change, and one
  * path that others may write.
  */
 function resolveTestPath(path: CleanPath, use: PathUse): PathFact {
@@ -93,7 +94,7 @@ function resolveTestPath(path: CleanPath, use: PathUse): PathFact {
   if (what === undefined) return { kind: 'absent' }
   const way = link === undefined ? [] : [{ path: pathOf(link[0]), text: link[1] }]
   const found = { kind: 'found', real: pathOf(real), what, links: way } as const
-  if (use !== 'command') return found
+  if (use !== 'command') return real === '/groups' ? { ...found, holdsCgroups: true } : found
   if (real === '/usr/bin/script') return { ...found, interpreter: testInterpreter }
   return real === '/opt/theirs' ? { ...found, changeable: 'belongs to uid 1000' } : found
 }

@@ -32,6 +32,7 @@ const reasons: ReadonlyMap<number, string> = new Map([
     f.cgroupLimits,
     'needs the controllers pids and memory, of cgroup v2 (under systemd: Delegate=yes) or v1',
   ],
+  [f.dbusFiltered, 'needs xdg-dbus-proxy, there when the bridge starts'],
   [f.landlockFiles, 'needs Landlock, Linux 5.19'],
   [f.landlockTruncate, 'needs Landlock, Linux 6.2'],
   [f.landlockTcp, 'needs Landlock, Linux 6.7'],

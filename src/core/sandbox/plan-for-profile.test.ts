@@ -10,7 +10,12 @@ import type { ProfilePath, ProfileSource } from '../policy/profile-source.ts'
 import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { cleanPath } from './fixed-mounts.ts'
 import type { Mount } from './mount.ts'
-import { planForProfile, planForProxy, profilePathProblem } from './plan-for-profile.ts'
+import {
+  planForProfile,
+  planForProxy,
+  profilePathProblem,
+  writtenPathProblem,
+} from './plan-for-profile.ts'
 import { formatPlan, parsePlan } from './plan.ts'
 import { compileSeccomp } from './seccomp.ts'
 import { callsOfSet, neededForTerminal, neededToStart } from './syscall-sets.ts'
@@ -320,6 +325,17 @@ for (const path of forbidden) {
     }
   })
 }
+
+test('promise 8: plan for profile: nothing that holds control groups is written', () => {
+  for (const path of ['/sys', '/sys/fs', '/sys/fs/cgroup', '/sys/fs/cgroup/pids/cgroup.procs']) {
+    assert.equal(typeof writtenPathProblem(cleanPath(path)), 'string')
+    assert.throws(() => mountsOf({ write: [at(path)] }), { code: 'policy_invalid' })
+    assert.equal(mountsOf({ read: [at(path)] }).filter(({ target }) => target === path).length, 1)
+  }
+  for (const path of ['/sys/fs/bpf', '/sys/fs/cgroups', '/sys/kernel']) {
+    assert.equal(writtenPathProblem(cleanPath(path)), undefined)
+  }
+})
 
 test('plan for profile: paths that only look like those are taken', () => {
   for (const path of ['/tmp/x', '/device', '/dev/fuse', '/proc/sys', '/proc/selfish', '/proc/1a']) {

@@ -42,14 +42,16 @@ const accountFiles = ['/etc/passwd', '/etc/group'].map(cleanPath)
  * its sockets or, of those that are filtered, links to where their proxy serves them, /etc/passwd and /etc/group, five devices,
  * the run's own /proc, read-only, an own empty /tmp, and where output is capped a place for a terminal of the run's own.
  *
- * @throws {BelladonnaError} `policy_invalid` on a path that `profilePathProblem` refuses
+ * @throws {BelladonnaError} `policy_invalid` on a path that `profilePathProblem` or `writtenPathProblem` refuses
  */
 export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
   for (const { path } of [...profile.read, ...profile.write]) {
     const problem = profilePathProblem(path)
-    if (problem !== undefined) {
-      throw new BelladonnaError('policy_invalid', `profile ${profile.name}: ${problem}`)
-    }
+    if (problem !== undefined) throw invalid(profile, problem)
+  }
+  for (const { path } of profile.write) {
+    const problem = writtenPathProblem(path)
+    if (problem !== undefined) throw invalid(profile, problem)
   }
   const capabilities = profile.caps.map(({ number }) => number)
   const root = mounts(profile, facts)
@@ -83,6 +85,10 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
   }
 }
 
+function invalid({ name }: ProfileSource, problem: string): BelladonnaError {
+  return new BelladonnaError('policy_invalid', `profile ${name}: ${problem}`)
+}
+
 /** The sandbox of a profile's proxy, which is described like a profile. Each client costs it two descriptors. */
 export function planForProxy(proxy: ProfileSource, architecture: Architecture): Plan {
   const plan = planForProfile(proxy, { architecture, isProxy: true })
@@ -113,6 +119,16 @@ export function profilePathProblem(path: CleanPath): string | undefined {
     return `"${path}" is another process on the host than in the sandbox`
   }
   return undefined
+}
+
+/** Whoever writes there moves itself out of its cgroup: its limits would not hold, and its entry would say that they did. */
+export const cgroupsProblem =
+  'it holds control groups, and a run could leave its own with its limits'
+
+/** Why a profile may not name this path under `write`, where `profilePathProblem` has nothing to say; or undefined. */
+export function writtenPathProblem(path: CleanPath): string | undefined {
+  const isAround = isWithin('/sys/fs/cgroup', path) || isWithin(path, '/sys/fs/cgroup')
+  return isAround ? `"${path}" cannot be written: ${cgroupsProblem}` : undefined
 }
 
 function namespaces(network: ProfileSource['network'], capabilities: readonly number[]): number {

@@ -197,10 +197,10 @@ test(
 
 /** Calls that no sandbox can be built without, and the words by which the launcher refuses to go on. */
 const needed: Readonly<Record<string, RegExp>> = {
-  clone3: /clone: Function not implemented/,
+  clone3: /namespaces of a run: Function not implemented/,
   personality: /personality: Function not implemented/,
   close_range: /close_range: Function not implemented/,
-  unshare: /a service: cgroup: Function not implemented/,
+  unshare: /namespaces of a run: Function not implemented/,
   fsopen: /a service: mount: Function not implemented/,
   fsmount: /a service: mount: Function not implemented/,
   openat2: /a service: mount: Function not implemented/,
