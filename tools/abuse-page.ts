@@ -13,6 +13,7 @@ import { join } from 'node:path'
 import { format } from 'prettier'
 import { abuseGroups } from './abuse-classes.ts'
 import type { AbuseClass, AbuseGroup } from './abuse-classes.ts'
+import { checkPastCves } from './past-cves.ts'
 import { isTestFile, readTree, report, root } from './tree.ts'
 import type { Tree } from './tree.ts'
 
@@ -44,7 +45,11 @@ export function findBearers(tree: Tree): Bearers {
 
 function bearsIds(path: string): boolean {
   if (path.startsWith('spec/vectors/')) return path.endsWith('.json')
-  return isTestFile(path) && path.endsWith('.ts') && path !== 'tools/abuse-page.test.ts'
+  return (
+    isTestFile(path) &&
+    path.endsWith('.ts') &&
+    !/^tools\/(?:abuse-page|past-cves)\.test\.ts$/.test(path)
+  )
 }
 
 /** Strings of one line each, which is what Prettier leaves; lines of comments are none. */
@@ -166,6 +171,7 @@ async function main(): Promise<void> {
   const stale = readFileSync(join(root, page), 'utf8') !== text
   report('abuse', [
     ...checkClasses(abuseGroups, bearers, tree),
+    ...checkPastCves(abuseGroups, bearers, tree),
     ...(stale ? [`${page} is stale: run sh tools/run tools/abuse-page.ts --write`] : []),
   ])
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { wireKind } from '../../src/core/protocol/layout.ts'
 import { actionText } from '../support/action-text.ts'
-import { startBridge, until } from '../support/bridge.ts'
+import { run, startBridge, until } from '../support/bridge.ts'
 import { installPolicyText } from '../support/install-policy.ts'
 
 const skip = process.geteuid?.() !== 0
@@ -27,6 +27,61 @@ describe('a hostile broker', { concurrency: shares, timeout: 240_000 }, () => {
     )
   }
 })
+
+test(
+  'promise 4: what the executor would not permit does not run, though a hostile broker records it as if it were',
+  { skip, timeout: 60_000 },
+  async () => {
+    const evidence = mkdtempSync('/var/lib/belladonna-test.')
+    const approval = 'approval = { need = 1, from = "oncall" }'
+    const names = ['none', 'expired', 'asked', 'granted']
+    const policy = `
+schema = 1
+[profile.p]
+write = ["${evidence}"]
+${names.map((name) => actionText(name, 'p', ['/usr/bin/touch', `${evidence}/${name}`]) + (name === 'asked' ? `\n${approval}` : '')).join('\n')}
+[approvers.oncall]
+members = ["webauthn:x"]
+[[grant]]
+who = ["uid:61291"]
+may = ["none"]
+[[grant]]
+who = ["group:sudo"]
+may = ["expired"]
+until = 2020-01-01T00:00:00Z
+[[grant]]
+who = ["group:sudo"]
+may = ["asked", "granted"]
+[[grant]]
+who = ["uid:0"]
+may = ["granted"]
+`
+    await using bridge = await startBridge({
+      policy,
+      brokerProgram: 'hostile-broker.ts',
+      brokerEnvironment: ['BELLADONNA_TEST_SHARE=denied'],
+    })
+    await new Promise((resolve) => bridge.launcher().stdout?.once('data', resolve))
+    const elsewhere = ['/usr/bin/unshare', '--user', '--map-root-user', bridge.bellPath]
+    const requests = [
+      ...['none', 'expired', 'asked'].map((name) => async () => await bridge.bell([name])),
+      async () => await bridge.bell(['granted'], { groups: [] }),
+      async () => await run([...elsewhere, '-S', bridge.socket, 'granted']), // as uid 0, who has a grant
+    ]
+    for (const [at, request] of requests.entries()) {
+      const { status, stderr } = await request()
+      assert.deepEqual([status, /disagreement/.test(stderr)], [125, true], `${at}: ${stderr}`)
+      assert.deepEqual(readdirSync(evidence), [])
+    }
+    assert.equal(bridge.receiptCount(), 0)
+    const said = readFileSync(join(bridge.root, 'var/lib/belladonna/log/said'), 'utf8')
+    assert.equal(said.match(/^recorded \d+$/gm)?.length, requests.length)
+    // What it would permit does run, so that the rows above can fail.
+    assert.equal((await bridge.bell(['granted'])).status, 0)
+    assert.deepEqual([readdirSync(evidence), bridge.receiptCount()], [['granted'], 1])
+    rmSync(evidence, { recursive: true })
+  },
+)
 
 async function attack(share: number): Promise<void> {
   const evidence = mkdtempSync('/var/lib/belladonna-test.')

@@ -2,11 +2,17 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { formatProblem } from '../../src/core/problem.ts'
 import { openChannel } from '../../src/host/channel.ts'
 import { formatFrame } from '../../src/core/protocol/frame.ts'
 import { wireKind } from '../../src/core/protocol/layout.ts'
-import { parseSubmission } from '../../src/core/protocol/launcher-frames.ts'
-import { formatIntent, formatRecorded, parseResolved } from '../../src/core/protocol/peer-frames.ts'
+import { formatRefuse, parseSubmission } from '../../src/core/protocol/launcher-frames.ts'
+import {
+  formatIntent,
+  formatRecorded,
+  parseDeclined,
+  parseResolved,
+} from '../../src/core/protocol/peer-frames.ts'
 import { formatAdopt, parseLoaded } from '../../src/core/protocol/reload-frames.ts'
 
 const log = process.argv[2] ?? ''
@@ -145,9 +151,23 @@ if (turn === 0) {
   )
 }
 
+/**
+ * A request that the executor would not permit, recorded all the same: with the digest that it answered, if it did, else with
+ * one of our own. Then the client is told, so that it does not wait.
+ */
+function recordDenied(run: number, actionDigest: Uint8Array): void {
+  note(`recorded ${run}`)
+  executor.send(formatIntent({ run, actionDigest }))
+  executor.send(formatRecorded({ run, entry: 1 }))
+  const refusal = formatRefuse(run, 125, formatProblem('disagreement', {}))
+  setTimeout(() => launcher.send(refusal), 200)
+}
+
 /** Several of us share the attacks, each at a bridge of its own: most of the time goes into waiting for restarts. */
-const [share = 0, shares = 0] = (process.env['BELLADONNA_TEST_SHARE'] ?? '').split('/').map(Number)
-const attack = attacks[shares * turn + share]
+const wanted = process.env['BELLADONNA_TEST_SHARE'] ?? ''
+const isRecorder = wanted === 'denied'
+const [share = 0, shares = 0] = wanted.split('/').map(Number)
+const attack = isRecorder ? undefined : attacks[shares * turn + share]
 note(attack === undefined ? 'done' : `turn ${turn}: ${attack.name}`)
 const launcher = openChannel(3, {
   frame: (frame) => {
@@ -161,7 +181,12 @@ const launcher = openChannel(3, {
 })
 const executor = openChannel(4, {
   frame: (frame) => {
-    if (frame.kind === wireKind.resolved) {
+    if (isRecorder && frame.kind === wireKind.declined) {
+      recordDenied(parseDeclined(frame.body).run, new Uint8Array(32).fill(1))
+    } else if (isRecorder && frame.kind === wireKind.resolved) {
+      const { run, actionDigest } = parseResolved(frame.body)
+      recordDenied(run, actionDigest)
+    } else if (frame.kind === wireKind.resolved) {
       resolved = parseResolved(frame.body)
       if (resolved.run === ahead) {
         executor.send(formatRecorded({ run: ahead, entry: 2 }))

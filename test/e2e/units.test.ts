@@ -8,7 +8,7 @@ import { wireKind } from '../../src/core/protocol/layout.ts'
 import { formatRequest } from '../../src/core/protocol/request.ts'
 import { compile, openScratch } from '../native/compile.ts'
 import { actionText } from '../support/action-text.ts'
-import { compileStatic } from './sandbox/programs.ts'
+import { compileStatic, openLauncherBuild } from './sandbox/programs.ts'
 import { caller, run, startBridge, until } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
 
@@ -22,12 +22,17 @@ schema = 1
 [profile.p]
 ${actionText('id', 'p', ['/usr/bin/id', '-u'])}
 ${actionText('look', 'p', ['/usr/bin/true'])}
+${actionText('far', 'p', ['/usr/bin/true'])}
 [[grant]]
 who = ["unit:deploy.service"]
 may = ["id"]
 [[grant]]
 who = ["unit:build.service"]
 may = ["look"]
+[[grant]]
+who = ["unit:deploy.service"]
+may = ["far"]
+namespace = "any"
 `
 
 before(async () => {
@@ -143,6 +148,35 @@ test(
     // The launcher reads only after another process of the same unit has the pid.
     const reused = [...inUnit, ...words('reuse'), String(bridge.pids().launcher)]
     assert.match((await run(reused)).stdout, /subject_foreign_namespace/)
+  },
+)
+
+test(
+  'C26: who has ended is no unit’s any more, though its pid is nobody else’s and a grant takes any namespace',
+  { skip },
+  async () => {
+    using scratch = openScratch()
+    chmodSync(scratch.path, 0o755)
+    const program = compile(scratch.path, 'strange-client.c')
+    const frame = join(scratch.path, 'frame')
+    const request = formatRequest({ action: 'far', reason: '', nonce: null, parameters: [] })
+    writeFileSync(frame, formatFrame(wireKind.request, request))
+    const unit = join(top[0] ?? '', 'system.slice/deploy.service')
+    const inUnit = ['/bin/sh', '-c', move, 'sh', unit, top[1] ?? '']
+    const ask = async (mode: string, last: string, of = bridge): Promise<string> => {
+      const words = [program, mode, of.socket, frame, `${caller.uid}`, last]
+      return (await run([...inUnit, ...words])).stdout
+    }
+    assert.doesNotMatch(await ask('lend', `${caller.uid}`), /"code"/)
+    assert.match(await ask('zombie', `${bridge.pids().launcher}`), /subject_foreign_namespace/)
+    // Without the look at its pidfd behind the one at its cgroups it would have been the unit.
+    const from = '&& poll(&alive, 1, 0) == 0 ?'
+    const launcher = openLauncherBuild(scratch.path)([{ file: 'launcher/door.c', from, to: '?' }])
+    const start = (_: string, boot: string): readonly string[] => [...entering(), launcher, boot]
+    await using weaker = await startBridge({ policy, start })
+    const zombie = await ask('zombie', `${weaker.pids().launcher}`, weaker)
+    assert.doesNotMatch(zombie, /"code"/)
+    assert.notEqual(zombie, '')
   },
 )
 

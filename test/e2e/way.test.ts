@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { compileText } from '../native/compile.ts'
@@ -326,6 +326,8 @@ test(
       assert.match(status, /^NoNewPrivs:\t1$/m)
       assert.match(status, /^Seccomp:\t2$/m)
     }
+    const cgroupOf = (pid: number): string => readlinkSync(`/proc/${pid}/ns/cgroup`)
+    assert.notEqual(cgroupOf(broker), cgroupOf(launcher))
     const owner = execFileSync('stat', ['-c', '%u', `/proc/${broker}/environ`], {
       encoding: 'utf8',
     })

@@ -7,6 +7,11 @@
  *   strange-client input SOCKET FRAME SEALS                  memory with these seals, at offset 3, as stdin and input
  *   strange-client lend SOCKET FRAME UID OTHER               UID connects, OTHER sends
  *   strange-client reuse SOCKET FRAME UID OTHER LAUNCHER     UID connects and ends; then OTHER has its pid
+ *   strange-client zombie SOCKET FRAME UID LAUNCHER          UID connects and ends, but nobody waits for it
+ *   strange-client odd SOCKET FRAME PLACE KIND               a descriptor of that kind as stdin, stdout or stderr; KIND is
+ *                                                            a word, or the path of what is opened. 3: it cannot be had
+ *   strange-client late SOCKET FRAME                         three descriptors with the first bytes, three with the rest
+ *   strange-client signal SOCKET FRAME NUMBER DESCRIPTORS    the frame, and in the next message this signal
  *   strange-client slow SOCKET UID COUNT SECONDS             COUNT connections that send a byte each second; prints how
  *                                                            many are open after each second
  *   strange-client hold SOCKET UID COUNT SECONDS PASSED        COUNT connections with one byte and PASSED descriptors,
@@ -20,6 +25,9 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -27,6 +35,7 @@
 #include <time.h>
 
 #include "client.h"
+#include "wire.h"
 
 static void send_part(int fd, size_t size, int count) {
   int fds[253];
@@ -41,6 +50,43 @@ static void send_input(int fd, int seals) {
   if (lseek(memory, 3, SEEK_SET) != 3) err(2, "lseek");
   const int fds[4] = {memory, STDOUT_FILENO, null_device(), memory};
   if (!send_with(fd, 0, frame_size, fds, 4, 0)) err(2, "sendmsg");
+}
+
+/* Of a kind that no standard stream is of. */
+static int odd_descriptor(const char *kind) {
+  int pair[2] = {-1, -1};
+  if (strcmp(kind, "dgram") == 0 || strcmp(kind, "seqpacket") == 0)
+    (void)socketpair(AF_UNIX, kind[0] == 'd' ? SOCK_DGRAM : SOCK_SEQPACKET, 0, pair);
+  else if (strcmp(kind, "eventfd") == 0)
+    pair[0] = eventfd(0, 0);
+  else if (strcmp(kind, "epoll") == 0)
+    pair[0] = epoll_create1(0);
+  else if (strcmp(kind, "inotify") == 0)
+    pair[0] = inotify_init();
+  else
+    pair[0] = open(kind, O_RDONLY | O_NONBLOCK);
+  return pair[0];
+}
+
+static void send_odd(int fd, int place, const char *kind) {
+  int fds[3] = {null_device(), null_device(), null_device()};
+  if (place < 0 || place > 2 || (fds[place] = odd_descriptor(kind)) < 0) exit(3);
+  if (!send_with(fd, 0, frame_size, fds, 3, 0)) err(2, "sendmsg");
+}
+
+/* Once the command has written something. */
+static void send_signal(int fd, uint32_t number, int count) {
+  const struct wire_head head = {.size = sizeof number, .kind = WIRE_SIGNAL};
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) err(2, "pipe");
+  const int fds[3] = {null_device(), ends[1], null_device()};
+  if (!send_with(fd, 0, frame_size, fds, 3, 0)) err(2, "sendmsg");
+  close(ends[1]);
+  if (read(ends[0], frame, 1) != 1) errx(2, "the command wrote nothing");
+  memcpy(frame, &head, sizeof head);
+  memcpy(frame + sizeof head, &number, sizeof number);
+  const int others[3] = {null_device(), null_device(), null_device()};
+  (void)send_with(fd, 0, sizeof head + sizeof number, others, count, 0);
 }
 
 static void print_answer(int fd) {
@@ -146,7 +192,7 @@ static void hold(uid_t uid, int count, int seconds, int passed) {
 
 int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOFBF, 0);
-  if (argc < 5) errx(2, "usage");
+  if (argc < 4) errx(2, "usage");
   const char *mode = argv[1];
   name_socket(argv[2]);
   if (strcmp(mode, "slow") == 0 && argc == 6) {
@@ -197,6 +243,30 @@ int main(int argc, char **argv) {
     kill(taker, SIGKILL);
     waitpid(taker, NULL, 0);
     return 0;
+  } else if (strcmp(mode, "zombie") == 0 && argc == 6) {
+    siginfo_t info;
+    pid_t launcher = atoi(argv[5]);
+    if (kill(launcher, SIGSTOP) != 0) err(2, "stop");
+    pid_t child = fork();
+    if (child == 0) {
+      become((uid_t)atoi(argv[4]));
+      dial(fd);
+      _exit(0);
+    }
+    if (waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) != 0) err(2, "waitid");
+    if (kill(launcher, SIGCONT) != 0) err(2, "continue");
+    send_part(fd, frame_size, 3);
+  } else if (strcmp(mode, "odd") == 0 && argc == 6) {
+    dial(fd);
+    send_odd(fd, atoi(argv[4]), argv[5]);
+  } else if (strcmp(mode, "late") == 0) {
+    const int fds[3] = {null_device(), null_device(), null_device()};
+    dial(fd);
+    if (!send_with(fd, 0, 8, fds, 3, 0)) err(2, "sendmsg");
+    (void)send_with(fd, 8, frame_size - 8, fds, 3, 0);
+  } else if (strcmp(mode, "signal") == 0 && argc == 6) {
+    dial(fd);
+    send_signal(fd, (uint32_t)strtoul(argv[4], NULL, 10), atoi(argv[5]));
   } else
     errx(2, "usage");
   print_answer(fd);

@@ -1,9 +1,21 @@
 /** The real broker beside the real executor, with every order of frames that two sockets allow. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { parseHex } from '../../core/json/hex.ts'
+import { decide } from '../../core/policy/decide.ts'
+import { resolveAction } from '../../core/policy/resolve.ts'
+import { cutFrames } from '../../core/protocol/frame.ts'
+import type { Frame } from '../../core/protocol/frame.ts'
+import { noInputs } from '../../core/protocol/input-frames.ts'
+import type { ResolvedInputs } from '../../core/protocol/input-frames.ts'
+import { parseSubmission } from '../../core/protocol/launcher-frames.ts'
+import { formatDeclined, formatResolved, parseResolved } from '../../core/protocol/peer-frames.ts'
+import { testKey } from '../../../test/log-fixture.ts'
 import { links, openTestBridge, usable } from '../bridge.test-support.ts'
 import type { TestBridge } from '../bridge.test-support.ts'
+import { maxEarlyAnswers } from './runs.ts'
 
 const head = `schema = 1
 [profile.p]
@@ -215,4 +227,56 @@ test('promise 5: broker: an intent that is recorded again has its receipt behind
   bridge.read('executor to broker')
   bridge.read('broker to executor')
   assert.equal(outcomeOf(bridge, last), 'ended')
+})
+
+/** The executor's answer to what `read` asks with three bytes of stdin, but that it binds these inputs, and says so. */
+function forgedAnswer(bridge: TestBridge, bound: ResolvedInputs): Uint8Array {
+  bridge.ask({ action: 'read', stdin: new Uint8Array(3) })
+  for (const link of ['launcher to executor', 'executor to launcher'] as const) bridge.read(link)
+  bridge.read('launcher to executor')
+  const [answer] = bridge.waiting('executor to broker')
+  const resolved = parseResolved(answer?.body ?? assert.fail('no answer'))
+  const { run, subject, nonce } = parseSubmission(
+    bridge.waiting('launcher to broker')[0]?.body ?? assert.fail('no request'),
+  )
+  const request = { action: 'read', reason: '', nonce: null, parameters: [] }
+  const facts = { nowMs: bridge.world.nowMs, uses: null, rates: null }
+  const permit = decide(policies[0].index, subject, request, facts)
+  assert.ok(permit.kind === 'permit')
+  const { digest } = resolveAction(permit, subject, {
+    ...{ policyDigest: policies[0].digest, hostId: testKey(7).host, nonce, bound },
+    ...{ executableSha256: '0'.repeat(64), interpreterSha256: null, proxySha256: null },
+    notAfterMs: resolved.notAfterMs,
+  })
+  return formatResolved({ ...resolved, run, bound, actionDigest: parseHex(digest) })
+}
+
+test('promise 3: broker: a resolved action that binds other inputs than the request has is refused, well formed as it is', () => {
+  const stdin = { size: 3, sha256: createHash('sha256').update(new Uint8Array(3)).digest('hex') }
+  for (const [bound, kind] of [
+    [{ ...noInputs, stdin }, 'intent'],
+    [noInputs, 'denial'],
+    [{ ...noInputs, stdin, secrets: { other: '0'.repeat(64) } }, 'denial'],
+  ] as const) {
+    const bridge = openBridge()
+    const answer = forgedAnswer(bridge, bound)
+    bridge.read('launcher to broker')
+    cutFrames(answer, bridge.broker.fromExecutor)
+    bridge.read('launcher to broker') // and commits
+    const entry = bridge.entries().at(-1)
+    assert.equal(entry?.kind, kind)
+    if (entry?.kind === 'denial') assert.equal(entry.code, 'disagreement')
+  }
+})
+
+test('promise 7: broker: answers to requests that never come are bounded', () => {
+  const { broker } = openBridge()
+  const declined = (run: number): Frame => {
+    const frames: Frame[] = []
+    const about = { parameter: null, enough: null, detail: null, isTold: false }
+    cutFrames(formatDeclined({ run, code: 'busy', ...about }), (frame) => frames.push(frame))
+    return frames[0] ?? assert.fail('no frame')
+  }
+  for (let run = 1; run <= maxEarlyAnswers; run += 1) broker.fromExecutor(declined(run))
+  assert.throws(() => broker.fromExecutor(declined(maxEarlyAnswers + 1)), { code: 'frame_invalid' })
 })

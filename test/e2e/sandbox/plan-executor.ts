@@ -2,7 +2,7 @@
  * An executor that decides nothing: it starts, for each request, the command of the test in the plan of the test. Both are
  * in a file of the bridge's root, written by bare-bridge.ts.
  */
-import { linkSync, readFileSync, renameSync, symlinkSync } from 'node:fs'
+import { appendFileSync, linkSync, readFileSync, renameSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseBase64 } from '../../../src/core/json/base64.ts'
 import {
@@ -37,7 +37,12 @@ export type Start = Readonly<{
   early?: readonly Deed[]
   late?: readonly Deed[]
 }>
-export type Deed = readonly [how: 'rename' | 'link' | 'symlink', from: string, to: string]
+/** `append` writes its first word into the file itself. */
+export type Deed = readonly [
+  how: 'rename' | 'link' | 'symlink' | 'append',
+  from: string,
+  to: string,
+]
 
 const measure = openMeasure(0, uncopied)
 /** By then a sandbox is built and waits at its gate. */
@@ -96,7 +101,8 @@ function actThen(deeds: readonly Deed[], next: () => void): void {
 }
 
 function act([how, from, to]: Deed): void {
-  const ways = { rename: renameSync, link: linkSync, symlink: symlinkSync }
+  const append = (text: string, path: string): void => appendFileSync(path, text)
+  const ways = { rename: renameSync, link: linkSync, symlink: symlinkSync, append }
   ways[how](from, to)
 }
 
