@@ -169,9 +169,10 @@ test(
     }
     assert.doesNotMatch(await ask('lend', `${caller.uid}`), /"code"/)
     assert.match(await ask('zombie', `${bridge.pids().launcher}`), /subject_foreign_namespace/)
-    // Without the look at its pidfd behind the one at its cgroups it would have been the unit.
-    const from = '&& poll(&alive, 1, 0) == 0 ?'
-    const launcher = openLauncherBuild(scratch.path)([{ file: 'launcher/door.c', from, to: '?' }])
+    // Without the looks at whether it is still there it would have been the unit.
+    const from = 'poll(&alive, 1, 0) == 0 && user != 0 && process != 0'
+    const edit = { file: 'launcher/door.c', from, to: 'true' }
+    const launcher = openLauncherBuild(scratch.path)([edit])
     const start = (_: string, boot: string): readonly string[] => [...entering(), launcher, boot]
     await using weaker = await startBridge({ policy, start })
     const zombie = await ask('zombie', `${weaker.pids().launcher}`, weaker)

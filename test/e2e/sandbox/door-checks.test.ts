@@ -52,8 +52,13 @@ ${actionText('other', 'write', ['/usr/bin/true'])}
 const edits: readonly Edit[] = [
   {
     file: 'launcher/door.c',
-    from: '    return WIRE_STDIO_SOCKET;\n  return -1;',
-    to: '    return WIRE_STDIO_SOCKET;\n  return WIRE_STDIO_FILE;',
+    from: 'SO_TYPE, &type, &size) != 0) return -1;',
+    to: 'SO_TYPE, &type, &size) != 0) return WIRE_STDIO_FILE;',
+  },
+  {
+    file: 'launcher/door.c',
+    from: '? WIRE_STDIO_SOCKET : -1;',
+    to: '? WIRE_STDIO_SOCKET : WIRE_STDIO_FILE;',
   },
   {
     file: 'launcher/door.c',
