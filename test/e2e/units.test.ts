@@ -162,6 +162,7 @@ test(
     const request = formatRequest({ action: 'far', reason: '', nonce: null, parameters: [] })
     writeFileSync(frame, formatFrame(wireKind.request, request))
     const unit = join(top[0] ?? '', 'system.slice/deploy.service')
+    mkdirSync(unit, { recursive: true })
     const inUnit = ['/bin/sh', '-c', move, 'sh', unit, top[1] ?? '']
     const ask = async (mode: string, last: string, of = bridge): Promise<string> => {
       const words = [program, mode, of.socket, frame, `${caller.uid}`, last]
