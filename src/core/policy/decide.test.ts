@@ -232,6 +232,34 @@ test('decide: a rate is held for each uid; who does not count it judges nothing'
   })
 })
 
+test('promise 7: decide: a grant with both bounds holds each of them', () => {
+  const both = indexPolicy(
+    policyOf(`schema = 1
+[profile.plain]
+[action.look]
+about = "Look"
+command = ["/usr/bin/true"]
+run_as = "root"
+profile = "plain"
+[[grant]]
+who = ["uid:7"]
+may = ["look"]
+uses = 2
+limit = { rate = "1/h" }
+`),
+  )
+  const look = (uses: ReadonlyMap<string, number>, rates: ReadonlyMap<string, number>): Decision =>
+    decide(both, subjectOf(7), requestOf('look'), { nowMs, uses, rates })
+  const first = look(new Map(), new Map())
+  assert.ok(first.kind === 'permit')
+  const { uses, rate } = first.changes
+  assert.ok(uses !== null && rate !== null)
+  const rates = new Map([[rate.key, rate.tatUs]])
+  assert.equal(codeOf(look(new Map([[uses.grant, 1]]), rates)), 'rate_limited')
+  assert.equal(codeOf(look(new Map([[uses.grant, 2]]), new Map())), 'grant_used_up')
+  assert.equal(codeOf(look(new Map([[uses.grant, 1]]), new Map())), 'permit')
+})
+
 test('promise 7: decide: two units of one uid, by one grant, do not use up the rate of each other', () => {
   const grants =
     '[[grant]]\nwho = ["unit:a.service", "unit:b.service"]\nmay = ["look"]\nlimit = { rate = "1/h" }\n'

@@ -76,6 +76,17 @@ const unasked: readonly (readonly [string, Partial<Plan>, readonly string[]])[] 
   ['no /tmp', { mounts: [] }, ['private_tmp']],
 ]
 
+test('enforcement: one limit alone asks for limits', () => {
+  const bare = host & ~wireFeature.cgroupLimits
+  for (const part of [{ memoryMaxBytes: 0 }, { pidsMax: 0 }]) {
+    const { missing } = enforcementOf({ ...plan, memoryMaxBytes: 1, pidsMax: 1, ...part }, bare)
+    assert.deepEqual(
+      missing.map(({ feature }) => feature),
+      ['cgroup_limits'],
+    )
+  }
+})
+
 for (const [what, part, gone] of unasked) {
   test(`enforcement: a plan with ${what} does not ask for it, so it is neither in force nor missing`, () => {
     const before = enforcementOf(plan, host).inForce

@@ -1,10 +1,12 @@
 /** The executor between the frames of a broker that lies: the real one is beside it, and reads only where a test says so. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { parseHex } from '../../core/json/hex.ts'
 import { cutFrames } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { wireKind } from '../../core/protocol/layout.ts'
 import {
+  formatDropped,
   formatIntent,
   formatRecorded,
   parseDeclined,
@@ -23,6 +25,11 @@ ${actionText('other', 'p', ['/usr/bin/true'])}
 ${actionText('lasting', 'p', ['/usr/bin/true'])}
 ${actionText('asked', 'p', ['/usr/bin/true'])}
 approval = { need = 1, from = "oncall" }
+${actionText('counted', 'p', ['/usr/bin/true'])}
+[[grant]]
+who = ["uid:1000"]
+may = ["counted"]
+uses = 2
 [approvers.oncall]
 members = ["webauthn:x"]
 [[grant]]
@@ -161,6 +168,49 @@ test('promise 4: executor: another policy than the installed one is not adopted'
   assert.throws(() => bridge.executor.fromBroker(other), { code: 'frame_invalid' })
 })
 
+/** A run of the policy in force that the executor has answered; and its digest. */
+function resolvedIn(bridge: TestBridge): Readonly<{ run: number; actionDigest: Uint8Array }> {
+  const run = bridge.ask({ action: 'plain' })
+  bridge.read('launcher to executor')
+  const [answer] = bridge.waiting('executor to broker')
+  const { actionDigest } = parseResolved(answer?.body ?? assert.fail('no answer'))
+  return { run, actionDigest }
+}
+
+test('promise 4: executor: what the policy before permitted is not begun under the next one', () => {
+  const bridge = openTestBridge(policy)
+  const { executor, world } = bridge
+  const resolved = resolvedIn(bridge)
+  const next = usable('schema = 1')
+  world.installed = next
+  bridge.reload()
+  bridge.read('launcher to executor')
+  executor.fromBroker(frameOf(formatAdopt(parseHex(next.digest))))
+  assert.throws(() => executor.fromBroker(frameOf(formatIntent(resolved))), {
+    code: 'frame_invalid',
+  })
+  assert.equal(bridge.receipts().length, 0)
+})
+
+test('promise 4: executor: a policy is adopted after a reload, and not at another time', () => {
+  const { executor } = openTestBridge(policy)
+  const adopt = frameOf(formatAdopt(parseHex(policy.digest)))
+  assert.throws(() => executor.fromBroker(adopt), { code: 'frame_invalid' })
+})
+
+for (const stage of ['intended', 'receipted', 'open'] as const) {
+  test(`promise 4: executor: a run that is ${stage} cannot be dropped any more`, () => {
+    const bridge = openTestBridge(policy)
+    const { executor } = bridge
+    const { run, actionDigest } = resolvedIn(bridge)
+    executor.fromBroker(frameOf(formatIntent({ run, actionDigest })))
+    if (stage !== 'intended') executor.batchEnd()
+    if (stage === 'open') executor.fromBroker(frameOf(formatRecorded({ run, entry: 1 })))
+    const dropped = frameOf(formatDropped(run))
+    assert.throws(() => executor.fromBroker(dropped), { code: 'frame_invalid' })
+  })
+}
+
 /** How many of these requests have a sandbox that is built before they are recorded. */
 function preparedOf(bridge: TestBridge, asked: readonly Asked[]): readonly boolean[] {
   const runs = asked.map(bridge.ask)
@@ -208,4 +258,31 @@ test('promise 4: executor: who has no grant for an action has no start prepared'
     preparedOf(openTestBridge(policy), strangers),
     strangers.map(() => false),
   )
+})
+
+test('promise 7: executor: a use of a run that began is used up, and one of a run that was dropped is not', () => {
+  const bridge = openTestBridge(policy)
+  const usedAfter = (act: () => void): number => {
+    act()
+    bridge.settle()
+    return [...bridge.uses.values()].reduce((sum, used) => sum + used, 0)
+  }
+  const asked = { action: 'counted' }
+  const drop = (): void => {
+    bridge.world.isLogShort = true // so that the broker turns it away
+    bridge.ask(asked)
+    bridge.settle()
+    bridge.world.isLogShort = false
+  }
+  assert.deepEqual(
+    [drop, () => bridge.ask(asked), drop, () => bridge.ask(asked), drop].map(usedAfter),
+    [0, 1, 1, 2, 2],
+  )
+  assert.equal(bridge.receipts().length, 2)
+  const last = bridge.ask(asked)
+  bridge.settle()
+  bridge.assertSettled()
+  assert.equal(bridge.stateOf(last), 'refused')
+  const entry = bridge.entries().at(-1)
+  assert.equal(entry?.kind === 'denial' ? entry.code : '', 'grant_used_up')
 })
