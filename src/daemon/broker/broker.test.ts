@@ -265,7 +265,7 @@ test('promise 3: broker: a resolved action that binds other inputs than the requ
     bridge.read('launcher to broker') // and commits
     const entry = bridge.entries().at(-1)
     assert.equal(entry?.kind, kind)
-    if (entry?.kind === 'denial') assert.equal(entry.code, 'disagreement')
+    if (entry.kind === 'denial') assert.equal(entry.code, 'disagreement')
   }
 })
 

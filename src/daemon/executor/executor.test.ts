@@ -295,6 +295,14 @@ test('promise 3: executor: what cannot be foreseen is answered, and another dige
   assert.throws(() => executor.fromBroker(frameOf(formatIntent(wrong))), { code: 'frame_invalid' })
 })
 
+test('promise 4: executor: what is intended before its inputs are read ends it', () => {
+  const { executor, sent } = openBench()
+  executor.fromLauncher(submit(1, 'read'))
+  assert.deepEqual(sent(), ['read 1'])
+  const intent = frameOf(formatIntent({ run: 1, actionDigest: new Uint8Array(32) }))
+  assert.throws(() => executor.fromBroker(intent), { code: 'frame_invalid' })
+})
+
 test('promise 6: executor: a refusal and an intent of one run that is not here yet end it, in either order', () => {
   const intent = frameOf(formatIntent({ run: 2, actionDigest: new Uint8Array(32) }))
   const dropped = frameOf(formatDropped(2))

@@ -54,6 +54,16 @@ const part = (run: number, input: number, offset: number, size: number, fill = 1
   return { run, input, offset, size, bytes }
 }
 
+/** A secret's part, and the copy that is kept of it. */
+function watched(
+  frame: ReturnType<typeof part>,
+): Readonly<{ frame: typeof frame; kept: () => readonly number[] }> {
+  let copy: Uint8Array = new Uint8Array(0)
+  const { bytes } = frame
+  const slice = (): Uint8Array => (copy = Uint8Array.from(bytes))
+  return { frame: { ...frame, bytes: Object.assign(bytes, { slice }) }, kept: () => [...copy] }
+}
+
 test('readings: stdin in parts, then a secret in one', () => {
   const { readings, asked } = open()
   readings.begin(readingOf(7, [stdin, secret]))
@@ -86,8 +96,11 @@ test('readings: what is too large is refused by its size, and what was read befo
   const { readings } = open()
   const another = { ...secret, place: 4, secret: 'key' }
   readings.begin(readingOf(1, [secret, another]))
-  readings.take(part(1, 3, 0, 2))
+  const { frame, kept } = watched(part(1, 3, 0, 2))
+  readings.take(frame)
+  assert.deepEqual(kept(), [1, 1])
   const answer = readings.take(part(1, 4, 0, 65_537))
+  assert.deepEqual(kept(), [0, 0])
   assert.equal(answer?.kind, 'refused')
   assert.deepEqual([answer.problem.code, answer.problem.parameter], ['input_too_large', 'key'])
   assert.equal(readings.count(), 0)
@@ -107,9 +120,11 @@ test('readings: bytes that nobody asked for end the process; those of a run that
 test('readings: a run that is given up leaves no secret', () => {
   const { readings } = open()
   readings.begin(readingOf(1, [secret, { ...secret, place: 4, secret: 'key' }]))
-  const value = part(1, 3, 0, 3)
-  readings.take(value)
+  const { frame, kept } = watched(part(1, 3, 0, 3))
+  readings.take(frame)
+  assert.deepEqual(kept(), [1, 1, 1])
   assert.ok(readings.forget(1) !== undefined)
+  assert.deepEqual(kept(), [0, 0, 0])
   assert.equal(readings.count(), 0)
 })
 
