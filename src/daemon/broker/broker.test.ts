@@ -10,8 +10,14 @@ import { cutFrames } from '../../core/protocol/frame.ts'
 import type { Frame } from '../../core/protocol/frame.ts'
 import { noInputs } from '../../core/protocol/input-frames.ts'
 import type { ResolvedInputs } from '../../core/protocol/input-frames.ts'
+import { wireKind } from '../../core/protocol/layout.ts'
 import { parseSubmission } from '../../core/protocol/launcher-frames.ts'
-import { formatDeclined, formatResolved, parseResolved } from '../../core/protocol/peer-frames.ts'
+import {
+  formatDeclined,
+  formatReceiptFrame,
+  formatResolved,
+  parseResolved,
+} from '../../core/protocol/peer-frames.ts'
 import { testKey } from '../../../test/log-fixture.ts'
 import { links, openTestBridge, usable } from '../bridge.test-support.ts'
 import type { TestBridge } from '../bridge.test-support.ts'
@@ -267,6 +273,48 @@ test('promise 3: broker: a resolved action that binds other inputs than the requ
     assert.equal(entry?.kind, kind)
     if (entry.kind === 'denial') assert.equal(entry.code, 'disagreement')
   }
+})
+
+test('promise 3: broker: another digest than its own is refused, and a second answer ends it', () => {
+  const stdin = { size: 3, sha256: createHash('sha256').update(new Uint8Array(3)).digest('hex') }
+  const [lying, honest] = [openBridge(), openBridge()]
+  cutFrames(forgedAnswer(lying, { ...noInputs, stdin }), ({ body }) => {
+    const frame = formatResolved({ ...parseResolved(body), actionDigest: new Uint8Array(32) })
+    lying.read('launcher to broker')
+    cutFrames(frame, lying.broker.fromExecutor)
+    lying.read('launcher to broker')
+  })
+  const entry = lying.entries().at(-1)
+  assert.equal(entry?.kind === 'denial' ? entry.code : '', 'disagreement')
+  assert.deepEqual(
+    lying.waiting('broker to executor').map(({ kind }) => kind),
+    [wireKind.dropped],
+  )
+  const answer = forgedAnswer(honest, { ...noInputs, stdin })
+  honest.read('launcher to broker')
+  cutFrames(answer, honest.broker.fromExecutor)
+  assert.throws(() => cutFrames(answer, honest.broker.fromExecutor), { code: 'frame_invalid' })
+})
+
+test('promise 6: C66: broker: where the log has no room a request leaves a number, no entry, and starts nothing', () => {
+  const bridge = openBridge()
+  bridge.world.isLogShort = true
+  const run = bridge.ask({ action: 'plain' })
+  bridge.settle()
+  assert.equal(bridge.stateOf(run), 'refused')
+  const { counts } = bridge.broker
+  assert.deepEqual([counts.unrecorded, counts.denied], [1, 0])
+  assert.deepEqual(
+    bridge.entries().map(({ kind }) => kind),
+    ['start'],
+  )
+  assert.equal(bridge.receipts().length, 0)
+})
+
+test('promise 5: broker: a receipt of a run that it did not record ends it', () => {
+  const { broker } = openBridge()
+  const receipt = formatReceiptFrame(7, new Uint8Array(3))
+  assert.throws(() => cutFrames(receipt, broker.fromExecutor), { code: 'frame_invalid' })
 })
 
 test('promise 7: broker: answers to requests that never come are bounded', () => {
