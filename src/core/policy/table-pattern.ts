@@ -30,7 +30,9 @@ export function patternOfTable(table: Automaton, free: CodePointSet): PatternNod
     ...states.map((state) => edgesOf(table, state, free)),
     new Map([[0, nothing]]),
   ]
-  graph.forEach((edges, state) => void (table.accepting.includes(state) && edges.set(end, nothing)))
+  for (const state of table.accepting) {
+    for (const edges of graph.slice(state, state + 1)) edges.set(end, nothing)
+  }
   const left = new Set(states)
   while (left.size > 0) {
     const state = cheapestOf(graph, left)
