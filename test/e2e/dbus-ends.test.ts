@@ -262,8 +262,9 @@ test(
   { skip },
   async () => {
     const { executor } = at.bridge.pids()
+    await until(() => at.proxies().length === 0, 10_000) // of the test before
     const held = at.way('sleep.daemon')
-    await until(() => at.proxies().length === 1, 5000)
+    await until(() => at.proxies().length === 1, 10_000)
     const [proxy = 0] = at.proxies()
     const [place = ''] = at.left()
     const daemon = ['--reuid', 'daemon', '--regid', 'daemon', '--clear-groups']

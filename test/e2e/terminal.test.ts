@@ -286,12 +286,13 @@ test('terminal: a command of a pipeline that asks for the keys gets them', { ski
   using terminal = at.open([
     '/usr/bin/dash',
     '-c',
-    `echo piped | ${words}; ${at.bell('copy').join(' ')} | wc -l`,
+    `echo piped | ${words}; echo between; ${at.bell('copy').join(' ')} | wc -l`,
   ])
   await terminal.expect(/piped/)
   await until(async () => (await terminal.modes()) === rawModes, 5000)
   terminal.type('yes\r')
   await terminal.expect(/said yes/)
+  await terminal.expect(/between/) // so the first has given the terminal back
   await until(async () => (await terminal.modes()) === rawModes, 5000)
   terminal.type('one\rtwo\r\x04')
   await terminal.expect(/2\r\n/)

@@ -59,7 +59,7 @@ function freshRoot(name = ''): string {
 
 test(
   'belladonna: install, up, run, status, audit, by hand and below a path too long for a socket',
-  { skip, timeout: 60_000 },
+  { skip, timeout: 240_000 },
   async () => {
     const root = freshRoot('x'.repeat(120))
     const installed = await run([belladonna, 'policy', 'install', '--root', root, example])
@@ -157,7 +157,7 @@ test(
 
 test(
   'belladonna up refuses what is unsafe or missing, each with a reason',
-  { skip, timeout: 60_000 },
+  { skip, timeout: 240_000 },
   async () => {
     const root = freshRoot()
     const rows = [

@@ -51,7 +51,7 @@ export function openTerminal(
     type: (text) => void input.write(text),
     expect: async (pattern) => {
       const rest = (): string => shown().toString('latin1').slice(seen)
-      const end = Date.now() + 10_000
+      const end = Date.now() + 30_000 // what is asserted is what comes, not how soon
       for (;;) {
         const match = pattern.exec(rest())
         if (match !== null) {

@@ -327,6 +327,23 @@ test('ecma pattern: C109: no text makes an engine that tries again take long', (
   assert.ok(longest.ms < 500, JSON.stringify(longest))
 })
 
+test('parameter schema: a pattern that would be too long is left out, and the length is not', () => {
+  const pattern = '(a|b)*a(a|b){8}|a*'
+  const compiled = compileMatch(pattern, { slash: true, space: true })
+  assert.equal(compiled.kind, 'compiled')
+  const common = {
+    name: 'p',
+    kind: 'match',
+    repeat: null,
+    max_length: 6,
+    leading_dash: true,
+  } as const
+  const params = [{ ...common, pattern, table: compiled.table }]
+  const { properties } = schemaOfParameters({ ...actionOf('none'), params })
+  const description = `text of the form ${pattern}, at most 6 characters`
+  assert.deepEqual(properties, { p: { type: 'string', maxLength: 6, description } })
+})
+
 test('ecma pattern: the characters that no value holds are said once, and only where needed', () => {
   const patternOf = (pattern: string, options = { slash: true, space: true }): unknown => {
     const compiled = compileMatch(pattern, options)

@@ -10,7 +10,7 @@ const maxSets = 400
 /** What is between two states: a pattern, and how many sets are in it. */
 type Edge = Readonly<{ node: PatternNode; sets: number }>
 /** By the state where it begins, then the one where it ends. */
-type Graph = Map<number, Map<number, Edge>>
+type Graph = readonly Map<number, Edge>[]
 
 /**
  * A pattern of a table's language that matches each text in one way only: states are taken out one by one, and what led through
@@ -25,25 +25,34 @@ export function patternOfTable(table: Automaton, free: CodePointSet): PatternNod
   if (count > maxStates) return null
   const [start, end] = [count, count + 1]
   const nothing = { node: { kind: 'sequence', parts: [] }, sets: 0 } as const
-  const graph: Graph = new Map([[start, new Map([[0, nothing]])]])
-  for (let state = 0; state < count; state += 1) graph.set(state, edgesOf(table, state, free))
-  for (const state of table.accepting) graph.get(state)?.set(end, nothing)
-  const left = new Set(Array.from({ length: count }, (_, state) => state))
+  const states = Array.from({ length: count }, (_, state) => state)
+  const graph: Graph = [
+    ...states.map((state) => edgesOf(table, state, free)),
+    new Map([[0, nothing]]),
+  ]
+  for (const state of table.accepting) {
+    for (const edges of graph.slice(state, state + 1)) edges.set(end, nothing)
+  }
+  const left = new Set(states)
   while (left.size > 0) {
-    const state = cheapest(graph, left)
+    const state = cheapestOf(graph, left)
     left.delete(state)
     if (!isTakenOut(graph, state)) return null
   }
-  return graph.get(start)?.get(end)?.node ?? null
+  return edgesFrom(graph, start).reduce<PatternNode | null>((_, [, { node }]) => node, null)
+}
+
+function edgesFrom(graph: Graph, state: number): readonly (readonly [to: number, edge: Edge])[] {
+  return graph.slice(state, state + 1).flatMap((edges) => [...edges])
 }
 
 /** The characters that lead from a state to each other; the largest set gets what is free. */
 function edgesOf(table: Automaton, state: number, free: CodePointSet): Map<number, Edge> {
   const ranges = new Map<number, CodePointRange[]>()
   for (const [at, first] of table.starts.entries()) {
-    const next = table.transitions[state * table.class_count + Number(table.classes[at])]
-    if (next === undefined || next < 0) continue
-    const last = (table.starts[at + 1] ?? 0x110000) - 1
+    const next = Number(table.transitions[state * table.class_count + Number(table.classes[at])])
+    if (next < 0) continue
+    const last = Number(table.starts[at + 1]) - 1 // the last range is of what no value holds
     ranges.set(next, [...(ranges.get(next) ?? []), [first, last]])
   }
   const sets = [...ranges].map(([next, found]) => [next, unionOf(found)] as const)
@@ -58,33 +67,34 @@ function edgesOf(table: Automaton, state: number, free: CodePointSet): Map<numbe
 }
 
 /** The state of which the fewest sets are written anew. */
-function cheapest(graph: Graph, left: ReadonlySet<number>): number {
-  const costs = [...left].map((state) => {
-    const into = [...graph.values()].filter((edges) => edges.has(state)).length
-    const sizes = [...(graph.get(state)?.values() ?? [])].reduce((sum, { sets }) => sum + sets, 0)
-    return [state, into * sizes] as const
-  })
-  return costs.reduce((best, next) => (next[1] < best[1] ? next : best), [0, Infinity] as const)[0]
+function cheapestOf(graph: Graph, left: ReadonlySet<number>): number {
+  let [cheapest, least] = [0, Infinity]
+  for (const state of left) {
+    const into = graph.filter((edges) => edges.has(state)).length
+    const sizes = edgesFrom(graph, state).reduce((sum, [, { sets }]) => sum + sets, 0)
+    if (into * sizes < least) [cheapest, least] = [state, into * sizes]
+  }
+  return cheapest
 }
 
 /** false: some pattern became too long. */
 function isTakenOut(graph: Graph, state: number): boolean {
-  const from = graph.get(state) ?? new Map<number, Edge>()
-  const loop = from.get(state)
-  graph.delete(state)
-  from.delete(state)
-  for (const edges of graph.values()) {
+  const from = edgesFrom(graph, state)
+  const loops = from.filter(([to]) => to === state).map(([, loop]) => repeated(loop))
+  for (const edges of graph.toSpliced(state, 1)) {
     const into = edges.get(state)
     if (into === undefined) continue
     edges.delete(state)
     for (const [next, out] of from) {
-      const through = join(loop === undefined ? [into, out] : [into, repeated(loop), out])
+      if (next === state) continue
+      const through = join([into, ...loops, out])
       const past = edges.get(next)
       const both = past === undefined ? through : either(past, through)
       if (both.sets > maxSets) return false
       edges.set(next, both)
     }
   }
+  graph.slice(state, state + 1).forEach((edges) => edges.clear())
   return true
 }
 

@@ -54,8 +54,8 @@ function meetAgain(steps: readonly Step[], ways: readonly (readonly number[])[])
   }
   for (const list of ways) list.forEach((a, at) => list.slice(at + 1).forEach((b) => add(a, b)))
   for (const [a, b] of queue) {
-    for (const next of ways[a] ?? []) {
-      for (const other of ways[b] ?? []) {
+    for (const next of ways.slice(a, a + 1).flat()) {
+      for (const other of ways.slice(b, b + 1).flat()) {
         if (next === other) return true
         add(next, other)
       }

@@ -90,6 +90,8 @@ test('frames between executor and broker are read as they were written', () => {
   const nothing = { parameter: null, enough: null, detail: null, isTold: false }
   const isSame = isSameAfter(wireKind.declined, formatDeclined, parseDeclined)
   isSame(declined)
+  const told = bodyOf(formatDeclined(declined), wireKind.declined)
+  assert.throws(() => parseDeclined(told.with(-1, 2)), invalid)
   isSame({ ...declined, ...nothing })
   isSameAfter(wireKind.intend, formatIntent, parseIntent)({ run: 1, actionDigest: bytes(32, 9) })
   isSameAfter(wireKind.recorded, formatRecorded, parseRecorded)({ run: 1, entry: 2 ** 33 })

@@ -49,6 +49,22 @@ test('inputs: a flag that is none, a secret or a file too many, and bytes behind
   }
 })
 
+test('inputs: a secret that an object would lose, or hold at another place, is refused', () => {
+  const sha = 'a'.repeat(64)
+  const named = (first: string, second: string): Uint8Array => {
+    const right = bytesOf({ files: [], stdin: null, secrets: { first: sha, other: sha } })
+    const text = Buffer.from(right).toString('latin1')
+    const of = (name: string): string => String.fromCharCode(name.length, 0) + name
+    const renamed = text.replace(of('first'), of(first)).replace(of('other'), of(second))
+    return Buffer.from(renamed, 'latin1')
+  }
+  assert.deepEqual(Object.keys(readInputs(openReader(named('b', 'a'))).secrets), ['b', 'a'])
+  assert.ok('__proto__' in readInputs(openReader(named('__proto__', 'a'))).secrets)
+  for (const [first, second] of [['a', 'a'], ['b', '10'], ['9', '10'].toReversed()]) {
+    assert.throws(() => readInputs(openReader(named(first ?? '', second ?? ''))), invalid)
+  }
+})
+
 test('read: run, input and offset, little-endian', () => {
   const body = formatRead(258, 3, 131_072).slice(8)
   assert.deepEqual([...body], [2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 2, 0])

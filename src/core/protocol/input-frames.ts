@@ -97,7 +97,7 @@ export function readInputs(reader: Reader): ResolvedInputs {
   return { files, stdin, secrets }
 }
 
-/** Names that an object holds in the order in which they came: no name twice, no `__proto__`, no number out of order. */
+/** Names that an object holds in the order in which they came: no name twice, no number out of order. */
 function readSecrets(reader: Reader, count: number): Readonly<Record<string, string>> {
   const pairs = Array.from(
     { length: count },
