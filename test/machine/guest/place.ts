@@ -50,7 +50,7 @@ sockets = [{ path = "/run/dbus/system_bus_socket" }]
 escapable = true
 limits = { time = "60s" }
 [profile.filtered]
-read = ["/usr", "/etc/systemd", "/run/systemd/system"]
+read = ["/usr"]
 limits = { time = "60s" }
 [[profile.filtered.sockets]]
 path = "/run/dbus/system_bus_socket"
