@@ -9,7 +9,6 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -50,42 +49,44 @@ export function ensureUserModeKernels(say: (line: string) => void): readonly Ker
   const hash = createHash('sha256')
   for (const file of [import.meta.filename, settings]) hash.update(readFileSync(file))
   const stamp = hash.digest('hex')
-  const stampFile = join(directory, 'stamp')
-  if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== stamp) {
-    say('building Linux for user mode (four to eight minutes for each version, once)')
-    rmSync(directory, { recursive: true, force: true })
+  const kernels = versions.map((version) => ({ version, kernel: join(directory, version) }))
+  const missing = kernels.filter(({ kernel }) => {
+    return !existsSync(`${kernel}.stamp`) || readFileSync(`${kernel}.stamp`, 'utf8') !== stamp
+  })
+  if (missing.length > 0) {
     mkdirSync(directory, { recursive: true })
     const scratch = mkdtempSync(join(tmpdir(), 'belladonna-linux.'))
+    const tree = join(scratch, 'root')
     try {
-      build(join(scratch, 'root'), directory, say)
+      say('fetching the sources of Linux')
+      call('mmdebstrap', [
+        ...['--variant=apt', '--format=directory', `--include=${packages.join(',')}`],
+        ...['bookworm', tree, ...sources],
+      ])
+      for (const { version, kernel } of missing) {
+        say(`building Linux ${version} for user mode (some six minutes on two processors, once)`)
+        rmSync(`${kernel}.stamp`, { force: true })
+        copyFileSync(build(tree, version), kernel)
+        writeFileSync(`${kernel}.stamp`, stamp)
+      }
     } finally {
       rmSync(scratch, { recursive: true, force: true })
     }
-    writeFileSync(stampFile, stamp)
   }
-  return versions.map((version) => ({ version, kernel: join(directory, `linux-${version}`) }))
+  return kernels
 }
 
-/** In a tree of its own, so that the machine that builds gets no package for it. */
-function build(tree: string, directory: string, say: (line: string) => void): void {
-  call('mmdebstrap', [
-    ...['--variant=apt', '--format=directory', `--include=${packages.join(',')}`],
-    ...['bookworm', tree, ...sources],
-  ])
+/** In a tree of its own, so that the machine that builds gets no package for it. Returns the path of the program. */
+function build(tree: string, version: string): string {
+  const source = `/usr/src/linux-source-${version}`
+  const make = ['chroot', tree, 'make', '-C', source, 'ARCH=um', `-j${availableParallelism()}`]
   copyFileSync(settings, join(tree, 'settings'))
-  for (const version of versions) {
-    say(`building Linux ${version} for user mode`)
-    const source = `/usr/src/linux-source-${version}`
-    const make = ['chroot', tree, 'make', '-C', source, 'ARCH=um', `-j${availableParallelism()}`]
-    call('chroot', [tree, 'tar', '-xJf', `${source}.tar.xz`, '-C', '/usr/src'])
-    editSources(join(tree, source), version)
-    call('env', [...make, 'KCONFIG_ALLCONFIG=/settings', 'alldefconfig'])
-    checkSettings(readFileSync(join(tree, source, '.config'), 'utf8'), version)
-    call('env', [...make, 'linux'])
-    copyFileSync(join(tree, source, 'linux'), join(directory, `linux-${version}`))
-    rmSync(join(tree, source), { recursive: true })
-  }
-  if (readdirSync(directory).length !== versions.length) throw new Error('a kernel is missing')
+  call('chroot', [tree, 'tar', '-xJf', `${source}.tar.xz`, '-C', '/usr/src'])
+  editSources(join(tree, source), version)
+  call('env', [...make, 'KCONFIG_ALLCONFIG=/settings', 'alldefconfig'])
+  checkSettings(readFileSync(join(tree, source, '.config'), 'utf8'), version)
+  call('env', [...make, 'linux'])
+  return join(tree, source, 'linux')
 }
 
 function editSources(source: string, version: string): void {

@@ -30,12 +30,13 @@ export const user: Readonly<{ uid: number; gid: number; group: number }> = {
 export const directory = '/usr/local/lib/machine'
 export const policyFile = '/etc/belladonna/policy.d/machine.toml'
 
+const manager = 'org.freedesktop.systemd1'
+const managerPath = `/${manager.replaceAll('.', '/')}`
 /** A call of systemd's own, on trivial.service. */
 function callOfManager(method: string): readonly string[] {
-  const manager = 'org.freedesktop.systemd1'
   return [
     ...['/usr/bin/dbus-send', '--system', '--print-reply', `--dest=${manager}`],
-    ...[`/${manager.replaceAll('.', '/')}`, `${manager}.Manager.${method}`],
+    ...[managerPath, `${manager}.Manager.${method}`],
     ...['string:trivial.service', 'string:replace'],
   ]
 }
@@ -50,7 +51,7 @@ sockets = [{ path = "/run/dbus/system_bus_socket" }]
 escapable = true
 limits = { time = "60s" }
 [profile.filtered]
-read = ["/usr", "/etc/systemd", "/run/systemd/system"]
+read = ["/usr"]
 limits = { time = "60s" }
 [[profile.filtered.sockets]]
 path = "/run/dbus/system_bus_socket"
@@ -74,6 +75,10 @@ ${Object.entries({
   .join('\n')}
 ${Object.entries({
   'filtered.systemctl': ['/usr/bin/systemctl', '--no-block', 'restart', 'trivial.service'],
+  'filtered.busctl': [
+    ...['/usr/bin/busctl', 'call', manager, managerPath, `${manager}.Manager`],
+    ...['RestartUnit', 'ss', 'trivial.service', 'replace'],
+  ],
   'filtered.restart': callOfManager('RestartUnit'),
   'filtered.stop': callOfManager('StopUnit'),
 })
@@ -81,7 +86,7 @@ ${Object.entries({
   .join('\n')}
 [[grant]]
 who = ["group:sudo", "user:root"]
-may = ["service.restart", "wait", "nap", "memory", "fork", "filtered.systemctl", "filtered.restart", "filtered.stop"]
+may = ["service.restart", "wait", "nap", "memory", "fork", "filtered.systemctl", "filtered.busctl", "filtered.restart", "filtered.stop"]
 [[grant]]
 who = ["user:ci"]
 may = ["id"]
