@@ -99,7 +99,7 @@ function describeIntent(entry: IntentEntry): readonly string[] {
   const executable = membersOf(action['executable'])
   const runAs = membersOf(action['run_as'])
   return [
-    `asked     ${formatTime(entry.timeMs)} by uid ${show(subject['uid'])}, gid ${show(subject['gid'])}, pid ${entry.pid}${inUnit(subject['unit'])}`,
+    `asked     by uid ${show(subject['uid'])}, gid ${show(subject['gid'])}, pid ${entry.pid}${inUnit(subject['unit'])}, recorded ${formatTime(entry.timeMs)}`,
     `          for ${show(action['action'])}, digest ${entry.actionDigest}`,
     ...describeRequesterText(entry.requesterText),
     `decided   ${entry.decision}, by ${formatQuoted(entry.grant)}`,
@@ -150,7 +150,7 @@ function describeProxy(proxy: Readonly<Record<string, JsonValue>>): readonly str
 function describeDenial(entry: DenialEntry): readonly string[] {
   const { uid, gid, pid } = entry.subject
   return [
-    `asked     ${formatTime(entry.timeMs)} by uid ${uid}, gid ${gid}, pid ${pid}`,
+    `asked     by uid ${uid}, gid ${gid}, pid ${pid}, recorded ${formatTime(entry.timeMs)}`,
     `          for ${entry.action === null ? 'nothing that has the form of an action' : formatQuoted(entry.action)}`,
     ...describeRequesterText(entry.requesterText),
     `decided   deny: ${entry.code}`,
@@ -175,7 +175,9 @@ function describeReceipt(story: Story, key: VerifierKey): readonly string[] {
   if (found === null) return []
   const { receipt, isVerified } = found
   const signature = isVerified ? 'signature verified' : 'BAD SIGNATURE'
-  return [`receipt   ${receipt.number}, ${formatTime(receipt.timeMs)}, ${signature}`]
+  return [
+    `receipt   ${receipt.number}, of a request at ${formatTime(receipt.timeMs)}, ${signature}`,
+  ]
 }
 
 function describeEnd(entry: Entry): readonly string[] {

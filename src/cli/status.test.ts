@@ -24,10 +24,11 @@ test('status: promise 8: a profile says what is in force, what is missing and wh
     name: 'q',
     escapable: true,
     in_force: ['seccomp'],
+    as_good_as_root: ['CAP_SYS_ADMIN', '/etc'],
     missing: [{ feature: 'landlock_tcp', reason: 'needs Landlock, Linux 6.7' }],
   }
   assert.deepEqual(describeStatus({ profiles: [whole, lacking] }), [
     'profile p: all 2 in force',
-    'profile q: 1 of 2 in force; missing landlock_tcp (needs Landlock, Linux 6.7); escapable',
+    'profile q: 1 of 2 in force; missing landlock_tcp (needs Landlock, Linux 6.7); escapable; as good as root by CAP_SYS_ADMIN, /etc',
   ])
 })

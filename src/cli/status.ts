@@ -96,9 +96,14 @@ function describeProfile(profile: JsonValue): string {
     `${held} in force`,
     ...missing.map((lack) => `missing ${lack}`),
     ...(memberOf(profile, 'escapable') === true ? ['escapable'] : []),
+    ...rootWords(listOf(profile, 'as_good_as_root')),
     ...filteredWords(memberOf(profile, 'filtered')),
   ]
   return `profile ${textOf(profile, 'name')}: ${words.join('; ')}`
+}
+
+function rootWords(ways: readonly JsonValue[]): readonly string[] {
+  return ways.length === 0 ? [] : [`as good as root by ${ways.map(String).join(', ')}`]
 }
 
 function filteredWords(filtered: JsonValue): readonly string[] {

@@ -5,12 +5,14 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { checkout, startBridge } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
@@ -23,6 +25,7 @@ const swappiness = '/proc/sys/vm/swappiness'
 let directory: string
 let bridge: TestBridge
 let bus: PrivateBus
+let disk: string | undefined
 
 /** As shipped, but that it works below a directory of the test's own instead of in the host's. */
 function policyBelow(place: string): string {
@@ -33,6 +36,9 @@ function policyBelow(place: string): string {
     '/etc/logrotate.d',
     '/var/tmp',
     '/etc/ssl/private',
+    '/etc/apt',
+    '/var/lib/apt/lists',
+    '/var/cache/apt',
   ]
   const reached = moved.reduce((text, path) => {
     const below = `${place}${path}`
@@ -45,7 +51,40 @@ function policyBelow(place: string): string {
   // Where dbus-send looks for the bus of the system.
   const env = `env = { DBUS_SYSTEM_BUS_ADDRESS = "unix:path=${socket}" }`
   const bused = reached.replace('"/run/dbus/system_bus_socket"', `"${socket}"`)
-  return bused.replace('[action."service.restart"]\n', (line) => `${line}${env}\n`)
+  return bused
+    .replace('[action."service.restart"]\n', (line) => `${line}${env}\n`)
+    .replace('[action."packages.refresh"]\n', (line) => {
+      return `${line}env = { APT_CONFIG = "${place}/etc/apt/apt.conf" }\n`
+    })
+}
+
+/** A file system of the test's own, in a file behind a loop device, with two errors noted in it. Returns its device's name. */
+function mountDisk(folder: string): string {
+  const [file, at] = [join(folder, 'disk'), join(folder, 'mounted')]
+  mkdirSync(at)
+  writeFileSync(file, '')
+  truncateSync(file, 4 * 1024 * 1024)
+  execFileSync('mkfs.ext4', ['-q', file])
+  execFileSync('debugfs', ['-w', '-R', 'set_super_value error_count 2', file], { stdio: 'ignore' })
+  execFileSync('mount', ['-o', 'loop,ro', file, at])
+  const source = execFileSync('findmnt', ['--noheadings', '--output=SOURCE', at])
+  return basename(source.toString().trim())
+}
+
+/** A repository with one package, and what apt-get needs to know to look there only. */
+function makeRepository(): void {
+  const [apt, lists, cache] = ['/etc/apt', '/var/lib/apt/lists', '/var/cache/apt'].map(place)
+  mkdirSync(`${apt}/repository`)
+  const fields = ['Package: belladonna-try', 'Version: 1', 'Architecture: all', 'Size: 1']
+  writeFileSync(`${apt}/repository/Packages`, `${fields.join('\n')}\nFilename: ./x.deb\n`)
+  writeFileSync(`${apt}/sources.list`, `deb [trusted=yes] file:${apt}/repository ./\n`)
+  const places = [
+    `Dir::Etc "${apt}";`,
+    `Dir::State::lists "${lists}";`,
+    `Dir::Cache "${cache}";`,
+    'Acquire::Languages "none";',
+  ]
+  writeFileSync(`${apt}/apt.conf`, `${places.join('\n')}\n`)
 }
 
 function inNetwork(...words: readonly string[]): string {
@@ -56,6 +95,7 @@ function inNetwork(...words: readonly string[]): string {
 before(async () => {
   if (skip) return
   directory = mkdtempSync('/var/lib/belladonna-test.')
+  disk = mountDisk(directory)
   bus = await startPrivateBus(join(directory, 'run/dbus'))
   // In a network of its own: the firewall that is changed is nobody's.
   const start = (program: string, boot: string): readonly string[] => [
@@ -68,6 +108,7 @@ after(async () => {
   assert.deepEqual((await bridge.verify()).problems, [])
   assert.equal(await bridge.stop(), 0)
   await bus[Symbol.asyncDispose]()
+  execFileSync('umount', [join(directory, 'mounted')])
   rmSync(directory, { recursive: true })
 })
 
@@ -102,6 +143,30 @@ const attempts: Readonly<Record<string, () => Promise<void>>> = {
     mkdirSync(place('/srv/data'))
     const { stdout } = await permitted('disk.usage', 'directory=data')
     assert.match(stdout, /^\s*1M-blocks +Avail +Use%\n +\d+M +\d+M +\d+%\n$/)
+  },
+  'disk.health': async () => {
+    const { stdout } = await permitted('disk.health')
+    // The loop device's, and those of the host's own disks.
+    const counted = new Map(
+      [...stdout.matchAll(/^\/sys\/fs\/ext4\/(.+)\/errors_count:(\d+)$/gm)].map(
+        ([, name, count]) => [name, count],
+      ),
+    )
+    assert.equal(counted.get(disk), '2')
+    for (const [name, count] of counted) {
+      assert.equal(readFileSync(`/sys/fs/ext4/${name}/errors_count`, 'utf8').trim(), count)
+    }
+  },
+  'packages.refresh': async () => {
+    makeRepository()
+    await permitted('packages.refresh')
+    const lists = readdirSync(place('/var/lib/apt/lists')).filter((name) => /_Packages$/.test(name))
+    assert.equal(lists.length, 1)
+    const text = readFileSync(join(place('/var/lib/apt/lists'), lists[0] ?? ''), 'utf8')
+    assert.match(text, /^Package: belladonna-try$/m)
+    // What cannot be fetched is a failure, and not a warning.
+    rmSync(place('/etc/apt/repository/Packages'))
+    assert.equal((await bridge.bell(['packages.refresh'])).status, 100)
   },
   'log.tail': async () => {
     writeFileSync(place('/var/log/app.log'), 'one\ntwo\nthree\n', { mode: 0o600 })

@@ -17,6 +17,7 @@ import type {
   CompiledParameter,
 } from './compiled.ts'
 import { readReference } from './names.ts'
+import { rootWays, writtenRoots } from './root-ways.ts'
 import { quote } from '../toml/problem.ts'
 import type { Place } from '../toml/problem.ts'
 import type { PathLink } from './profile-source.ts'
@@ -102,6 +103,7 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
     if (template !== null) checkParameters(report, fields, template, parameters)
     if (command !== null) checkPins(report, fields, rest.sha256, command)
     const draft = profile === null ? undefined : scope.profiles.get(profile)
+    warnOfRoots(report, fields, params)
     if (draft !== undefined) checkProfile(report, fields, { ...rest, command, cwd }, draft)
     if (command === null || profile === null || draft === undefined) return null
     if (runAs === null || cwd === undefined) return null
@@ -298,6 +300,13 @@ function checkPins(
   if (changeable === undefined || sha256.length > 0) return
   const way = 'say `sha256 = ["…"]`, and a copy of exactly that file is run'
   report.add(fields.place('command'), 'path_unsafe', `${quote(executable)}: ${changeable}; ${way}`)
+}
+
+function warnOfRoots(report: Report, fields: Fields, params: readonly CompiledParameter[]): void {
+  for (const { by, why } of rootWays({ caps: [], write: [] }, writtenRoots(params))) {
+    const message = `a run as good as root by what lies in ${by}: ${why}`
+    report.warn(fields.place('params'), 'as_good_as_root', message)
+  }
 }
 
 /** What shows only when action and profile are seen together; of a broken action what could be read of it. */

@@ -21,6 +21,7 @@ import {
   readWord,
 } from '../toml/reader.ts'
 import type { Read, Report } from '../toml/reader.ts'
+import { suggestionWithin } from '../toml/suggestion.ts'
 import type { TomlNode } from '../toml/tree.ts'
 
 const maxPrincipals = 1024
@@ -60,7 +61,13 @@ export function readGrant(
 export function readApprovers(name: string): (report: Report, node: TomlNode) => CompiledApprovers {
   return (report, node) => {
     const fields = openFields(report, node, { required: ['members'], optional: [] })
-    const member = readTextLike(/^(?:key|webauthn):[!-~]{1,200}$/, '"key:…" or "webauthn:…"')
+    const member = readTextLike(
+      /^(?:key|webauthn):[!-~]{1,200}$/,
+      '"key:…" or "webauthn:…"',
+      (text) => {
+        return suggestionWithin(text, /^[^:]*:/, ['key:', 'webauthn:'])
+      },
+    )
     return { name, members: fields.read('members', readNames(member, maxMembers), []) }
   }
 }
@@ -74,7 +81,12 @@ const readUntil: Read<number> = (report, node) => {
 
 const readLimit: Read<CompiledLimit> = (report, node) => {
   const fields = openFields(report, node, { required: ['rate'], optional: ['burst'] })
-  const interval = readParsed(parseRateUs, 'a rate like "10/min" (of 1 to 1000000; s, min, h or d)')
+  const interval = readParsed(
+    parseRateUs,
+    'a rate like "10/min" (of 1 to 1000000; s, min, h or d)',
+    // Every wrong letter is near to a unit of one letter.
+    (text) => suggestionWithin(text, /(?<=\/)[a-z]{2,}$/, ['min']),
+  )
   const interval_us = fields.read('rate', interval, null)
   const burst = fields.read('burst', readInteger(1, maxBurst), 1)
   return interval_us === null ? null : { interval_us, burst }

@@ -5,7 +5,7 @@ import { quote } from '../toml/problem.ts'
 import { overflowId, parseAccountNumber } from '../toml/quantity.ts'
 import { readText } from '../toml/reader.ts'
 import type { Read, Report } from '../toml/reader.ts'
-import { suggestionFor } from '../toml/suggestion.ts'
+import { suggestionFor, suggestionWithin } from '../toml/suggestion.ts'
 import type { TomlNode } from '../toml/tree.ts'
 
 /** Reads `user:NAME`, `group:NAME`, `unit:NAME`, `uid:N` and `gid:N` of a grant. */
@@ -40,6 +40,7 @@ export function readPrincipal(accounts: Accounts): Read<CompiledPrincipal> {
           node,
           'value_invalid',
           `expected "user:NAME", "group:NAME", "unit:NAME", "uid:N" or "gid:N", not ${quote(text)}`,
+          suggestionWithin(text, /^[^:]*:/, ['user:', 'group:', 'unit:', 'uid:', 'gid:']),
         )
     }
   }

@@ -25,6 +25,7 @@ import type { PathLink, ProfileCapability, ProfilePath, ProfileSource } from './
 import { compareText, openFields, readList, readText, readTruth, readWord } from '../toml/reader.ts'
 import type { Fields, Read, Report } from '../toml/reader.ts'
 import { suggestionFor } from '../toml/suggestion.ts'
+import { rootWays } from './root-ways.ts'
 import { readSyscalls } from './compile-syscalls.ts'
 import type { TomlNode } from '../toml/tree.ts'
 
@@ -101,6 +102,10 @@ export function readProfile(
     }
     checkNamespaces(report, fields, source)
     checkSockets(report, fields, facts, source, sockets)
+    for (const { by, why } of rootWays(source)) {
+      const place = fields.place(by.startsWith('/') ? 'write' : 'caps')
+      report.warn(place, 'as_good_as_root', `a run as good as root by ${by}: ${why}`)
+    }
     return { place: node, source }
   }
 }

@@ -89,6 +89,23 @@ test('compile: the place of a grant is that of its first table, and no part of t
   assert.doesNotMatch(formatCompiledPolicy(result.policy), /toml/)
 })
 
+test('compile: what was probably meant: also where only a part of a word is wrong', () => {
+  const rows: readonly (readonly [from: string, to: string, meant: string | undefined])[] = [
+    ['"uid:1000"', '"unti:deploy.service"', 'unit:deploy.service'],
+    ['"uid:1000"', '"usr:ci"', 'user:ci'],
+    ['"uid:1000"', '"ci"', undefined],
+    ['"key:a"', '"kay:a"', 'key:a'],
+    ['may = ["x"]', 'may = ["x"]\nlimit = { rate = "10/mn" }', '10/min'],
+    ['may = ["x"]', 'may = ["x"]\nlimit = { rate = "10/x" }', undefined],
+    ['[profile.p]', '[profile.p]\noutput = "recroded"', 'recorded'],
+  ]
+  for (const [from, to, meant] of rows) {
+    assert.ok(small.includes(from), from)
+    const [problem = ''] = problemsOf(small.replace(from, () => to))
+    assert.equal(/did you mean "(.*?)"/.exec(problem)?.[1], meant, problem)
+  }
+})
+
 test('compile: what is wrong with a profile is said once, however many actions have it', () => {
   const more = small.replace('[profile.p]', '[profile.p]\nnetwork = "wide"')
   const action = small.match(/^\[action\.x\]\n(?:.+\n)*?(?=\[)/m)?.[0] ?? ''

@@ -118,3 +118,16 @@ test('dbus call: no text becomes a rule that has a meaning beside its name', () 
     { numRuns: 2000 },
   )
 })
+
+test('dbus: what takes paths of unit files, or makes a process a unit, hands the host over; other methods do not', () => {
+  const call = (member: string): boolean =>
+    handsOver({
+      ...{ name: 'org.freedesktop.systemd1', interface: 'org.freedesktop.systemd1.Manager' },
+      ...{ member, path: null },
+    })
+  for (const member of ['LinkUnitFiles', 'EnableUnitFiles', 'EnableUnitFilesWithFlags']) {
+    assert.ok(call(member), member)
+  }
+  assert.ok(call('ReenableUnitFiles') && call('AttachProcessesToUnit'))
+  assert.ok(!call('RestartUnit') && !call('DisableUnitFiles'))
+})

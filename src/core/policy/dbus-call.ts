@@ -47,7 +47,13 @@ export function handsOver(call: DbusCall): boolean {
 const known: ReadonlySet<string> = new Set([
   // Any command, as root: as a transient unit, a shell, by a unit's file or by what all units inherit.
   'org.freedesktop.systemd1.Manager.StartTransientUnit',
+  // These take paths of unit files, wherever they are (org.freedesktop.systemd1(5)).
   'org.freedesktop.systemd1.Manager.LinkUnitFiles',
+  'org.freedesktop.systemd1.Manager.EnableUnitFiles',
+  'org.freedesktop.systemd1.Manager.EnableUnitFilesWithFlags',
+  'org.freedesktop.systemd1.Manager.ReenableUnitFiles',
+  // Puts processes into a unit, and so makes them the unit that a grant may name.
+  'org.freedesktop.systemd1.Manager.AttachProcessesToUnit',
   'org.freedesktop.systemd1.Manager.SetEnvironment',
   'org.freedesktop.systemd1.Manager.UnsetAndSetEnvironment',
   'org.freedesktop.systemd1.Manager.SwitchRoot',

@@ -94,15 +94,19 @@ function formatRanges(set: CodePointSet): string {
 const syntax: ReadonlySet<string> = new Set('^$\\.*+?()[]{}|/')
 const classSyntax: ReadonlySet<string> = new Set('\\]^-[')
 
-/** Printable ASCII as it is, everything else by its number: one may read it anywhere. */
+/**
+ * Printable ASCII as it is, everything else by its number, in four digits where that is enough: `\u{…}` is ECMAScript's alone, and
+ * others (Python) refuse a schema with it. For what needs more digits the character itself is all that everybody reads alike.
+ */
 function formatPoint(point: number, escaped: ReadonlySet<string>): string {
   const character = String.fromCodePoint(point)
   if (escaped.has(character)) return `\\${character}`
-  return point > 0x20 && point < 0x7f ? character : `\\u{${point.toString(16)}}`
+  if ((point > 0x20 && point < 0x7f) || point > 0xffff) return character
+  return `\\u${point.toString(16).padStart(4, '0')}`
 }
 
 /** What a `path` parameter accepts, but for its length and that of its parts in bytes. */
 export const ecmaPath: EcmaPattern = {
-  pattern: `^(?!-)(?!(?:[^]*\\/)?\\.{0,2}(?:\\/|$))(?![^]*(?:\\/[^\\/]*){${String(pathBounds.parts)}})`,
+  pattern: `^(?!-)(?!(?:[\\s\\S]*\\/)?\\.{0,2}(?:\\/|$))(?![\\s\\S]*(?:\\/[^\\/]*){${String(pathBounds.parts)}})`,
   never: `[${formatRanges(complementOf(valueAlphabet({ slash: true, space: true })))}]`,
 }

@@ -48,6 +48,7 @@ export type PolicyProblemCode = (typeof policyProblemCodes)[number]
 /** What a valid policy may still be told. Each code has a row in docs/reference/policy.md as well. */
 export const policyWarningCodes = [
   'socket_absent', // it is not there now, and a run cannot connect to it until it is
+  'as_good_as_root', // it writes where the host obeys, or keeps a capability that is as good as root
   'sockets_reachable', // an escapable profile reaches these besides those that it names
 ] as const
 

@@ -94,16 +94,25 @@ export const readTruth: Read<boolean> = (report, node) =>
   node.kind === 'boolean' ? node.value : wrongType(report, node, 'true or false')
 
 /** A string that `pattern` accepts as a whole. */
-export function readTextLike(pattern: RegExp, what: string): Read<string> {
-  return readParsed((text) => (pattern.test(text) ? text : undefined), what)
+export function readTextLike(pattern: RegExp, what: string, meant?: Meant): Read<string> {
+  return readParsed((text) => (pattern.test(text) ? text : undefined), what, meant)
 }
 
+/** What a text that cannot be read was probably meant to be. */
+type Meant = (text: string) => string | undefined
+
 /** A string that `parse` turns into something else. */
-export function readParsed<T>(parse: (text: string) => T | undefined, what: string): Read<T> {
+export function readParsed<T>(
+  parse: (text: string) => T | undefined,
+  what: string,
+  meant: Meant = () => undefined,
+): Read<T> {
   return (report, node) => {
     const text = readText(report, node)
     if (text === null) return null
-    return parse(text) ?? report.add(node, 'value_invalid', `expected ${what}, not ${quote(text)}`)
+    const value = parse(text)
+    if (value !== undefined) return value
+    return report.add(node, 'value_invalid', `expected ${what}, not ${quote(text)}`, meant(text))
   }
 }
 
@@ -143,7 +152,7 @@ export function readWord<const T extends string>(
     if (word !== undefined) return word
     if (later.includes(text)) return addNotYet(report, node, text)
     const message = `expected ${words.map(quote).join(' or ')}, not ${quote(text)}`
-    return report.add(node, 'value_invalid', message, suggestionFor(text, words))
+    return report.add(node, 'value_invalid', message, suggestionFor(text, [...words, ...later]))
   }
 }
 

@@ -16,6 +16,18 @@ export function suggestionFor(word: string, candidates: Iterable<string>): strin
   return best
 }
 
+/** The same where only the part of `text` that `part` matches is one of the candidates. */
+export function suggestionWithin(
+  text: string,
+  part: RegExp,
+  candidates: readonly string[],
+): string | undefined {
+  const [word] = part.exec(text) ?? []
+  if (word === undefined || candidates.includes(word)) return undefined
+  const meant = suggestionFor(word, candidates)
+  return meant === undefined ? undefined : text.replace(part, () => meant)
+}
+
 /** Optimal string alignment, row by row; bounded because names and keys are. */
 function editDistance(a: string, b: string): number {
   let beforeLast: readonly number[] = []

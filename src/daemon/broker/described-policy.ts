@@ -3,6 +3,7 @@ import type { JsonValue } from '../../core/json/canonical.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
 import type { UsablePolicy } from '../../core/policy/reload.ts'
 import { segmentDigests } from '../../core/policy/segments.ts'
+import { rootWays, writtenRoots } from '../../core/policy/root-ways.ts'
 import type { SegmentDigests } from '../../core/policy/segments.ts'
 import { allowedCalls } from '../../core/sandbox/bus-place.ts'
 import { enforcementOf } from '../../core/sandbox/enforcement.ts'
@@ -31,19 +32,27 @@ export function openDescription(features: number): (policy: UsablePolicy) => Des
     if (description !== null && of === inForce) return description
     const { digest, policy } = inForce
     of = inForce
+    const written = Map.groupBy(policy.actions, ({ profile }) => profile)
     description = {
       digest,
       segments: segmentDigests(policy),
       actions: policy.actions.length,
       escapable: policy.profiles.filter((profile) => profile.escapable).map(({ name }) => name),
-      profiles: policy.profiles.map((profile) => describeProfile(profile, features)),
+      profiles: policy.profiles.map((profile) => {
+        const params = (written.get(profile.name) ?? []).flatMap((action) => action.params)
+        const ways = rootWays(profile, writtenRoots(params)).map(({ by }) => by)
+        return { ...describeProfile(profile, features), as_good_as_root: ways }
+      }),
     }
     return description
   }
 }
 
 /** What of a profile's sandbox this kernel really enforces (DESIGN.md promise 8). */
-function describeProfile(profile: CompiledProfile, host: number): JsonValue {
+function describeProfile(
+  profile: CompiledProfile,
+  host: number,
+): Readonly<Record<string, JsonValue>> {
   const { name, plan, escapable, sockets } = profile
   const { inForce, missing } = enforcementOf(parsePlan(parseBase64(plan)), host)
   return { name, escapable, filtered: allowedCalls(sockets), in_force: inForce, missing }
