@@ -74,7 +74,7 @@ export type ProblemDetails = Readonly<{
   parameter?: string | null
   detail?: string | null
   enough?: string | null
-  entry?: number
+  entry?: number | undefined
 }>
 
 /**
