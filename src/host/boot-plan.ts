@@ -23,6 +23,7 @@ import { holdDirectory } from './directory.ts'
 import type { Owner } from './directory.ts'
 import { replaceFile } from './durable-file.ts'
 import { stampOf } from './file-stamp.ts'
+import { checkStateMachine } from './host-key.ts'
 import { bridgePaths } from './layout.ts'
 import { ownUid } from './own-uid.ts'
 import { systemPlaces } from './reserved-id.ts'
@@ -51,7 +52,8 @@ const codeRoot = '/belladonna'
 /**
  * Makes the bridge's directories and writes the boot file.
  *
- * @throws {BelladonnaError} `path_unsafe` when somebody else could write in the way, `start_failed`
+ * @throws {BelladonnaError} `path_unsafe` when somebody else could write in the way, `start_failed`, `state_invalid` on another machine than
+ *   the one that the state was made on
  */
 export function prepareBridge(options: BridgeOptions): PreparedBridge {
   const uid = ownUid()
@@ -61,6 +63,7 @@ export function prepareBridge(options: BridgeOptions): PreparedBridge {
   const broker = options.unprivileged ? own : brokerIdentity(systemPlaces, brokerUser)
   const paths = bridgePaths(options.root)
   holdDirectories(options.root, paths, own, broker)
+  checkStateMachine(paths.state, uid)
   const checkout = findCheckout()
   const cgroups = cgroupParent === null ? ownCgroups() : cgroupsBelow(cgroupParent)
   removeLeftCgroups(cgroups, paths.run)
