@@ -26,7 +26,9 @@ import { stampOf } from './file-stamp.ts'
 import { checkStateMachine } from './host-key.ts'
 import { bridgePaths } from './layout.ts'
 import { ownUid } from './own-uid.ts'
+import { readRecords } from './read-log.ts'
 import { systemPlaces } from './reserved-id.ts'
+import { openUsedGrantsFile } from './used-grants-file.ts'
 import type { BridgePaths } from './layout.ts'
 
 /** What a bridge is started with. What is optional is for tests: other programs in their place, coverage of both services. */
@@ -63,7 +65,7 @@ export function prepareBridge(options: BridgeOptions): PreparedBridge {
   const broker = options.unprivileged ? own : brokerIdentity(systemPlaces, brokerUser)
   const paths = bridgePaths(options.root)
   holdDirectories(options.root, paths, own, broker)
-  checkStateMachine(paths.state, uid)
+  checkState(paths, uid)
   const checkout = findCheckout()
   const cgroups = cgroupParent === null ? ownCgroups() : cgroupsBelow(cgroupParent)
   removeLeftCgroups(cgroups, paths.run)
@@ -80,6 +82,21 @@ export function prepareBridge(options: BridgeOptions): PreparedBridge {
   })
   replaceFile(paths.run, 'boot', boot, 0o600)
   return { paths, launcher: checkout.launcher, bootFile: paths.bootFile }
+}
+
+/** What the executor would end for, again and again. */
+function checkState({ state, receipts }: BridgePaths, uid: number): void {
+  checkStateMachine(state, uid)
+  if (hasRecord(`${receipts}/receipts.wal`)) openUsedGrantsFile(state, uid, true)
+}
+
+function hasRecord(path: string): boolean {
+  try {
+    const [first] = readRecords(path, 'receipts')
+    return first !== undefined
+  } catch {
+    return false // what a crash left of it, or worse, is the executor's to judge
+  }
 }
 
 function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: Owner): void {
