@@ -188,6 +188,7 @@ test('problems: every code has a title, and says nothing that was not given', ()
   )
   assert.ok(isRefusalCode('busy') && !isRefusalCode('constructor'))
   assert.equal(exitStatusOf('action_unknown'), 127)
+  assert.equal(exitStatusOf('executable_unsafe'), 126)
   assert.equal(exitStatusOf('busy'), 125)
 })
 

@@ -74,7 +74,7 @@ export type ProblemDetails = Readonly<{
   parameter?: string | null
   detail?: string | null
   enough?: string | null
-  entry?: number
+  entry?: number | undefined
 }>
 
 /**
@@ -126,7 +126,8 @@ export function isRefusalCode(text: string): text is RefusalCode {
   return Object.hasOwn(kinds, text)
 }
 
-/** Exit status of `bell` for a refusal: 127 for an action that does not exist, else 125 (docs/reference/exit-status.md). */
+/** Exit status of `bell` for a refusal, as a shell's where it has one (docs/reference/exit-status.md). */
 export function exitStatusOf(code: RefusalCode): number {
-  return code === 'action_unknown' ? 127 : 125
+  if (code === 'action_unknown') return 127
+  return code === 'executable_unsafe' ? 126 : 125
 }

@@ -68,6 +68,7 @@ export type World = {
   readonly programs: Map<string, number | null>
   installed: UsablePolicy | UnusablePolicy
   isLogShort: boolean
+  isLogTight: boolean
   areReceiptsShort: boolean
 }
 
@@ -119,7 +120,7 @@ export function openTestBridge(
   let nextRun = 1
   const world: World = {
     ...{ nowMs: startMs, programs: new Map(), installed: first },
-    ...{ isLogShort: false, areReceiptsShort: false },
+    ...{ isLogShort: false, isLogTight: false, areReceiptsShort: false },
   }
   const queueOf = (link: Link): Frame[] => queues.get(link) ?? []
   const sender = (link: Link) => (bytes: Uint8Array) => {
@@ -162,6 +163,7 @@ export function openTestBridge(
       record: writer.record,
       recordQuietly: writer.recordQuietly,
       isShort: () => world.isLogShort,
+      isTight: () => world.isLogTight,
     },
     first,
   )
@@ -336,7 +338,8 @@ export function openTestBridge(
 function assertCounts({ counts }: Broker, entries: readonly Entry[], receiptCount: number): void {
   const outcomes = entries.filter((entry) => entry.kind === 'outcome')
   const ended = outcomes.filter(({ receipt }) => receipt !== null).length
-  const { permitted, denied } = counts
+  const { permitted, unlogged_granted, unlogged_strangers } = counts
+  const denied = counts.denied - unlogged_granted - unlogged_strangers
   assert.deepEqual(
     { permitted, denied, ended: counts.ended, receipts: receiptCount },
     {

@@ -23,9 +23,12 @@ import { holdDirectory } from './directory.ts'
 import type { Owner } from './directory.ts'
 import { replaceFile } from './durable-file.ts'
 import { stampOf } from './file-stamp.ts'
+import { checkStateMachine } from './host-key.ts'
 import { bridgePaths } from './layout.ts'
 import { ownUid } from './own-uid.ts'
+import { readRecords } from './read-log.ts'
 import { systemPlaces } from './reserved-id.ts'
+import { openUsedGrantsFile } from './used-grants-file.ts'
 import type { BridgePaths } from './layout.ts'
 
 /** What a bridge is started with. What is optional is for tests: other programs in their place, coverage of both services. */
@@ -51,7 +54,8 @@ const codeRoot = '/belladonna'
 /**
  * Makes the bridge's directories and writes the boot file.
  *
- * @throws {BelladonnaError} `path_unsafe` when somebody else could write in the way, `start_failed`
+ * @throws {BelladonnaError} `path_unsafe` when somebody else could write in the way, `start_failed`, `state_invalid` on another machine than
+ *   the one that the state was made on
  */
 export function prepareBridge(options: BridgeOptions): PreparedBridge {
   const uid = ownUid()
@@ -61,6 +65,7 @@ export function prepareBridge(options: BridgeOptions): PreparedBridge {
   const broker = options.unprivileged ? own : brokerIdentity(systemPlaces, brokerUser)
   const paths = bridgePaths(options.root)
   holdDirectories(options.root, paths, own, broker)
+  checkState(paths, uid)
   const checkout = findCheckout()
   const cgroups = cgroupParent === null ? ownCgroups() : cgroupsBelow(cgroupParent)
   removeLeftCgroups(cgroups, paths.run)
@@ -77,6 +82,21 @@ export function prepareBridge(options: BridgeOptions): PreparedBridge {
   })
   replaceFile(paths.run, 'boot', boot, 0o600)
   return { paths, launcher: checkout.launcher, bootFile: paths.bootFile }
+}
+
+/** What the executor would end for, again and again. */
+function checkState({ state, receipts }: BridgePaths, uid: number): void {
+  checkStateMachine(state, uid)
+  if (hasRecord(`${receipts}/receipts.wal`)) openUsedGrantsFile(state, uid, true)
+}
+
+function hasRecord(path: string): boolean {
+  try {
+    const [first] = readRecords(path, 'receipts')
+    return first !== undefined
+  } catch {
+    return false // what a crash left of it, or worse, is the executor's to judge
+  }
 }
 
 function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: Owner): void {

@@ -1,11 +1,14 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import { request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { BelladonnaError } from '../core/error.ts'
 import type { JsonValue } from '../core/json/canonical.ts'
 import { parseStrictJson } from '../core/json/strict.ts'
+import { isCode } from './directory.ts'
 
 const maxBytes = 1 << 20
 const timeoutMs = 5_000
+const againAfterMs = 5
 
 /**
  * Asks the broker a question over bridge.sock.
@@ -27,10 +30,28 @@ export async function askBridge(socketPath: string, path: string): Promise<JsonV
   try {
     // Through the directory's descriptor: sun_path holds 107 bytes, a path may have more.
     const short = `/proc/self/fd/${directory}/${socketPath.slice(slash + 1)}`
-    return parseStrictJson(await get(short, path, socketPath))
+    return parseStrictJson(await getSoon(short, path, socketPath))
   } finally {
     closeSync(directory)
   }
+}
+
+/** Where others ask as fast as they can, a question may find no place at the socket: then again, while there is time. */
+async function getSoon(socketPath: string, path: string, shown: string): Promise<string> {
+  const endMs = performance.now() + timeoutMs
+  for (;;) {
+    try {
+      return await get(socketPath, path, shown)
+    } catch (error) {
+      if (!wasCrowdedOut(error) || performance.now() > endMs) throw error
+      await sleep(againAfterMs)
+    }
+  }
+}
+
+function wasCrowdedOut(error: unknown): boolean {
+  const cause = error instanceof BelladonnaError ? error.cause : undefined
+  return isCode(cause, 'EAGAIN') || isCode(cause, 'ECONNRESET') || isCode(cause, 'EPIPE')
 }
 
 async function get(socketPath: string, path: string, shown: string): Promise<string> {

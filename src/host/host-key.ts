@@ -23,6 +23,7 @@ const keyFile = 'host.key'
 const publicFile = 'host.pub'
 const machineFile = 'machine-id'
 const maxKeyBytes = 4096
+const whatToDo = 'to begin as another host move log, receipts and state away, all three'
 
 /**
  * Loads the host's key from the state directory; at the first start it is made, and this machine's id with it.
@@ -75,6 +76,16 @@ function rawPublicKey(privateKey: KeyObject): Uint8Array {
   return new Uint8Array(spki.subarray(spki.length - 32))
 }
 
+/**
+ * The same for who starts the bridge, so that a start on another machine ends with a reason, and is not tried without end.
+ *
+ * @throws {BelladonnaError} `state_invalid`
+ */
+export function checkStateMachine(stateDirectory: string, uid: number): void {
+  const stored = readOwnFile(`${stateDirectory}/${keyFile}`, uid, maxKeyBytes)
+  if (stored !== undefined) checkMachine(stateDirectory, uid, false)
+}
+
 function checkMachine(stateDirectory: string, uid: number, first: boolean): void {
   const machine = readMachineId()
   const stored = readOwnFile(`${stateDirectory}/${machineFile}`, uid, maxKeyBytes)
@@ -86,7 +97,7 @@ function checkMachine(stateDirectory: string, uid: number, first: boolean): void
   if (before !== machine) {
     throw new BelladonnaError(
       'state_invalid',
-      `this state was made on the machine ${JSON.stringify(before)}, and this is ${JSON.stringify(machine)}`,
+      `this state was made on the machine ${JSON.stringify(before)}, and this is ${JSON.stringify(machine)}: ${whatToDo}`,
     )
   }
 }

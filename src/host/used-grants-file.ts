@@ -1,4 +1,5 @@
 import { statfsSync } from 'node:fs'
+import { BelladonnaError } from '../core/error.ts'
 import { formatCanonicalJson } from '../core/json/canonical.ts'
 import { anyString, integerWithin, mapOf } from '../core/json/shape.ts'
 import { parseStrictJson } from '../core/json/strict.ts'
@@ -18,8 +19,34 @@ const bytesPerCount = 64
  * @throws {BelladonnaError} `path_unsafe`, `input_invalid`
  */
 export function readUsedGrants(stateDirectory: string, uid: number): Map<string, number> {
+  return readCounts(stateDirectory, uid) ?? new Map<string, number>()
+}
+
+/**
+ * The same for who counts. The file is made before the first receipt: where there are some and no file, somebody took it away,
+ * and every grant would have its uses again.
+ *
+ * @throws {BelladonnaError} also `state_invalid`
+ */
+export function openUsedGrantsFile(
+  stateDirectory: string,
+  uid: number,
+  hasReceipts: boolean,
+): Map<string, number> {
+  const counts = readCounts(stateDirectory, uid)
+  if (counts !== undefined) return counts
+  if (hasReceipts) {
+    const why = `there are receipts and no ${stateDirectory}/${fileName}: put it back from a backup`
+    throw new BelladonnaError('state_invalid', `read the uses of grants: ${why}`)
+  }
+  const none = new Map<string, number>()
+  keepUsedGrants(stateDirectory, none)
+  return none
+}
+
+function readCounts(stateDirectory: string, uid: number): Map<string, number> | undefined {
   const bytes = readOwnFile(`${stateDirectory}/${fileName}`, uid, maxBytes)
-  return new Map(bytes === undefined ? [] : parseCounts(new TextDecoder().decode(bytes)))
+  return bytes === undefined ? undefined : new Map(parseCounts(new TextDecoder().decode(bytes)))
 }
 
 /** Returns once the counts are on disk. */

@@ -150,7 +150,7 @@ test(
     await whileLeased(tool, caller.uid, async () => {
       const startMs = performance.now()
       const { status, stderr } = await bridge.bell(['--json', 'tool'])
-      assert.equal(status, 125)
+      assert.equal(status, 126)
       assert.match(stderr, /"code":"executable_unsafe"/)
       assert.ok(performance.now() - startMs < 5_000)
       await assertServed(pids)
@@ -176,7 +176,7 @@ test(
           0,
           async () => {
             const { status, stderr } = await bridge.bell(['--json', ...words])
-            assert.equal(status, 125)
+            assert.equal(status, code === 'executable_unsafe' ? 126 : 125)
             assert.match(stderr, new RegExp(`"code":"${code}"`))
             await assertServed(pids)
           },

@@ -6,6 +6,7 @@ import { bridgePaths } from '../../src/host/layout.ts'
 import { actionText } from '../support/action-text.ts'
 import { caller, startBridge } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
+import { whileRunning } from '../support/while-running.ts'
 
 const skip = process.geteuid?.() !== 0
 const actions = 500
@@ -210,5 +211,31 @@ test(
       isOver = true
       await Promise.all(silent)
     }
+  },
+)
+
+/** Connects as fast as it can, and holds the last 200. */
+const connectFast = `use Socket; $| = 1; my @held; print 'on';
+while (1) {
+  socket(my $s, AF_UNIX, SOCK_STREAM, 0); connect($s, pack_sockaddr_un($ARGV[0]));
+  push @held, $s; shift @held if @held > 200;
+}`
+
+test(
+  'promise 7: C88: who connects as fast as the kernel lets it keeps nobody from `status`',
+  { skip, timeout: 120_000 },
+  async () => {
+    const flood = ['/usr/bin/perl', '-e', connectFast, bridgePaths(bridge.root).bridgeSocket]
+    const ends: (number | null)[] = []
+    await whileRunning(flood, 61_999, async () => {
+      await whileRunning(flood, 61_999, async () => {
+        for (let at = 0; at < 5; at += 1) ends.push((await bridge.status()).status)
+        const startMs = performance.now()
+        assert.equal((await bridge.bell(['a0'])).status, 0)
+        console.log(`meanwhile a run took ${Math.round(performance.now() - startMs)} ms`)
+      })
+    })
+    assert.deepEqual(ends, [0, 0, 0, 0, 0])
+    assert.equal(bridge.pids().broker, broker)
   },
 )

@@ -209,7 +209,7 @@ test(
     ]) {
       putScript(text)
       const { status, stderr } = await bridge.bell(['named', 'x=1'])
-      assert.equal(status, 125, text)
+      assert.equal(status, 126, text)
       assert.match(stderr, /executable_unsafe/)
     }
     putScript('#!/bin/sh -e\necho back\n')
@@ -223,6 +223,8 @@ test(
   async () => {
     chmodSync(script, 0o777)
     assert.match((await bridge.bell(['named', 'x=1'])).stderr, /executable_unsafe/)
+    chmodSync(script, 0o644)
+    assert.equal((await bridge.bell(['named', 'x=1'])).status, 126)
     chmodSync(script, 0o755)
     chmodSync(directory, 0o777)
     assert.match((await bridge.bell(['named', 'x=1'])).stderr, /executable_unsafe/)
@@ -247,7 +249,7 @@ test(
       put()
       if (name !== 'nothing') lchownSync(tool, caller.uid, caller.gid)
       const { status, stderr } = await bridge.bell(['tool'])
-      assert.equal(status, 125, name)
+      assert.equal(status, 126, name)
       assert.match(stderr, /executable_unsafe/, name)
     }
     rmSync(tool, { recursive: true, force: true })

@@ -99,7 +99,7 @@ test(
   async () => {
     rmSync(tool)
     const { status, stderr } = await bridge.bell(['tool'])
-    assert.equal(status, 125)
+    assert.equal(status, 126)
     assert.match(stderr, /executable_unsafe/)
     putTool('/usr/bin/echo')
     assert.equal((await bridge.bell(['tool'])).stdout, 'hello\n')

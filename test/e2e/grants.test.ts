@@ -1,5 +1,7 @@
 /** What bounds a grant, with a real bridge: how often it may be used, for good and in a time (DESIGN.md section 6). */
 import assert from 'node:assert/strict'
+import { readFileSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { actionText } from '../support/action-text.ts'
 import { caller, startBridge } from '../support/bridge.ts'
@@ -59,6 +61,24 @@ test('grants: uses are used up for good, a rate lets its burst through', { skip 
   await bridge.ready()
   assert.equal(await ask('twice'), 'grant_used_up')
   assert.deepEqual((await bridge.verify()).problems, [])
+})
+
+test('grants: uses that were taken away with their file are not given back', { skip }, async () => {
+  await using bridge = await startBridge({ policy })
+  const file = join(bridge.root, 'var/lib/belladonna/state/used-grants.json')
+  assert.equal(readFileSync(file, 'utf8'), '{}')
+  assert.equal(await codeOf(bridge, ['twice']), 'ran')
+  await bridge.stop()
+  renameSync(file, `${file}.away`)
+  await assert.rejects(bridge.startAgain(), {
+    code: 'state_invalid',
+    message: `read the uses of grants: there are receipts and no ${file}: put it back from a backup`,
+  })
+  renameSync(`${file}.away`, file)
+  await bridge.startAgain()
+  await bridge.ready()
+  assert.equal(await codeOf(bridge, ['twice']), 'ran')
+  assert.equal(await codeOf(bridge, ['twice']), 'grant_used_up')
 })
 
 test('grants: eight at once do not share what is left', { skip }, async () => {

@@ -235,3 +235,32 @@ test(
     rmSync(root, { recursive: true })
   },
 )
+
+test(
+  'promise 6: up: state of another machine is refused with what to do, and once; as another host it begins anew',
+  { skip, timeout: 60_000 },
+  async (t) => {
+    const root = freshRoot()
+    t.after(() => rmSync(root, { recursive: true, force: true }))
+    const installed = await run([belladonna, 'policy', 'install', '--root', root, example])
+    assert.equal(installed.status, 0, installed.stderr)
+    const hostOf = async (): Promise<string> => {
+      await using bridge = await startUp(root)
+      assert.equal(bridge.said(), 'ready\n')
+      const { stdout } = await run([belladonna, 'status', '--json', '--root', root])
+      const status: Readonly<{ host: string }> = JSON.parse(stdout)
+      return status.host
+    }
+    const before = await hostOf()
+    const lib = join(root, 'var/lib/belladonna')
+    writeFileSync(join(lib, 'state/machine-id'), 'f'.repeat(32))
+    const refused = await run(['timeout', '20', belladonna, 'up', '--root', root])
+    assert.deepEqual([refused.status, refused.stdout], [1, ''])
+    assert.match(
+      refused.stderr,
+      /^belladonna: this state was made on the machine "f{32}", and this is "[^"]+": to begin as another host move log, receipts and state away, all three \(state_invalid\)\n$/,
+    )
+    for (const name of ['log', 'receipts', 'state']) rmSync(join(lib, name), { recursive: true })
+    assert.notEqual(await hostOf(), before)
+  },
+)

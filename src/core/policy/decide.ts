@@ -189,12 +189,19 @@ function denyUngranted(
   entry: IndexedAction | undefined,
 ): Decision {
   if (subject.foreign) return deny('subject_foreign_namespace')
-  const isKnown =
-    index.uids.has(subject.uid) ||
-    [subject.gid, ...subject.groups].some((gid) => isUsableId(gid) && index.gids.has(gid)) ||
-    (subject.unit !== null && index.units.has(subject.unit))
-  if (entry === undefined || !isKnown) return deny('action_unknown')
+  if (entry === undefined || !isNamed(index, subject)) return deny('action_unknown')
   return deny('not_granted', { action: entry.action.id, enough: 'a grant of this action' })
+}
+
+/** Whether some grant names the subject; whoever is in another namespace is a stranger. */
+export function isNamed(index: PolicyIndex, { uid, gid, groups, unit, foreign }: Subject): boolean {
+  if (foreign || !isUsableId(uid)) return false
+  const isOfGroup = (id: number): boolean => isUsableId(id) && index.gids.has(id)
+  return (
+    index.uids.has(uid) ||
+    [gid, ...groups].some(isOfGroup) ||
+    (unit !== null && index.units.has(unit))
+  )
 }
 
 type About = Readonly<{ rule: string; action: string }>

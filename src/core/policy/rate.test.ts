@@ -51,6 +51,16 @@ test('rates: a burst, then one for each interval; a refused request costs nothin
   }
 })
 
+test('rates: requests that count for more take as many places, and one above the burst never gets in', () => {
+  const bytes = { interval_us: 1000, burst: 100 }
+  const first = applyRate(bytes, undefined, 0, 90)
+  assert.deepEqual(first, { kind: 'conforms', tatUs: 90_000 })
+  assert.deepEqual(applyRate(bytes, 90_000, 0, 11), { kind: 'exceeds', waitUs: 1000 })
+  assert.equal(applyRate(bytes, 90_000, 0, 10).kind, 'conforms')
+  assert.equal(applyRate(bytes, 90_000, 1, 11).kind, 'conforms')
+  assert.equal(applyRate(bytes, undefined, 0, 101).kind, 'exceeds')
+})
+
 test('rates: promise 7: never more than burst + time / interval in any window', () => {
   fc.assert(
     fc.property(

@@ -35,6 +35,8 @@ export type RateAnswer =
  * The generic cell rate algorithm. Its whole state is the theoretical arrival time of the next request, in Unix
  * microseconds: in the past, or not known, for who has not asked for long.
  *
+ * `cost` is what this one counts for, where they are not all alike; one above the burst never conforms.
+ *
  * A clock that is set back makes requests wait, and permits none that it would not have.
  *
  * @see ITU-T I.371, annex A, "virtual scheduling algorithm"
@@ -43,12 +45,13 @@ export function applyRate(
   limit: CompiledLimit,
   tatUs: number | undefined,
   nowMs: number,
+  cost = 1,
 ): RateAnswer {
   const nowUs = nowMs * 1000
   const dueUs = Math.max(tatUs ?? nowUs, nowUs)
-  const earliestUs = dueUs - (limit.burst - 1) * limit.interval_us
+  const earliestUs = dueUs - (limit.burst - cost) * limit.interval_us
   if (nowUs < earliestUs) return { kind: 'exceeds', waitUs: earliestUs - nowUs }
-  return { kind: 'conforms', tatUs: dueUs + limit.interval_us }
+  return { kind: 'conforms', tatUs: dueUs + cost * limit.interval_us }
 }
 
 /**

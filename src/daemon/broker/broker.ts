@@ -1,7 +1,7 @@
 import { BelladonnaError } from '../../core/error.ts'
 import { formatHex } from '../../core/audit/merkle.ts'
 import { parseHex } from '../../core/json/hex.ts'
-import { decide } from '../../core/policy/decide.ts'
+import { decide, isNamed } from '../../core/policy/decide.ts'
 import type { Decision, Permit } from '../../core/policy/decide.ts'
 import { openPrograms } from '../../core/policy/programs.ts'
 import type { PolicyIndex } from '../../core/policy/policy-index.ts'
@@ -28,6 +28,7 @@ import type { Declined, Resolved } from '../../core/protocol/peer-frames.ts'
 import { noInputs } from '../../core/protocol/input-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
+import { openDenialBudget } from './denial-budget.ts'
 import { denialOf, intentOf, neverStarted, outcomeOf } from './entries.ts'
 import type { NewEntry } from './entries.ts'
 import { openPolicySwitch } from './policy-switch.ts'
@@ -45,6 +46,8 @@ export type BrokerHost = PolicySwitchHost &
     toLauncher: (frame: Uint8Array) => void
     /** `record` for an entry that nobody waits for: it may be on disk a little later. */
     recordQuietly: (entry: NewEntry) => void
+    /** Whether what is left of the disk is for requests that may run: denials are only counted. */
+    isTight: () => boolean
   }>
 
 /** Numbers since start, by outcome. */
@@ -54,6 +57,9 @@ export type BrokerCounts = {
   ended: number
   /** Requests that were refused without a record, because the disk is full. */
   unrecorded: number
+  /** Denials without an entry of their own, beyond what their class may add to the log: they are in `denied` too. */
+  unlogged_granted: number
+  unlogged_strangers: number
 }
 
 export type Broker = Readonly<{
@@ -76,7 +82,19 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
   const programs = openPrograms()
   /** Of the times in resolved actions the latest: they never run backwards. */
   let latestMs = 0
-  const counts: BrokerCounts = { permitted: 0, denied: 0, ended: 0, unrecorded: 0 }
+  const counts: BrokerCounts = {
+    ...{ permitted: 0, denied: 0, ended: 0, unrecorded: 0 },
+    ...{ unlogged_granted: 0, unlogged_strangers: 0 },
+  }
+  const budget = openDenialBudget()
+
+  /** False: it is counted, and that is all (ADR 0031, promises 7 and 9). */
+  const isLogged = (submission: Submission): boolean => {
+    const kind = isNamed(policy.inForce().index, submission.subject) ? 'granted' : 'strangers'
+    const logged = !host.isTight() && budget.take(kind, submission, host.nowMs())
+    if (!logged) counts[`unlogged_${kind}`] += 1
+    return logged
+  }
 
   const refuse = (submission: Submission, request: ActionRequest | null, denial: Denial): void => {
     const { run } = submission
@@ -85,12 +103,22 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     runs.delete(run)
     early.delete(run)
     counts.denied += 1
+<<<<<<< HEAD
     const entry = host.record(denialOf(submission, request, denial), () => {
       host.toLauncher(answer) // first: a client waits for it
       host.toExecutor(formatDropped(run))
     })
+=======
+    const tell = (): void => {
+      host.toExecutor(formatDropped(run))
+      host.toLauncher(answer)
+    }
+    const logged = isLogged(submission)
+    const entry = logged ? host.record(denialOf(submission, request, denial), tell) : undefined
+>>>>>>> 5331f1e (broker: denials are entries up to a budget by uid, and counted beyond; status is answered however fast others connect)
     const problem = formatProblem(code, { action, parameter, detail, enough, entry })
     const answer = formatRefuse(run, exitStatusOf(code), problem) // made before the disk is waited for
+    if (!logged) tell()
   }
 
   /** What is left of the disk is for the ends of what runs, so this leaves a number and no entry (C66, promise 9). */

@@ -21,6 +21,7 @@ import { formatFeatures } from '../../core/sandbox/features.ts'
 import { version } from '../../core/version.ts'
 import { openChannel } from '../../host/channel.ts'
 import type { Channel } from '../../host/channel.ts'
+import { openDiskRoom } from '../../host/disk-room.ts'
 import { replaceFileOnceItFits } from '../../host/durable-file.ts'
 import { openInstalledPolicy, tryInstalledPolicy } from '../../host/policy-store.ts'
 import { randomBytes } from '../../host/random.ts'
@@ -79,6 +80,7 @@ function openBridge(
       nowMs: Date.now,
       record: writer.record,
       isShort,
+      isTight: openDiskRoom(directories.log, () => performance.now()),
       loadPolicy: () => tryInstalledPolicy(directories.policy),
       recordQuietly: writer.recordQuietly,
     },

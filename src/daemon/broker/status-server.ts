@@ -5,6 +5,8 @@ import type { JsonValue } from '../../core/json/canonical.ts'
 const maxHeadBytes = 8192
 /** How long a client has for its whole question, and then for taking the answer. */
 const patienceMs = 2_000
+/** How many may be accepted in one turn of the loop: more than wait at the socket. */
+const maxUnread = 512
 /** What may come behind the head before the client is ended: nobody reads it. */
 const maxIgnoredBytes = 4 * 1024 * 1024
 
@@ -12,7 +14,8 @@ const maxIgnoredBytes = 4 * 1024 * 1024
  * Answers questions on bridge.sock. It runs nothing and changes nothing; anybody on the host may ask.
  *
  * Whoever comes takes the place of who has been there longest, so that silent clients keep nobody out: a question comes with
- * its connection. One question a connection, and no body is looked at. Node's own server answers all that one packet holds before anybody
+ * its connection. But who was accepted a moment ago is read once before that, however fast others come: until then there may be
+ * `maxUnread` more. One question a connection, and no body is looked at. Node's own server answers all that one packet holds before anybody
  * else has a turn: hundreds of questions, for each of which it makes two objects of many members (and it is 16 MB more).
  *
  * @param describe makes the body of `GET /v1/status`
@@ -23,16 +26,34 @@ export function serveStatus(
   maxClients: number,
   describe: () => JsonValue,
 ): Server {
+  /** Who was accepted, oldest first; then who has had its turn. `take` moves them. */
+  const unread = new Set<Socket>()
   const open = new Set<Socket>()
-  const server = createServer((socket) => {
+  const shrink = (): void => {
     const [oldest] = open
-    if (open.size >= maxClients && oldest !== undefined) {
-      open.delete(oldest)
-      oldest.destroy()
-    }
+    if (open.size + unread.size <= maxClients || oldest === undefined) return
+    open.delete(oldest)
+    oldest.destroy()
+  }
+  const take = (socket: Socket): void => {
+    if (!unread.delete(socket)) return
     open.add(socket)
-    socket.once('close', () => open.delete(socket))
+    shrink()
+  }
+  const server = createServer((socket) => {
+    if (unread.size >= maxUnread) {
+      socket.destroy()
+      return
+    }
+    unread.add(socket)
+    shrink()
+    socket.once('close', () => {
+      unread.delete(socket)
+      open.delete(socket)
+    })
     serveOne(socket, describe)
+    // What came with it is read in the loop's next turn.
+    setImmediate(() => setImmediate(take, socket))
   })
   server.listen({ fd: descriptor })
   return server

@@ -80,7 +80,7 @@ function main([root = '', , words = '']: readonly string[]): void {
       adopted: (next) => launcher.send(formatKept(keptBy(next.policy))),
       sign: key.sign,
       commitmentKey: loadCommitmentKey(paths.state, uid),
-      usedGrants: openUsedGrants(paths.state, uid),
+      usedGrants: openUsedGrants(paths.state, uid, head.count > 0),
       settings,
     },
     policy,

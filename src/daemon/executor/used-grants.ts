@@ -1,7 +1,7 @@
 import {
   hasRoomForUsedGrants,
   keepUsedGrants,
-  readUsedGrants,
+  openUsedGrantsFile,
 } from '../../host/used-grants-file.ts'
 
 /** How often each grant with `uses` has been used. Owned by the executor: nobody else counts or writes. */
@@ -22,8 +22,12 @@ export type UsedGrants = Readonly<{
  *
  * A crash between `take` and the receipt can lose a use, never give one.
  */
-export function openUsedGrants(stateDirectory: string, uid: number): UsedGrants {
-  const counts = readUsedGrants(stateDirectory, uid)
+export function openUsedGrants(
+  stateDirectory: string,
+  uid: number,
+  hasReceipts: boolean,
+): UsedGrants {
+  const counts = openUsedGrantsFile(stateDirectory, uid, hasReceipts)
   const add = (grant: string, change: number): void => {
     counts.set(grant, (counts.get(grant) ?? 0) + change)
   }
