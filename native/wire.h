@@ -4,6 +4,8 @@
  *
  * All integers are little-endian. A frame is `struct wire_head` and then `size` bytes of body. A string is a
  * u16 byte count and that many bytes, without NUL ("str16"); a blob has a u32 count ("blob32").
+ *
+ * over 400 lines: two files would be two places.
  */
 #ifndef BELLADONNA_WIRE_H
 #define BELLADONNA_WIRE_H
@@ -204,14 +206,15 @@ struct wire_output {
 /*
  * Launcher to relay, once, with six descriptors: where stdout, stderr and the terminal go, where the first two come
  * from, and a stream socket whose first byte brings the master of the run's terminal, and then what is typed. A message
- * of one byte later: 'W', the client's terminal may have another size; any other, the time is over: nothing more is
- * waited for.
+ * of one byte later: 'W', the client's terminal may have another size; 'D', the client is gone and the run is not:
+ * nothing more is delivered, and all is read; any other, the time is over: nothing more is waited for.
  */
 struct wire_relay {
   uint64_t output_max;
   uint8_t stdio[2]; /* enum wire_stdio of the first two descriptors */
   uint8_t terminal; /* 1: the run has one; 0: its two descriptors mean nothing */
-  uint8_t zero[5];
+  uint8_t detached; /* 1: no end of the client's is one of the run's */
+  uint8_t zero[4];
 };
 
 enum wire_feature {
@@ -239,6 +242,7 @@ enum wire_feature {
   WIRE_FEATURE_LANDLOCK_IOCTL = 1u << 21,    /* so with ioctl(2) on devices, Linux 6.10 */
   WIRE_FEATURE_SESSION_KEYRING = 1u << 22,   /* its own, and empty */
   WIRE_FEATURE_DBUS_FILTERED = 1u << 23,     /* it reaches a bus through its proxy only */
+  WIRE_FEATURE_DETACHED = 1u << 24,          /* its client went before its end, and it went on without */
 };
 
 /* Which sandbox, before which command. The executor sends it once its own decision is a permit. */
@@ -246,9 +250,14 @@ struct wire_prepare {
   uint64_t run;
   uint32_t plan_size;    /* a PLAN, compiled when the policy was installed (spec/plan.md) */
   uint32_t command_size; /* a COMMAND, made for this run (spec/plan.md) */
-  uint32_t input_count;  /* as it was submitted: all of them are the command's */
+  uint16_t input_count;  /* as it was submitted: all of them are the command's */
+  uint16_t flags;        /* enum wire_prepare_flag */
   uint32_t
       proxy_size; /* behind the command, the whole body of another PREPARE: with WIRE_PLAN_PROXIED, and only then */
+};
+
+enum wire_prepare_flag {
+  WIRE_PREPARE_DETACH = 1u << 0, /* the run goes on when its client is gone */
 };
 
 /* Who this host is, and where receipts and signatures stand. */

@@ -170,7 +170,7 @@ struct slot {
   uint64_t deadline_ms; /* CLOCK_MONOTONIC; 0 = none. READING: request; RUNNING: time limit or hang-up */
   uint64_t opened_us;
   uint32_t time_limit_ms;
-  bool timed_out, client_gone, failed;
+  bool timed_out, client_gone, failed, detached; /* the last: it goes on without its client */
   bool awaits_proxy;
   uint32_t features;       /* enum wire_feature: in force once the command starts */
   struct wire_exited last; /* how it ended: what its first process knows of that, then the rest */
@@ -205,6 +205,8 @@ void slot_begin(struct slot *slot, int client); /* nothing of who had it before 
 void close_fd(int *fd);                         /* -1 is fine, and what is left */
 bool may_wait(const struct slot *slot, int i);  /* whether to close this one of a client's descriptors can take long */
 void drop_client(struct slot *slot);
+/* The one answer of a connection. */
+void answer_client(struct slot *slot, uint16_t kind, const struct part *parts, size_t count);
 void slot_release(struct slot *slot); /* and wait for who still has to end or to be closed */
 uint32_t slot_tag(const struct slot *slot);
 struct slot *slot_tagged(uint32_t tag); /* NULL: that slot's run or client is over */

@@ -58,7 +58,8 @@ static bool take_ends(struct start *start, struct slot *slot, int *ends) {
 static bool take_relay(struct slot *slot, uint64_t output_max, const int *ends) {
   const bool shown = slot->terminal >= 0;
   const uint8_t *kinds = slot->subject.stdio;
-  const struct wire_relay order = {.output_max = output_max, .stdio = {kinds[1], kinds[2]}, .terminal = shown};
+  const struct wire_relay order = {
+      .output_max = output_max, .stdio = {kinds[1], kinds[2]}, .terminal = shown, .detached = slot->detached};
   const int fds[6] = {slot->stdio[1], slot->stdio[2], shown ? slot->stdio[slot->terminal] : NULL_DEVICE,
                       ends[0],        ends[2],        shown ? ends[4] : NULL_DEVICE};
   if (!relay_start(&slot->relay, &order, fds)) return false;
@@ -90,18 +91,20 @@ bool run_prepare(struct cursor *body) {
   struct start start, proxy;
   int ends[6] = {-1, -1, -1, -1, -1, -1};
   const struct cursor whole = *body;
-  if (!take_prepare(body, &frame, &start, &plan) || frame.run >= next_run) return false;
+  if (!take_prepare(body, &frame, &start, &plan) || frame.run >= next_run || frame.flags > WIRE_PREPARE_DETACH)
+    return false;
   const struct cursor behind = *body;
   bool proxied = (plan.flags & WIRE_PLAN_PROXIED) != 0;
-  if (proxied != (frame.proxy_size > 0)) return false;
-  if (proxied && !take_prepare(body, &proxy_frame, &proxy, &proxy_plan)) return false;
-  if (proxied && (proxy_frame.run != frame.run || proxy_frame.input_count != 0)) return false;
-  if (body->at != body->end) return false;
+  if (proxied && (!take_prepare(body, &proxy_frame, &proxy, &proxy_plan) || proxy_frame.run != frame.run ||
+                  proxy_frame.input_count != 0 || proxy_frame.flags != 0))
+    return false;
+  if (proxied != (frame.proxy_size > 0) || body->at != body->end) return false;
   struct slot *slot = find_run(frame.run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
   if (slot->state != SLOT_SUBMITTED || frame.input_count != slot->subject.input_count) return false;
   slot->state = SLOT_PREPARED;
   slot->time_limit_ms = plan.time_limit_ms;
+  slot->detached = frame.flags != 0;
   slot->features = features_of(&plan);
   const struct template *template = template_for(start.plan, &plan);
   if (template != NULL) start.template = template->fd;
@@ -158,19 +161,6 @@ static void tell_services(const struct wire_exited *end, struct part output) {
   services_send(WIRE_EXITED, parts, 2);
 }
 
-/* The one answer of a connection. */
-static void answer_client(struct slot *slot, uint16_t kind, const struct part *parts, size_t count) {
-  struct wire_head head = {.kind = kind};
-  struct iovec frame[4] = {{&head, sizeof head}};
-  const struct msghdr message = {.msg_iov = frame, .msg_iovlen = 4}; /* those that are left are empty */
-  for (size_t i = 0; i < count; i++) {
-    frame[i + 1] = (struct iovec){(void *)(uintptr_t)parts[i].bytes, parts[i].size};
-    head.size += (uint32_t)parts[i].size;
-  }
-  if (slot->client >= 0) (void)sendmsg(slot->client, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  drop_client(slot);
-}
-
 /* The end of a run whose gate was opened. The client hears of it first: nobody waits for our cleaning up. */
 static void finish(struct slot *slot, uint32_t kind) {
   uint64_t wall_us = slot->opened_us == 0 ? 0 : now_us() - slot->opened_us;
@@ -200,11 +190,6 @@ static void command_ended(struct slot *slot, uint32_t kind) {
   close_fd(&slot->keys);
   if (slot->relay.gate < 0) finish(slot, slot->end);
   close_fd(&slot->process.gate); /* its first process may go, and with it what else the run has left */
-}
-
-void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
-  struct part parts[] = {{&status, sizeof status}, {problem, strlen(problem)}};
-  answer_client(slot, WIRE_REFUSED, parts, 2);
 }
 
 /* A slot that never ran lets go of its client; what was prepared is killed and waited for. */
@@ -283,7 +268,8 @@ void run_signal(struct slot *slot, uint32_t signal) {
   if (signal == SIGWINCH && slot->relay.gate >= 0) {
     (void)!send(slot->relay.gate, "W", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   } else if (slot->state == SLOT_RUNNING) {
-    (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, (int)signal, NULL, 0);
+    if (signal != SIGHUP || !slot->detached) /* of a client that goes */
+      (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, (int)signal, NULL, 0);
   } else if (signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT) {
     run_client_gone(slot);
   }
@@ -293,6 +279,9 @@ void run_client_gone(struct slot *slot) {
   drop_client(slot);
   if (slot->state == SLOT_READING) {
     slot_release(slot);
+  } else if (slot->state == SLOT_RUNNING && slot->detached) {
+    slot->features |= WIRE_FEATURE_DETACHED;
+    (void)!send(slot->relay.gate, "D", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   } else if (slot->state == SLOT_RUNNING && !slot->client_gone) {
     (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, SIGHUP, NULL, 0);
     uint64_t end_ms = now_ms() + HANGUP_GRACE_MS;
@@ -314,7 +303,7 @@ void run_expired(struct slot *slot) {
   if (slot->state == SLOT_READING) {
     slot_release(slot);
   } else if (slot->state == SLOT_RUNNING) {
-    if (slot->end == 0) slot->timed_out = !slot->client_gone;
+    if (slot->end == 0) slot->timed_out = !slot->client_gone || slot->detached;
     kill_run(slot);
     if (slot->relay.gate >= 0) hurry_relay(slot);
   } else if (slot->state == SLOT_OPENING) {

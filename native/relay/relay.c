@@ -58,8 +58,8 @@ static struct {
   uint8_t bytes[4096];
 } keys;
 static struct wire_output output = {.version = WIRE_VERSION};
-static uint64_t room; /* bytes until the cap, of all streams together */
-static bool time_is_over;
+static uint64_t room;               /* bytes until the cap, of all streams together */
+static bool time_is_over, detached; /* the second: no end of the client's is one of the run's */
 
 static void interrupt_write(int number) { (void)number; }
 
@@ -100,7 +100,7 @@ static void deliver(struct stream *stream) {
     if (n < 0 && (errno == EAGAIN || errno == EINTR) && !time_is_over) return;
     if (n <= 0) {
       output.flags |= WIRE_OUTPUT_UNDELIVERED;
-      stream->gone = time_is_over || errno == EBADF; /* a terminal that was opened for reading only */
+      stream->gone = time_is_over || detached || errno == EBADF; /* a terminal that was opened for reading only */
       if (!stream->gone) end(stream);
       stream->at = stream->size = 0;
       return;
@@ -121,6 +121,7 @@ static void take_in(struct stream *stream) {
   }
   uint64_t size = (uint64_t)n;
   stream->report->written += size;
+  if (stream->gone) output.flags |= WIRE_OUTPUT_UNDELIVERED;
   if (stream->gone) return;
   stream->at = 0;
   stream->size = size < room ? (size_t)size : (size_t)room;
@@ -174,11 +175,26 @@ static struct pollfd wanted_of_keys(void) {
 
 /* ---- the loop ---- */
 
+/* Its ends are let go of too: whoever reads them need not wait for the run. */
+static void leave_client(void) {
+  for (int i = 0; i < STREAMS; i++) {
+    struct stream *stream = &streams[i];
+    if (stream->at < stream->size) output.flags |= WIRE_OUTPUT_UNDELIVERED;
+    stream->at = stream->size = 0;
+    stream->gone = true;
+    if (stream->to >= 0) close(stream->to);
+    stream->to = -1;
+  }
+}
+
 /* Taken, or the launcher would get ECONNRESET at our end instead of our report. */
 static void hear_launcher(void) {
   char byte;
-  if (read(LAUNCHER, &byte, 1) == 1 && byte == 'W')
+  ssize_t n = read(LAUNCHER, &byte, 1);
+  if (n == 1 && byte == 'W')
     copy_size();
+  else if (n == 1 && byte == 'D')
+    leave_client();
   else
     time_is_over = true;
 }
@@ -236,6 +252,7 @@ int main(void) {
   confine();
   if (receive_descriptors(LAUNCHER, &order, sizeof order, fds, &count) != (ssize_t)sizeof order || count != 6) return 0;
   room = order.output_max;
+  detached = order.detached != 0;
   begin(&streams[OUT], fds[3], fds[0], order.stdio[0], &output.out);
   begin(&streams[ERR], fds[4], fds[1], order.stdio[1], &output.err);
   begin(&streams[TERMINAL], -1, fds[2], WIRE_STDIO_TERMINAL, &output.terminal);

@@ -18,24 +18,28 @@ const maxProcesses = 4096
 const maxOutputBytes = 1024 ** 4
 
 type WrittenLimits = Omit<ProfileSource['limits'], 'outputBytes'> &
-  Readonly<{ outputBytes: number | null }>
+  Readonly<{ outputBytes: number | null; hasOwnTime: boolean }>
+
+/** A profile's limits, and whether it says itself how long a run may take. */
+export type ReadLimits = Readonly<{ limits: ProfileSource['limits']; hasOwnTime: boolean }>
 
 /** Reads a profile's `limits`. A cap on output that nothing would hold is a problem. */
 export function readLimits(
   report: Report,
   fields: Fields,
   output: ProfileSource['output'],
-): ProfileSource['limits'] {
-  const limits = fields.read('limits', readTable, { ...defaultLimits, outputBytes: null })
-  const { outputBytes } = limits
+): ReadLimits {
+  const unsaid = { ...defaultLimits, outputBytes: null, hasOwnTime: false }
+  const { hasOwnTime, outputBytes, ...limits } = fields.read('limits', readTable, unsaid)
   if (output === 'capped') {
-    return { ...limits, outputBytes: outputBytes ?? defaultLimits.outputBytes }
+    const capped = outputBytes ?? defaultLimits.outputBytes
+    return { limits: { ...limits, outputBytes: capped }, hasOwnTime }
   }
   if (outputBytes !== null) {
     const message = 'a limit on output holds only with output = "capped"'
     report.add(fields.place('limits'), 'value_invalid', message)
   }
-  return { ...limits, outputBytes: 0 }
+  return { limits: { ...limits, outputBytes: 0 }, hasOwnTime }
 }
 
 const readTable: Read<WrittenLimits> = (report, node) => {
@@ -47,6 +51,7 @@ const readTable: Read<WrittenLimits> = (report, node) => {
   const duration = readParsed(parseDurationMs, 'a duration like "30s"')
   const size = readParsed(parseByteSize, 'a size like "256M"')
   return {
+    hasOwnTime: fields.has('time'),
     timeMs: fields.read('time', readWithin(duration, 1, maxTimeMs, 'at most "1d"'), timeMs),
     memoryBytes: fields.read(
       'memory',

@@ -190,6 +190,7 @@ const action: Shape<CompiledAction> = recordOf((members) => ({
   reason: members.take('reason', oneOf(['required', 'optional'])),
   approval: members.take('approval', orNull(approval)),
   approve_unseen_input: members.take('approve_unseen_input', anyBoolean),
+  detach: members.take('detach', anyBoolean),
   params: members.take('params', listOf(parameter)),
 }))
 

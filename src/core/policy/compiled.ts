@@ -95,6 +95,8 @@ export type CompiledAction = Readonly<{
   reason: 'required' | 'optional'
   approval: CompiledApproval | null
   approve_unseen_input: boolean
+  /** A run goes on when its client is gone, until its end or its time limit. */
+  detach: boolean
   params: readonly CompiledParameter[]
 }>
 

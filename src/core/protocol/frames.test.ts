@@ -111,8 +111,11 @@ test('PREPARE, OPEN and REFUSE have their numbers first, then what is passed on 
   const text = (frame: Uint8Array, kind: number): string =>
     Buffer.from(bodyOf(frame, kind)).toString('hex')
   assert.equal(
-    text(formatPrepare(1, bytes(2, 0xaa), bytes(1, 0xbb), 3), wireKind.prepare),
-    ['0100000000000000', '02000000', '01000000', '03000000', '00000000', 'aaaabb'].join(''),
+    text(
+      formatPrepare(1, bytes(2, 0xaa), bytes(1, 0xbb), { inputs: 3, detach: true }),
+      wireKind.prepare,
+    ),
+    ['0100000000000000', '02000000', '01000000', '03000100', '00000000', 'aaaabb'].join(''),
   )
   assert.equal(
     text(formatPrepare(1, bytes(0, 0), bytes(0, 0)), wireKind.prepare),
@@ -121,7 +124,7 @@ test('PREPARE, OPEN and REFUSE have their numbers first, then what is passed on 
   const proxy = { plan: bytes(1, 0xcc), command: bytes(2, 0xdd) }
   const inner = ['0100000000000000', '01000000', '02000000', '00000000', '00000000', 'ccdddd']
   assert.equal(
-    text(formatPrepare(1, bytes(1, 0xaa), bytes(1, 0xbb), 0, proxy), wireKind.prepare),
+    text(formatPrepare(1, bytes(1, 0xaa), bytes(1, 0xbb), { proxy }), wireKind.prepare),
     ['0100000000000000', '01000000', '01000000', '00000000', '1b000000', 'aabb', ...inner].join(''),
   )
   assert.equal(text(formatOpen(2, bytes(2, 0xcc)), wireKind.open), '0200000000000000cccc')

@@ -65,10 +65,10 @@ export const wireLayout = {
   },
   stream: { size: 48, offsets: { written: 0, delivered: 8, sha256: 16 } },
   output: { size: 152, offsets: { version: 0, flags: 4, out: 8, err: 56, terminal: 104 } },
-  relay: { size: 16, offsets: { outputMax: 0, stdio: 8, terminal: 10, zero: 11 } },
+  relay: { size: 16, offsets: { outputMax: 0, stdio: 8, terminal: 10, detached: 11, zero: 12 } },
   prepare: {
     size: 24,
-    offsets: { run: 0, planSize: 8, commandSize: 12, inputCount: 16, proxySize: 20 },
+    offsets: { run: 0, planSize: 8, commandSize: 12, inputCount: 16, flags: 18, proxySize: 20 },
   },
   identity: {
     size: 144,
@@ -234,6 +234,7 @@ export const wireFeature = {
   landlockIoctl: 0x20_0000,
   sessionKeyring: 0x40_0000,
   dbusFiltered: 0x80_0000,
+  detached: 0x100_0000,
 } as const
 
 /** enum wire_namespace: which namespaces a plan asks for. */
@@ -250,6 +251,9 @@ export const wireNamespace = {
 
 /** enum wire_plan_flag. */
 export const wirePlanFlag = { stdinNull: 1, noExec: 2, proxied: 8 } as const
+
+/** enum wire_prepare_flag. */
+export const wirePrepareFlag = { detach: 1 } as const
 
 /** enum wire_mount: what a mount entry of a plan does. */
 export const wireMount = {

@@ -29,7 +29,7 @@ test('enforcement: promise 8: on a host that has all, all that is asked for is i
   const { inForce, missing } = enforcementOf(plan, host)
   assert.deepEqual(missing, [])
   // Of the host, not of a run; and what nobody asked for.
-  const others = ['user_namespace', 'peer_pidfd']
+  const others = ['user_namespace', 'peer_pidfd', 'detached']
   const names = Object.keys(wireFeature).map((name) =>
     name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
   )
