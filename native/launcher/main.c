@@ -245,7 +245,7 @@ static void read_boot(const char *path) {
   supervisor.address = take(&c, supervisor.size);
   bool inside = take_u8(&c) != 0;
   for (int i = 0; i < 3; i++) take_text(&c, take_u16(&c), cgroup_paths[i], sizeof cgroup_paths[i]);
-  for (enum service_name name = EXECUTOR; name <= RELAY; name++) {
+  for (enum service_name name = EXECUTOR; name <= RECORDER; name++) {
     uint32_t plan_size = take_u32(&c);
     const uint8_t *plan = take(&c, plan_size);
     uint32_t command_size = take_u32(&c);

@@ -55,18 +55,6 @@ static bool take_ends(struct start *start, struct slot *slot, int *ends) {
   return true;
 }
 
-static bool take_relay(struct slot *slot, uint64_t output_max, const int *ends) {
-  const bool shown = slot->terminal >= 0;
-  const uint8_t *kinds = slot->subject.stdio;
-  const struct wire_relay order = {
-      .output_max = output_max, .stdio = {kinds[1], kinds[2]}, .terminal = shown, .detached = slot->detached};
-  const int fds[6] = {slot->stdio[1], slot->stdio[2], shown ? slot->stdio[slot->terminal] : NULL_DEVICE,
-                      ends[0],        ends[2],        shown ? ends[4] : NULL_DEVICE};
-  if (!relay_start(&slot->relay, &order, fds)) return false;
-  watch(slot->relay.gate, WATCH_RELAY, slot_tag(slot), EPOLLIN);
-  return true;
-}
-
 /* What filters a run's sockets, built as a run is. It says over its stdout when it can be used (`run_proxied`). */
 static bool take_proxy(struct slot *slot, struct cursor body, const struct start *order, const struct wire_plan *plan) {
   int word[2];
@@ -98,7 +86,9 @@ bool run_prepare(struct cursor *body) {
   if (proxied && (!take_prepare(body, &proxy_frame, &proxy, &proxy_plan) || proxy_frame.run != frame.run ||
                   proxy_frame.input_count != 0 || proxy_frame.flags != 0))
     return false;
+  bool relayed = plan.output_max != 0;
   if (proxied != (frame.proxy_size > 0) || body->at != body->end) return false;
+  if (!relayed && (plan.flags & WIRE_PLAN_RECORDED) != 0) return false;
   struct slot *slot = find_run(frame.run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
   if (slot->state != SLOT_SUBMITTED || frame.input_count != slot->subject.input_count) return false;
@@ -110,7 +100,6 @@ bool run_prepare(struct cursor *body) {
   if (template != NULL) start.template = template->fd;
   memcpy(start.stdio, slot->stdio, sizeof start.stdio);
   start.input_count = frame.input_count;
-  bool relayed = plan.output_max != 0;
   if ((relayed && !take_ends(&start, slot, ends)) ||
       !process_start(&slot->process, whole, &start, start.binds || start.keys >= 0 ? NULL : template)) {
     slot->process = no_process;
@@ -119,7 +108,7 @@ bool run_prepare(struct cursor *body) {
     if (!group_limit(&slot->process.group, &plan)) start_failed(slot, WIRE_STAGE_CGROUP);
     watch(slot->process.gate, WATCH_GATE, slot_tag(slot), EPOLLIN);
     watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
-    if (relayed && !take_relay(slot, plan.output_max, ends)) start_failed(slot, WIRE_STAGE_STDIO);
+    if (relayed && !relay_start(slot, &plan, ends)) start_failed(slot, WIRE_STAGE_STDIO);
     if (proxied && !take_proxy(slot, behind, &proxy, &proxy_plan)) start_failed(slot, WIRE_STAGE_PROXY);
   }
   for (int i = 0; i < 5; i++) close_fd(&ends[i]); /* the sixth is `keys` */
@@ -227,6 +216,11 @@ static void open_gate(struct slot *slot) {
   (void)!send(slot->process.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* EPIPE: it is dead, and its pidfd says so */
 }
 
+static void open_when_ready(struct slot *slot) {
+  if (slot->state == SLOT_OPENING && (slot->failed || (!slot->awaits_proxy && !slot->awaits_recording)))
+    open_gate(slot);
+}
+
 /* The proxy's word that it can be used, or its end: then the run is lost, or fails before it began. */
 void run_proxied(struct slot *slot) {
   char byte;
@@ -238,7 +232,7 @@ void run_proxied(struct slot *slot) {
     if (slot->state < SLOT_RUNNING && !slot->failed) start_failed(slot, WIRE_STAGE_PROXY);
     if (slot->state == SLOT_RUNNING && slot->end == 0) finish(slot, WIRE_END_LOST);
   }
-  if (slot->state == SLOT_OPENING) open_gate(slot);
+  open_when_ready(slot);
 }
 
 bool run_open(struct cursor *body) {
@@ -257,10 +251,10 @@ bool run_open(struct cursor *body) {
   slot->ticket_size = (uint16_t)size;
   slot->state = SLOT_OPENING;
   slot->deadline_ms = now_ms() + PROXY_DEADLINE_MS;
-  if (!slot->awaits_proxy || slot->failed)
-    open_gate(slot);
-  else
-    (void)!send(slot->proxy.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* then its own gate, `run_proxied` */
+  if (slot->awaits_recording && !slot->failed)
+    (void)!send(slot->relay.gate, "O", 1, MSG_NOSIGNAL | MSG_DONTWAIT);                       /* `run_relayed` */
+  if (slot->awaits_proxy) (void)!send(slot->proxy.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* `run_proxied` */
+  open_when_ready(slot);
   return true;
 }
 
@@ -308,7 +302,7 @@ void run_expired(struct slot *slot) {
     if (slot->relay.gate >= 0) hurry_relay(slot);
   } else if (slot->state == SLOT_OPENING) {
     errno = ETIMEDOUT;
-    start_failed(slot, WIRE_STAGE_PROXY);
+    start_failed(slot, slot->awaits_recording ? WIRE_STAGE_RECORDING : WIRE_STAGE_PROXY);
     open_gate(slot);
   } else {
     services_failed("a request was not answered in time");
@@ -342,16 +336,25 @@ void run_reported(struct slot *slot) {
   }
 }
 
-/* Its word, or its end without one: then nobody knows what the client got, and the run is lost. */
+/* That it records; later its word, or its end without one: then nobody knows what the client got, and the run is lost.
+ * So is one whose recording cannot be kept on. */
 void run_relayed(struct slot *slot) {
   ssize_t n = recv(slot->relay.gate, &slot->output, sizeof slot->output, MSG_DONTWAIT);
-  bool whole = n == (ssize_t)sizeof slot->output;
+  const bool whole = n == (ssize_t)sizeof slot->output;
+  const bool failed = whole && slot->output.recording.state == WIRE_RECORDING_FAILED;
+  if (n == 1 && slot->awaits_recording) {
+    slot->awaits_recording = false;
+    open_when_ready(slot);
+    return;
+  }
   slot->output_size = whole ? sizeof slot->output : 0;
-  if (slot->state == SLOT_RUNNING && (!whole || slot->end != 0)) {
-    finish(slot, whole ? slot->end : WIRE_END_LOST);
+  if (slot->state == SLOT_RUNNING && (!whole || failed || slot->end != 0)) {
+    if (failed && slot->end == 0) slot->last.stage = WIRE_STAGE_RECORDING;
+    finish(slot, whole && slot->end != 0 ? slot->end : WIRE_END_LOST);
   } else if (slot->state < SLOT_RUNNING && !slot->failed) {
-    errno = EPIPE;
-    start_failed(slot, WIRE_STAGE_STDIO);
+    errno = failed ? (int)slot->output.recording.error : EPIPE;
+    start_failed(slot, failed ? WIRE_STAGE_RECORDING : WIRE_STAGE_STDIO);
+    open_when_ready(slot);
   }
   close_fd(&slot->relay.gate);
 }

@@ -3,7 +3,7 @@ import { parseByteSize, parseDurationMs } from '../toml/quantity.ts'
 import { openFields, readInteger, readParsed, readWithin } from '../toml/reader.ts'
 import type { Fields, Read, Report } from '../toml/reader.ts'
 
-/** The caps of a run whose profile names none; `outputBytes` is for `output = "capped"`. */
+/** The caps of a run whose profile names none; `outputBytes` is for output that is not passed. */
 export const defaultLimits: ProfileSource['limits'] = {
   timeMs: 30_000,
   memoryBytes: 256 * 1024 ** 2,
@@ -31,12 +31,12 @@ export function readLimits(
 ): ReadLimits {
   const unsaid = { ...defaultLimits, outputBytes: null, hasOwnTime: false }
   const { hasOwnTime, outputBytes, ...limits } = fields.read('limits', readTable, unsaid)
-  if (output === 'capped') {
+  if (output !== 'pass') {
     const capped = outputBytes ?? defaultLimits.outputBytes
     return { limits: { ...limits, outputBytes: capped }, hasOwnTime }
   }
   if (outputBytes !== null) {
-    const message = 'a limit on output holds only with output = "capped"'
+    const message = 'a limit on output holds only with output = "capped" or "recorded"'
     report.add(fields.place('limits'), 'value_invalid', message)
   }
   return { limits: { ...limits, outputBytes: 0 }, hasOwnTime }

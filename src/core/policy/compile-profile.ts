@@ -82,7 +82,7 @@ export function readProfile(
     const write = fields.read('write', readList(readWrittenPath(facts), maxPaths), [])
     const sockets = fields.read('sockets', readList(readSocket(facts), maxSockets), [])
     const network = fields.read('network', readWord(['none', 'loopback', 'host']), 'none')
-    const output = fields.read('output', readWord(['pass', 'capped'], ['recorded']), 'pass')
+    const output = fields.read('output', readWord(['pass', 'capped', 'recorded']), 'pass')
     const { limits, hasOwnTime } = readLimits(report, fields, output)
     const source: ProfileSource = {
       name,

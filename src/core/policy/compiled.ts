@@ -123,7 +123,7 @@ export type CompiledProfile = Readonly<{
   proxy: CompiledProxy | null
   links: readonly PathLink[]
   stdin: 'none' | 'bound' | 'stream'
-  output: 'pass' | 'capped'
+  output: 'pass' | 'capped' | 'recorded'
   caps: readonly Readonly<{ name: string; number: number }>[]
   syscalls: SyscallSet | readonly string[]
   limits: Readonly<{

@@ -150,7 +150,7 @@ test('EXITED ends with what a relay said, whole, or with nothing', () => {
   }
 })
 
-test('the boot file: paths, the bound of a uid and the supervisor, cgroups, then plan and command of executor, broker and relay', () => {
+test('the boot file: paths, the bound of a uid and the supervisor, cgroups, then plan and command of executor, broker, relay and recorder', () => {
   const service = (value: number): Readonly<{ plan: Uint8Array; command: Uint8Array }> => ({
     plan: bytes(1, value),
     command: bytes(2, value),
@@ -160,6 +160,7 @@ test('the boot file: paths, the bound of a uid and the supervisor, cgroups, then
     supervisor: { address: Uint8Array.of(1, 0, 0x2f, 0x6e), aliveEveryMs: 0x7530 },
     cgroups: { unified: '/u', pids: '', memory: '/m' },
     ...{ executor: service(0xe0), broker: service(0xb0), relay: service(0xf0) },
+    recorder: service(0xc0),
   })
   const texts = [
     '02002f72',
@@ -172,7 +173,7 @@ test('the boot file: paths, the bound of a uid and the supervisor, cgroups, then
     '0000',
     '02002f6d',
   ]
-  const services = ['e0', 'b0', 'f0'].map((at) => `01000000${at}02000000${at}${at}`)
+  const services = ['e0', 'b0', 'f0', 'c0'].map((at) => `01000000${at}02000000${at}${at}`)
   assert.equal(
     Buffer.from(boot).toString('hex'),
     ['42444231', '01000000', ...texts, ...services].join(''),

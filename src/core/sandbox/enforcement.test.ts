@@ -19,7 +19,7 @@ const plan: Plan = {
   timeLimitMs: 0,
   outputMaxBytes: 0,
   umask: 0,
-  flags: wirePlanFlag.proxied,
+  flags: wirePlanFlag.proxied | wirePlanFlag.recorded,
   rlimits: [{ resource: 0, soft: 0n, hard: 0n }],
   mounts: [{ kind: 'tmpfs', target: cleanPath('/tmp'), mode: 0o1777, sizeBytes: 1 }],
   seccomp: new Uint8Array(8),
