@@ -4,6 +4,8 @@
  *
  * All integers are little-endian. A frame is `struct wire_head` and then `size` bytes of body. A string is a
  * u16 byte count and that many bytes, without NUL ("str16"); a blob has a u32 count ("blob32").
+ *
+ * over 400 lines: two files would be two places.
  */
 #ifndef BELLADONNA_WIRE_H
 #define BELLADONNA_WIRE_H
@@ -148,7 +150,8 @@ enum wire_stage {
   WIRE_STAGE_EXEC = 10,
   WIRE_STAGE_STDIO = 11,
   WIRE_STAGE_CAPACITY = 12,
-  WIRE_STAGE_PROXY = 13, /* what filters its sockets could not be started, or died */
+  WIRE_STAGE_PROXY = 13,     /* what filters its sockets could not be started, or died */
+  WIRE_STAGE_RECORDING = 14, /* it could not be begun; or of a run that is lost, it could not be kept on */
 };
 
 /* What the kernel counted of a run's cgroup. */
@@ -192,26 +195,73 @@ struct wire_stream {
   uint8_t sha256[32]; /* of the delivered bytes */
 };
 
-/* The relay's word, which the launcher passes on unread at the end of WIRE_ENDED and WIRE_EXITED. */
+enum wire_recording_state {
+  WIRE_RECORDING_NONE = 0,
+  WIRE_RECORDING_WHOLE = 1,
+  WIRE_RECORDING_FAILED = 2, /* `error`: errno of what could not be done with its file */
+};
+
+struct wire_recording {
+  uint64_t size; /* of the file, as far as it was written */
+  uint8_t sha256[32];
+  uint32_t state; /* enum wire_recording_state */
+  uint32_t error;
+};
+
+/* The relay's word, which goes to the end of WIRE_ENDED and WIRE_EXITED. Of it the launcher reads `recording`. */
 struct wire_output {
   uint32_t version;
   uint32_t flags; /* enum wire_output_flag */
   struct wire_stream out;
   struct wire_stream err;
   struct wire_stream terminal; /* what the run's terminal showed; 0 bytes if it had none */
+  struct wire_recording recording;
 };
 
 /*
  * Launcher to relay, once, with six descriptors: where stdout, stderr and the terminal go, where the first two come
  * from, and a stream socket whose first byte brings the master of the run's terminal, and then what is typed. A message
- * of one byte later: 'W', the client's terminal may have another size; any other, the time is over: nothing more is
- * waited for.
+ * of one byte later: 'W', the client's terminal may have another size; 'D', the client is gone and the run is not:
+ * nothing more is delivered, and all is read; any other, the time is over: nothing more is waited for. Of a run that is
+ * recorded 'O' comes first, before its gate opens; one byte back says that the recording has begun.
  */
 struct wire_relay {
   uint64_t output_max;
   uint8_t stdio[2]; /* enum wire_stdio of the first two descriptors */
   uint8_t terminal; /* 1: the run has one; 0: its two descriptors mean nothing */
-  uint8_t zero[5];
+  uint8_t detached; /* 1: no end of the client's is one of the run's */
+  uint8_t recorded; /* 1: what comes is kept as well, in a file named after the nonce */
+  uint8_t zero[3];
+  uint64_t run; /* this and what follows for the head of that file */
+  uint64_t time_ms;
+  uint8_t nonce[16];
+};
+
+/* A file of spec/recording.md: this, then chunks until its end. */
+struct wire_recording_head {
+  uint8_t magic[8]; /* "BELLREC1" */
+  uint32_t version; /* 1 */
+  uint32_t flags;   /* 0 */
+  uint64_t run;
+  uint64_t time_ms; /* CLOCK_REALTIME when it was asked for */
+  uint64_t limit;   /* what all chunks but the last may take together */
+  uint8_t nonce[16];
+  uint8_t zero[8];
+};
+
+struct wire_chunk {
+  uint32_t size; /* bytes that follow */
+  uint16_t kind; /* enum wire_chunk_kind */
+  uint16_t zero;
+  uint64_t at_us; /* since just before the gate opened, CLOCK_MONOTONIC */
+};
+
+enum wire_chunk_kind {
+  WIRE_CHUNK_STDOUT = 1,
+  WIRE_CHUNK_STDERR = 2,
+  WIRE_CHUNK_TERMINAL = 3,
+  WIRE_CHUNK_SIZE = 4, /* u16 columns, u16 rows of the terminal, from here on */
+  WIRE_CHUNK_END = 5,  /* the last: u64 bytes of each of the first three that were written and are not in here */
 };
 
 enum wire_feature {
@@ -239,6 +289,8 @@ enum wire_feature {
   WIRE_FEATURE_LANDLOCK_IOCTL = 1u << 21,    /* so with ioctl(2) on devices, Linux 6.10 */
   WIRE_FEATURE_SESSION_KEYRING = 1u << 22,   /* its own, and empty */
   WIRE_FEATURE_DBUS_FILTERED = 1u << 23,     /* it reaches a bus through its proxy only */
+  WIRE_FEATURE_DETACHED = 1u << 24,          /* its client went before its end, and it went on without */
+  WIRE_FEATURE_RECORDED = 1u << 25,          /* its output is kept, or the run ends */
 };
 
 /* Which sandbox, before which command. The executor sends it once its own decision is a permit. */
@@ -246,9 +298,14 @@ struct wire_prepare {
   uint64_t run;
   uint32_t plan_size;    /* a PLAN, compiled when the policy was installed (spec/plan.md) */
   uint32_t command_size; /* a COMMAND, made for this run (spec/plan.md) */
-  uint32_t input_count;  /* as it was submitted: all of them are the command's */
+  uint16_t input_count;  /* as it was submitted: all of them are the command's */
+  uint16_t flags;        /* enum wire_prepare_flag */
   uint32_t
       proxy_size; /* behind the command, the whole body of another PREPARE: with WIRE_PLAN_PROXIED, and only then */
+};
+
+enum wire_prepare_flag {
+  WIRE_PREPARE_DETACH = 1u << 0, /* the run goes on when its client is gone */
 };
 
 /* Who this host is, and where receipts and signatures stand. */
@@ -332,6 +389,7 @@ enum wire_plan_flag {
   WIRE_PLAN_STDIN_NULL = 1u << 0, /* the command reads /dev/null whatever the client passed */
   WIRE_PLAN_NO_EXEC = 1u << 1,    /* services: no execve after their own start, and no new process */
   WIRE_PLAN_PROXIED = 1u << 3,    /* nothing of this plan runs without its proxy */
+  WIRE_PLAN_RECORDED = 1u << 4,   /* nor without its recording; needs output_max */
 };
 
 struct wire_rlimit {

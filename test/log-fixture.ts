@@ -208,6 +208,7 @@ export function makeTestLog(fill = 7): TestLog {
         actionDigest: sha256Hex(testAction(run)),
         intent: null,
         receipt: null,
+        recording: null,
         state: 'unknown',
         ...change,
       }),

@@ -27,8 +27,7 @@ enum answer_state look_at_answer(const struct answer *answer) {
                 size <= sizeof(struct wire_ended) + ANSWER_MAX_TICKET + sizeof(struct wire_output));
   if ((!sized && !terminal) || get_little(answer->frame + 6, 2) != 0) return ANSWER_MALFORMED;
   if (answer->size < head + size) return ANSWER_PARTIAL;
-  if (terminal) return ANSWER_TERMINAL;
-  return answer->size > head + size ? ANSWER_MALFORMED : ANSWER_WHOLE;
+  return terminal ? ANSWER_TERMINAL : answer->size > head + size ? ANSWER_MALFORMED : ANSWER_WHOLE;
 }
 
 uint32_t take_terminal(struct answer *answer) {
@@ -204,8 +203,8 @@ static int report_refused(struct slice body, bool json) {
 static const char *const end_names[] = {"", "exited", "signalled", "timed_out", "failed", "gone", "lost"};
 
 static const char *const stage_names[] = {
-    "none",     "clone",   "cgroup",     "network", "mount", "limits",   "identity",
-    "landlock", "seccomp", "executable", "exec",    "stdio", "capacity", "proxy",
+    "none",    "clone",      "cgroup", "network", "mount",    "limits", "identity",  "landlock",
+    "seccomp", "executable", "exec",   "stdio",   "capacity", "proxy",  "recording",
 };
 
 /* How a run ended: enum wire_end, wire_stage and wire_limit. */
@@ -254,9 +253,10 @@ static void put_end_words(const struct end *end, bool *begun) {
       [WIRE_END_GONE] = "the run was given up before the command started",
       [WIRE_END_LOST] = "a process of the bridge died, the command was killed",
   };
+  static const char *const unrecorded = "its output could not be recorded any more, the command was killed";
   if (words[end->kind] == NULL) return;
   put_more(begun);
-  text_put(words[end->kind]);
+  text_put(end->kind == WIRE_END_LOST && end->stage == WIRE_STAGE_RECORDING ? unrecorded : words[end->kind]);
   if (end->kind != WIRE_END_FAILED) return;
   text_put(stage_names[end->stage]);
   text_put(": ");
@@ -371,7 +371,7 @@ static bool is_end(const struct end *end) {
   uint32_t least = kind == WIRE_END_SIGNALLED || kind == WIRE_END_FAILED ? 1 : 0;
   uint32_t most = kind == WIRE_END_EXITED ? 255 : kind == WIRE_END_SIGNALLED ? 64 : kind == WIRE_END_FAILED ? 4095 : 0;
   return kind >= WIRE_END_EXITED && kind <= WIRE_END_LOST && end->value >= least && end->value <= most &&
-         end->stage <= WIRE_STAGE_PROXY &&
+         end->stage <= WIRE_STAGE_RECORDING &&
          end->limits <= (uint32_t)(WIRE_LIMIT_SEEN | WIRE_LIMIT_MEMORY | WIRE_LIMIT_PROCESSES);
 }
 

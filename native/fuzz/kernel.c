@@ -158,7 +158,7 @@ ssize_t fuzz_sendmsg(int fd, const struct msghdr *message, int flags) {
   gate->end = -1;
   memcpy(&gate->kept, order, sizeof gate->kept);
   memcpy(&gate->what, order + sizeof gate->kept, sizeof gate->what);
-  if (gate->what == RELAY && kernel.no_relay)
+  if (gate->what >= RELAY && gate->what <= RECORDER && kernel.no_relay)
     (void)shutdown(end, SHUT_RDWR);
   else if (!send_descriptors(end, &pid, sizeof pid, &nobody, 1))
     abort();

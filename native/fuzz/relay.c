@@ -50,6 +50,8 @@ static ssize_t model_receive(int fd, void *bytes, int *fds, size_t *count);
 #include "../relay/relay.c"
 #undef main
 
+#include "../relay/recording.c" /* never opened here: its file has tests of its own */
+
 #pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
 
 #define CLAIM(what)                                                                                                    \

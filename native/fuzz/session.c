@@ -89,7 +89,7 @@ static void hear_run(int gate, const uint8_t *bytes, size_t size) {
 static void hear_relay(int gate, const uint8_t *bytes, size_t size) {
   struct wire_relay order;
   uint64_t *told = &kernel.gates[gate].run;
-  CLAIM((*told)++ == 0 ? size == sizeof order : size == 1 && (bytes[0] == 'W' || bytes[0] == 'E'));
+  CLAIM((*told)++ == 0 ? size == sizeof order : size == 1 && memchr("WEDO", bytes[0], 4) != NULL);
   if (size == sizeof order) memcpy(&order, bytes, sizeof order);
   if (size == sizeof order) CLAIM(order.output_max != 0 && order.terminal < 2);
 }
@@ -99,9 +99,9 @@ static void check_gates(void) {
   for (int i = 0; i < kernel.gate_count; i++) {
     const struct gate *gate = &kernel.gates[i];
     ssize_t n;
-    if (gate->what != A_RUN && gate->what != RELAY) continue;
+    if (gate->what != A_RUN && gate->what != RELAY && gate->what != RECORDER) continue;
     while (gate->peer >= 0 && (n = (recv)(gate->peer, bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
-      (gate->what == RELAY ? hear_relay : hear_run)(i, bytes, (size_t)n);
+      (gate->what == A_RUN ? hear_run : hear_relay)(i, bytes, (size_t)n);
   }
 }
 

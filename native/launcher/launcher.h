@@ -121,7 +121,7 @@ void group_remove(struct group *group);
 /* `namespaces`: those of enum wire_namespace that a clone makes; `flags`: CLONE_PARENT and the like. */
 pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd);
 extern const struct process no_process;
-enum { A_RUN = 3, A_SEAT = 4, A_TEMPLATE = 5 }; /* behind enum service_name */
+enum { A_RUN = 4, A_SEAT = 5, A_TEMPLATE = 6 }; /* behind enum service_name */
 bool nursery_open(void);
 bool try_namespaces(void); /* those of a run */
 /* Closes descriptors that a client passed, in a process that shares ours and that a client may keep waiting. -1: it is
@@ -170,8 +170,8 @@ struct slot {
   uint64_t deadline_ms; /* CLOCK_MONOTONIC; 0 = none. READING: request; RUNNING: time limit or hang-up */
   uint64_t opened_us;
   uint32_t time_limit_ms;
-  bool timed_out, client_gone, failed;
-  bool awaits_proxy;
+  bool timed_out, client_gone, failed, detached; /* the last: it goes on without its client */
+  bool awaits_proxy, awaits_recording;
   uint32_t features;       /* enum wire_feature: in force once the command starts */
   struct wire_exited last; /* how it ended: what its first process knows of that, then the rest */
   struct wire_submit subject;
@@ -205,6 +205,8 @@ void slot_begin(struct slot *slot, int client); /* nothing of who had it before 
 void close_fd(int *fd);                         /* -1 is fine, and what is left */
 bool may_wait(const struct slot *slot, int i);  /* whether to close this one of a client's descriptors can take long */
 void drop_client(struct slot *slot);
+/* The one answer of a connection. */
+void answer_client(struct slot *slot, uint16_t kind, const struct part *parts, size_t count);
 void slot_release(struct slot *slot); /* and wait for who still has to end or to be closed */
 uint32_t slot_tag(const struct slot *slot);
 struct slot *slot_tagged(uint32_t tag); /* NULL: that slot's run or client is over */
@@ -224,7 +226,7 @@ int listen_at(const char *path, mode_t mode); /* bound, not yet listening */
 
 /* ---- service.c: broker and executor ---- */
 
-enum service_name { EXECUTOR = 0, BROKER = 1, RELAY = 2 };
+enum service_name { EXECUTOR = 0, BROKER = 1, RELAY = 2, RECORDER = 3 }; /* the last: a relay that also records */
 struct service {
   struct process process; /* its gate is not used any more once it has started */
   bool ready;
@@ -238,8 +240,8 @@ uint32_t service_namespaces(uint32_t name); /* of one that is none: none */
 _Noreturn void service_child(enum service_name name, int gate, int inherit);
 void services_stop(bool orderly); /* SIGTERM and some seconds, or SIGKILL; and reap */
 bool services_ready(void);
-/* A relay, and its order with six descriptors. It is one run's, and nothing restarts it. */
-bool relay_start(struct process *relay, const struct wire_relay *order, const int *fds);
+/* A run's relay. `ends`: the run's stdout, stderr and socket for a terminal, each with its other end. */
+bool relay_start(struct slot *slot, const struct wire_plan *plan, const int *ends);
 
 /* ---- main.c ---- */
 

@@ -10,7 +10,8 @@
  *   L5  drop before it executes: ids, groups, five capability sets, no_new_privs, seccomp; services cannot exec again
  *   L6  leave a command no descriptor but 0, 1 and 2, each of an accepted kind, and sealed inputs
  *   L7  execute the file that was hashed: the same device, inode, size, mtime and ctime, by descriptor
- *   L8  end every process of a run: at its time limit, when its client is gone, a service dies, or it dies itself
+ *   L8  end every process of a run: at its time limit, when its client is gone (unless the run is one that
+ *       detaches), a service dies, or it dies itself
  *
  *   L9  leave nothing behind: process, mount, cgroup, namespace, socket
  *
@@ -168,41 +169,23 @@ static void client_event(struct slot *slot, uint32_t events) {
 }
 
 static void dispatch(const struct epoll_event *event, int signals) {
+  const enum watch kind = (enum watch)(event->data.u64 >> 32);
   uint32_t index = (uint32_t)event->data.u64;
   struct slot *slot = slot_tagged(index); /* for clients and runs */
-  switch ((enum watch)(event->data.u64 >> 32)) {
-  case WATCH_SIGNALS:
-    signal_event(signals);
-    return;
-  case WATCH_DOOR:
-    door_accept(services_ready() && !failed && !stopping);
-    return;
-  case WATCH_CHANNEL:
-    channel_event(index, event->events);
-    return;
-  case WATCH_SERVICE:
-    services_failed(index == EXECUTOR ? "the executor died" : "the broker died");
-    return;
-  case WATCH_CLIENT:
-    if (slot != NULL && slot->client >= 0) client_event(slot, event->events);
-    return;
-  case WATCH_GATE:
-    if (slot != NULL && slot->process.gate >= 0) run_reported(slot);
-    return;
-  case WATCH_RELAY:
-    if (slot != NULL && slot->relay.gate >= 0) run_relayed(slot);
-    return;
-  case WATCH_PROXY:
-    if (slot != NULL && slot->word >= 0) run_proxied(slot);
-    return;
-  case WATCH_MOUNTS:
+  if (kind == WATCH_SIGNALS) signal_event(signals);
+  if (kind == WATCH_DOOR) door_accept(services_ready() && !failed && !stopping);
+  if (kind == WATCH_CHANNEL) channel_event(index, event->events);
+  if (kind == WATCH_SERVICE) services_failed(index == EXECUTOR ? "the executor died" : "the broker died");
+  if (kind == WATCH_MOUNTS) {
     templates_drop();
     spares_reshape();
-    return;
-  case WATCH_PROCESS:
-    if (slot != NULL && slot->process.pidfd >= 0) run_exited(slot);
-    return;
   }
+  if (slot == NULL) return;
+  if (kind == WATCH_CLIENT && slot->client >= 0) client_event(slot, event->events);
+  if (kind == WATCH_GATE && slot->process.gate >= 0) run_reported(slot);
+  if (kind == WATCH_RELAY && slot->relay.gate >= 0) run_relayed(slot);
+  if (kind == WATCH_PROXY && slot->word >= 0) run_proxied(slot);
+  if (kind == WATCH_PROCESS && slot->process.pidfd >= 0) run_exited(slot);
 }
 
 /* Milliseconds until the next deadline; it also acts on those that have passed. */
@@ -262,7 +245,7 @@ static void read_boot(const char *path) {
   supervisor.address = take(&c, supervisor.size);
   bool inside = take_u8(&c) != 0;
   for (int i = 0; i < 3; i++) take_text(&c, take_u16(&c), cgroup_paths[i], sizeof cgroup_paths[i]);
-  for (enum service_name name = EXECUTOR; name <= RELAY; name++) {
+  for (enum service_name name = EXECUTOR; name <= RECORDER; name++) {
     uint32_t plan_size = take_u32(&c);
     const uint8_t *plan = take(&c, plan_size);
     uint32_t command_size = take_u32(&c);

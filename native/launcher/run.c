@@ -55,17 +55,6 @@ static bool take_ends(struct start *start, struct slot *slot, int *ends) {
   return true;
 }
 
-static bool take_relay(struct slot *slot, uint64_t output_max, const int *ends) {
-  const bool shown = slot->terminal >= 0;
-  const uint8_t *kinds = slot->subject.stdio;
-  const struct wire_relay order = {.output_max = output_max, .stdio = {kinds[1], kinds[2]}, .terminal = shown};
-  const int fds[6] = {slot->stdio[1], slot->stdio[2], shown ? slot->stdio[slot->terminal] : NULL_DEVICE,
-                      ends[0],        ends[2],        shown ? ends[4] : NULL_DEVICE};
-  if (!relay_start(&slot->relay, &order, fds)) return false;
-  watch(slot->relay.gate, WATCH_RELAY, slot_tag(slot), EPOLLIN);
-  return true;
-}
-
 /* What filters a run's sockets, built as a run is. It says over its stdout when it can be used (`run_proxied`). */
 static bool take_proxy(struct slot *slot, struct cursor body, const struct start *order, const struct wire_plan *plan) {
   int word[2];
@@ -90,24 +79,27 @@ bool run_prepare(struct cursor *body) {
   struct start start, proxy;
   int ends[6] = {-1, -1, -1, -1, -1, -1};
   const struct cursor whole = *body;
-  if (!take_prepare(body, &frame, &start, &plan) || frame.run >= next_run) return false;
+  if (!take_prepare(body, &frame, &start, &plan) || frame.run >= next_run || frame.flags > WIRE_PREPARE_DETACH)
+    return false;
   const struct cursor behind = *body;
   bool proxied = (plan.flags & WIRE_PLAN_PROXIED) != 0;
-  if (proxied != (frame.proxy_size > 0)) return false;
-  if (proxied && !take_prepare(body, &proxy_frame, &proxy, &proxy_plan)) return false;
-  if (proxied && (proxy_frame.run != frame.run || proxy_frame.input_count != 0)) return false;
-  if (body->at != body->end) return false;
+  if (proxied && (!take_prepare(body, &proxy_frame, &proxy, &proxy_plan) || proxy_frame.run != frame.run ||
+                  proxy_frame.input_count != 0 || proxy_frame.flags != 0))
+    return false;
+  bool relayed = plan.output_max != 0;
+  if (proxied != (frame.proxy_size > 0) || body->at != body->end) return false;
+  if (!relayed && (plan.flags & WIRE_PLAN_RECORDED) != 0) return false;
   struct slot *slot = find_run(frame.run);
   if (slot == NULL || slot->state == SLOT_ENDED) return true; /* refused in the meantime */
   if (slot->state != SLOT_SUBMITTED || frame.input_count != slot->subject.input_count) return false;
   slot->state = SLOT_PREPARED;
   slot->time_limit_ms = plan.time_limit_ms;
+  slot->detached = frame.flags != 0;
   slot->features = features_of(&plan);
   const struct template *template = template_for(start.plan, &plan);
   if (template != NULL) start.template = template->fd;
   memcpy(start.stdio, slot->stdio, sizeof start.stdio);
   start.input_count = frame.input_count;
-  bool relayed = plan.output_max != 0;
   if ((relayed && !take_ends(&start, slot, ends)) ||
       !process_start(&slot->process, whole, &start, start.binds || start.keys >= 0 ? NULL : template)) {
     slot->process = no_process;
@@ -116,7 +108,7 @@ bool run_prepare(struct cursor *body) {
     if (!group_limit(&slot->process.group, &plan)) start_failed(slot, WIRE_STAGE_CGROUP);
     watch(slot->process.gate, WATCH_GATE, slot_tag(slot), EPOLLIN);
     watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
-    if (relayed && !take_relay(slot, plan.output_max, ends)) start_failed(slot, WIRE_STAGE_STDIO);
+    if (relayed && !relay_start(slot, &plan, ends)) start_failed(slot, WIRE_STAGE_STDIO);
     if (proxied && !take_proxy(slot, behind, &proxy, &proxy_plan)) start_failed(slot, WIRE_STAGE_PROXY);
   }
   for (int i = 0; i < 5; i++) close_fd(&ends[i]); /* the sixth is `keys` */
@@ -158,19 +150,6 @@ static void tell_services(const struct wire_exited *end, struct part output) {
   services_send(WIRE_EXITED, parts, 2);
 }
 
-/* The one answer of a connection. */
-static void answer_client(struct slot *slot, uint16_t kind, const struct part *parts, size_t count) {
-  struct wire_head head = {.kind = kind};
-  struct iovec frame[4] = {{&head, sizeof head}};
-  const struct msghdr message = {.msg_iov = frame, .msg_iovlen = 4}; /* those that are left are empty */
-  for (size_t i = 0; i < count; i++) {
-    frame[i + 1] = (struct iovec){(void *)(uintptr_t)parts[i].bytes, parts[i].size};
-    head.size += (uint32_t)parts[i].size;
-  }
-  if (slot->client >= 0) (void)sendmsg(slot->client, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  drop_client(slot);
-}
-
 /* The end of a run whose gate was opened. The client hears of it first: nobody waits for our cleaning up. */
 static void finish(struct slot *slot, uint32_t kind) {
   uint64_t wall_us = slot->opened_us == 0 ? 0 : now_us() - slot->opened_us;
@@ -200,11 +179,6 @@ static void command_ended(struct slot *slot, uint32_t kind) {
   close_fd(&slot->keys);
   if (slot->relay.gate < 0) finish(slot, slot->end);
   close_fd(&slot->process.gate); /* its first process may go, and with it what else the run has left */
-}
-
-void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
-  struct part parts[] = {{&status, sizeof status}, {problem, strlen(problem)}};
-  answer_client(slot, WIRE_REFUSED, parts, 2);
 }
 
 /* A slot that never ran lets go of its client; what was prepared is killed and waited for. */
@@ -242,6 +216,11 @@ static void open_gate(struct slot *slot) {
   (void)!send(slot->process.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* EPIPE: it is dead, and its pidfd says so */
 }
 
+static void open_when_ready(struct slot *slot) {
+  if (slot->state == SLOT_OPENING && (slot->failed || (!slot->awaits_proxy && !slot->awaits_recording)))
+    open_gate(slot);
+}
+
 /* The proxy's word that it can be used, or its end: then the run is lost, or fails before it began. */
 void run_proxied(struct slot *slot) {
   char byte;
@@ -253,7 +232,7 @@ void run_proxied(struct slot *slot) {
     if (slot->state < SLOT_RUNNING && !slot->failed) start_failed(slot, WIRE_STAGE_PROXY);
     if (slot->state == SLOT_RUNNING && slot->end == 0) finish(slot, WIRE_END_LOST);
   }
-  if (slot->state == SLOT_OPENING) open_gate(slot);
+  open_when_ready(slot);
 }
 
 bool run_open(struct cursor *body) {
@@ -272,10 +251,10 @@ bool run_open(struct cursor *body) {
   slot->ticket_size = (uint16_t)size;
   slot->state = SLOT_OPENING;
   slot->deadline_ms = now_ms() + PROXY_DEADLINE_MS;
-  if (!slot->awaits_proxy || slot->failed)
-    open_gate(slot);
-  else
-    (void)!send(slot->proxy.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* then its own gate, `run_proxied` */
+  if (slot->awaits_recording && !slot->failed)
+    (void)!send(slot->relay.gate, "O", 1, MSG_NOSIGNAL | MSG_DONTWAIT);                       /* `run_relayed` */
+  if (slot->awaits_proxy) (void)!send(slot->proxy.gate, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* `run_proxied` */
+  open_when_ready(slot);
   return true;
 }
 
@@ -283,7 +262,8 @@ void run_signal(struct slot *slot, uint32_t signal) {
   if (signal == SIGWINCH && slot->relay.gate >= 0) {
     (void)!send(slot->relay.gate, "W", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   } else if (slot->state == SLOT_RUNNING) {
-    (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, (int)signal, NULL, 0);
+    if (signal != SIGHUP || !slot->detached) /* of a client that goes */
+      (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, (int)signal, NULL, 0);
   } else if (signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT) {
     run_client_gone(slot);
   }
@@ -293,6 +273,9 @@ void run_client_gone(struct slot *slot) {
   drop_client(slot);
   if (slot->state == SLOT_READING) {
     slot_release(slot);
+  } else if (slot->state == SLOT_RUNNING && slot->detached) {
+    slot->features |= WIRE_FEATURE_DETACHED;
+    (void)!send(slot->relay.gate, "D", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   } else if (slot->state == SLOT_RUNNING && !slot->client_gone) {
     (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, SIGHUP, NULL, 0);
     uint64_t end_ms = now_ms() + HANGUP_GRACE_MS;
@@ -314,12 +297,12 @@ void run_expired(struct slot *slot) {
   if (slot->state == SLOT_READING) {
     slot_release(slot);
   } else if (slot->state == SLOT_RUNNING) {
-    if (slot->end == 0) slot->timed_out = !slot->client_gone;
+    if (slot->end == 0) slot->timed_out = !slot->client_gone || slot->detached;
     kill_run(slot);
     if (slot->relay.gate >= 0) hurry_relay(slot);
   } else if (slot->state == SLOT_OPENING) {
     errno = ETIMEDOUT;
-    start_failed(slot, WIRE_STAGE_PROXY);
+    start_failed(slot, slot->awaits_recording ? WIRE_STAGE_RECORDING : WIRE_STAGE_PROXY);
     open_gate(slot);
   } else {
     services_failed("a request was not answered in time");
@@ -353,16 +336,25 @@ void run_reported(struct slot *slot) {
   }
 }
 
-/* Its word, or its end without one: then nobody knows what the client got, and the run is lost. */
+/* That it records; later its word, or its end without one: then nobody knows what the client got, and the run is lost.
+ * So is one whose recording cannot be kept on. */
 void run_relayed(struct slot *slot) {
   ssize_t n = recv(slot->relay.gate, &slot->output, sizeof slot->output, MSG_DONTWAIT);
-  bool whole = n == (ssize_t)sizeof slot->output;
+  const bool whole = n == (ssize_t)sizeof slot->output;
+  const bool failed = whole && slot->output.recording.state == WIRE_RECORDING_FAILED;
+  if (n == 1 && slot->awaits_recording) {
+    slot->awaits_recording = false;
+    open_when_ready(slot);
+    return;
+  }
   slot->output_size = whole ? sizeof slot->output : 0;
-  if (slot->state == SLOT_RUNNING && (!whole || slot->end != 0)) {
-    finish(slot, whole ? slot->end : WIRE_END_LOST);
+  if (slot->state == SLOT_RUNNING && (!whole || failed || slot->end != 0)) {
+    if (failed && slot->end == 0) slot->last.stage = WIRE_STAGE_RECORDING;
+    finish(slot, whole && slot->end != 0 ? slot->end : WIRE_END_LOST);
   } else if (slot->state < SLOT_RUNNING && !slot->failed) {
-    errno = EPIPE;
-    start_failed(slot, WIRE_STAGE_STDIO);
+    errno = failed ? (int)slot->output.recording.error : EPIPE;
+    start_failed(slot, failed ? WIRE_STAGE_RECORDING : WIRE_STAGE_STDIO);
+    open_when_ready(slot);
   }
   close_fd(&slot->relay.gate);
 }

@@ -24,7 +24,7 @@
 #define STOP_DEADLINE_MS 3000
 
 struct service services[2]; /* main() sets the descriptors to -1: initialised here, the buffers would be in the file */
-static struct start described[3];
+static struct start described[4];
 
 void services_describe(enum service_name name, struct cursor plan, struct cursor command) {
   described[name] = (struct start){.plan = plan,
@@ -32,7 +32,7 @@ void services_describe(enum service_name name, struct cursor plan, struct cursor
                                    .template = -1,
                                    .stdio = {0, 2, 2},
                                    .service = true,
-                                   .relay = name == RELAY,
+                                   .relay = name >= RELAY,
                                    .makes_peer = name == BROKER};
 }
 
@@ -66,7 +66,7 @@ static bool permit_one_exec(int listener) {
 
 uint32_t service_namespaces(uint32_t name) {
   struct wire_plan plan;
-  if (name > RELAY) return 0;
+  if (name > RECORDER) return 0;
   struct cursor c = described[name].plan;
   return plan_head(&c, &plan) ? plan.namespaces : 0;
 }
@@ -97,10 +97,23 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   return true;
 }
 
-bool relay_start(struct process *relay, const struct wire_relay *order, const int *fds) {
-  if (!child_start(relay, RELAY, -1, (struct cursor){0})) return false;
-  if (send_descriptors(relay->gate, order, sizeof *order, fds, 6)) return true;
-  process_discard(relay);
+bool relay_start(struct slot *slot, const struct wire_plan *plan, const int *ends) {
+  const bool shown = slot->terminal >= 0;
+  slot->awaits_recording = (plan->flags & WIRE_PLAN_RECORDED) != 0;
+  struct wire_relay order = {.output_max = plan->output_max,
+                             .stdio = {slot->subject.stdio[1], slot->subject.stdio[2]},
+                             .terminal = shown,
+                             .detached = slot->detached,
+                             .recorded = slot->awaits_recording,
+                             .run = slot->run,
+                             .time_ms = slot->subject.time_ms};
+  memcpy(order.nonce, slot->subject.nonce, sizeof order.nonce);
+  const int fds[6] = {slot->stdio[1], slot->stdio[2], shown ? slot->stdio[slot->terminal] : NULL_DEVICE,
+                      ends[0],        ends[2],        shown ? ends[4] : NULL_DEVICE};
+  if (!child_start(&slot->relay, slot->awaits_recording ? RECORDER : RELAY, -1, (struct cursor){0})) return false;
+  watch(slot->relay.gate, WATCH_RELAY, slot_tag(slot), EPOLLIN);
+  if (send_descriptors(slot->relay.gate, &order, sizeof order, fds, 6)) return true;
+  process_discard(&slot->relay);
   return false;
 }
 

@@ -1,7 +1,7 @@
 /*
- * slot.c: what a slot holds, and how it lets go of it. Not trusted: what a client passed. To close such a descriptor
- * can take as long as the client likes, by a FUSE file system of its own or SO_LINGER; so it is never done where others
- * wait.
+ * slot.c: what a slot holds, how it answers, and how it lets go of it. Not trusted: what a client passed. To close such
+ * a descriptor can take as long as the client likes, by a FUSE file system of its own or SO_LINGER; so it is never done
+ * where others wait.
  */
 #include <signal.h>
 #include <string.h>
@@ -55,6 +55,24 @@ void drop_client(struct slot *slot) {
   if (waits) (void)setitimer(ITIMER_REAL, &soon, NULL);
   close_fd(&slot->client);
   if (waits) (void)setitimer(ITIMER_REAL, &never, NULL);
+}
+
+/* The one answer of a connection. */
+void answer_client(struct slot *slot, uint16_t kind, const struct part *parts, size_t count) {
+  struct wire_head head = {.kind = kind};
+  struct iovec frame[4] = {{&head, sizeof head}};
+  const struct msghdr message = {.msg_iov = frame, .msg_iovlen = 4}; /* those that are left are empty */
+  for (size_t i = 0; i < count; i++) {
+    frame[i + 1] = (struct iovec){(void *)(uintptr_t)parts[i].bytes, parts[i].size};
+    head.size += (uint32_t)parts[i].size;
+  }
+  if (slot->client >= 0) (void)sendmsg(slot->client, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  drop_client(slot);
+}
+
+void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
+  struct part parts[] = {{&status, sizeof status}, {problem, strlen(problem)}};
+  answer_client(slot, WIRE_REFUSED, parts, 2);
 }
 
 /* What is left of a client's descriptors. */

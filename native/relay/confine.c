@@ -1,10 +1,10 @@
 /*
- * confine.c: what the relay takes away from itself before it is told of any run.
+ * confine.c: what the relay takes away from itself before it reads anything of its run.
  *
  * Behind it already: an id of its own, no capability, no_new_privs, Landlock without a path but its own program, the
- * deny list of runs (`planForRelay`). Here the list turns round: these calls, and whoever makes another is killed.
- * There is none that opens, connects, sends a descriptor, starts or signals a process, or maps memory; of ioctl(2)
- * those two that read and set the size of a terminal.
+ * deny list of runs (`planForRelay`); the file of a recording is open. Here the list turns round: these calls, and
+ * whoever makes another is killed. There is none that opens, connects, sends a descriptor, starts or signals a process,
+ * or maps memory; of ioctl(2) those two that read and set the size of a terminal.
  */
 #include "confine.h"
 
@@ -47,6 +47,8 @@ void confine(void) {
       ALLOW(ppoll),
       ALLOW(recvmsg),
       ALLOW(close),
+      ALLOW(ftruncate),
+      ALLOW(clock_gettime), /* where the vDSO cannot tell the time */
       ALLOW(setitimer),
       ALLOW(rt_sigreturn),
       ALLOW(restart_syscall),
@@ -58,7 +60,7 @@ void confine(void) {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
   };
   const struct sock_fprog filter = {.len = sizeof program / sizeof program[0], .filter = program};
-  limit(RLIMIT_NOFILE, 10); /* 0 to 2, the six that come, and the master of a terminal */
+  limit(RLIMIT_NOFILE, 11); /* 0 to 2, the six that come, a recording, and the master of a terminal */
   limit(RLIMIT_NPROC, 0);
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_DATA, 1u << 20);

@@ -1,8 +1,9 @@
 /*
  * relay: pumps what one run writes to the client's descriptors, up to a cap, and says how much it was and its SHA-256.
  *
- * Started ahead by the launcher, used once. It trusts its socket, descriptor 0, which is the launcher's; not the run,
- * and not whoever holds the client's ends. Taken over, it can lie about this run's output and keep it back, no more.
+ * Where its order says so it also records. Started ahead by the launcher, used once. It trusts its socket, descriptor
+ * 0, which is the launcher's; not the run, and not whoever holds the client's ends. Taken over, it can lie about this
+ * run's output and keep it back, no more.
  *
  *   - What is hashed is what is delivered: bytes are read into memory of our own and written from there. tee(2) and
  *     splice(2) would hand on the run's own pages, which it could change after they were hashed (vmsplice(2)).
@@ -30,6 +31,7 @@
 #include "../frame/frame.h"
 #include "../wire.h"
 #include "confine.h"
+#include "recording.h"
 #include "sha256.h"
 
 enum { LAUNCHER = 0 };
@@ -45,6 +47,7 @@ struct stream {
   bool gone;    /* nothing is delivered any more, only counted: the run is about to end */
   struct wire_stream *report;
   struct sha256 sha;
+  uint64_t kept;   /* of what was written, up to the cap */
   size_t at, size; /* of `bytes`: what is not delivered yet */
   uint8_t bytes[CHUNK];
 };
@@ -58,8 +61,9 @@ static struct {
   uint8_t bytes[4096];
 } keys;
 static struct wire_output output = {.version = WIRE_VERSION};
-static uint64_t room; /* bytes until the cap, of all streams together */
-static bool time_is_over;
+/* Bytes until the cap, of all streams together; in a recording each chunk has a head too. */
+static uint64_t room;
+static bool time_is_over, detached; /* the second: no end of the client's is one of the run's */
 
 static void interrupt_write(int number) { (void)number; }
 
@@ -100,7 +104,7 @@ static void deliver(struct stream *stream) {
     if (n < 0 && (errno == EAGAIN || errno == EINTR) && !time_is_over) return;
     if (n <= 0) {
       output.flags |= WIRE_OUTPUT_UNDELIVERED;
-      stream->gone = time_is_over || errno == EBADF; /* a terminal that was opened for reading only */
+      stream->gone = time_is_over || detached || errno == EBADF; /* a terminal that was opened for reading only */
       if (!stream->gone) end(stream);
       stream->at = stream->size = 0;
       return;
@@ -111,6 +115,21 @@ static void deliver(struct stream *stream) {
   }
 }
 
+static size_t fitting(size_t size) {
+  const uint64_t head = recording_is_open() ? sizeof(struct wire_chunk) : 0;
+  const uint64_t most = room > head ? room - head : 0;
+  if (size > most) size = (size_t)most;
+  if (size > 0) room -= size + head;
+  return size;
+}
+
+/* Before it is delivered: the client gets nothing that is not in the recording. */
+static void keep(struct stream *stream, size_t size) {
+  if (recording_is_open())
+    recording_add((enum wire_chunk_kind)(WIRE_CHUNK_STDOUT + (stream - streams)), stream->bytes, size);
+  stream->kept += size;
+}
+
 /* Takes what is there, up to the cap; behind it, away with it. */
 static void take_in(struct stream *stream) {
   ssize_t n = read(stream->from, stream->bytes, CHUNK);
@@ -119,13 +138,15 @@ static void take_in(struct stream *stream) {
     end(stream);
     return;
   }
-  uint64_t size = (uint64_t)n;
-  stream->report->written += size;
-  if (stream->gone) return;
+  stream->report->written += (uint64_t)n;
+  if (stream->gone) output.flags |= WIRE_OUTPUT_UNDELIVERED;
+  if (stream->gone && !recording_is_open()) return;
+  size_t size = fitting((size_t)n);
+  if (size < (size_t)n) output.flags |= WIRE_OUTPUT_CAPPED;
+  if (size > 0) keep(stream, size);
+  if (stream->gone || recording_failed()) return;
   stream->at = 0;
-  stream->size = size < room ? (size_t)size : (size_t)room;
-  if (size > room) output.flags |= WIRE_OUTPUT_CAPPED;
-  room -= stream->size;
+  stream->size = size;
   deliver(stream);
 }
 
@@ -133,9 +154,15 @@ static void take_in(struct stream *stream) {
 
 /* The kernel tells the run by SIGWINCH, if it is another one. */
 static void copy_size(void) {
+  static struct winsize last;
   struct winsize size;
-  if (streams[TERMINAL].from >= 0 && ioctl(streams[TERMINAL].to, TIOCGWINSZ, &size) == 0)
-    (void)ioctl(streams[TERMINAL].from, TIOCSWINSZ, &size);
+  if (streams[TERMINAL].from < 0 || ioctl(streams[TERMINAL].to, TIOCGWINSZ, &size) != 0) return;
+  (void)ioctl(streams[TERMINAL].from, TIOCSWINSZ, &size);
+  const uint16_t shape[] = {size.ws_col, size.ws_row};
+  const bool same = size.ws_col == last.ws_col && size.ws_row == last.ws_row;
+  if (!recording_is_open() || same || fitting(sizeof shape) < sizeof shape) return;
+  recording_add(WIRE_CHUNK_SIZE, shape, sizeof shape);
+  last = size;
 }
 
 /* The first byte brings the master. End of file before that: the run ends without a terminal. */
@@ -174,11 +201,26 @@ static struct pollfd wanted_of_keys(void) {
 
 /* ---- the loop ---- */
 
+/* Its ends are let go of too: whoever reads them need not wait for the run. */
+static void leave_client(void) {
+  for (int i = 0; i < STREAMS; i++) {
+    struct stream *stream = &streams[i];
+    if (stream->at < stream->size) output.flags |= WIRE_OUTPUT_UNDELIVERED;
+    stream->at = stream->size = 0;
+    stream->gone = true;
+    if (stream->to >= 0) close(stream->to);
+    stream->to = -1;
+  }
+}
+
 /* Taken, or the launcher would get ECONNRESET at our end instead of our report. */
 static void hear_launcher(void) {
   char byte;
-  if (read(LAUNCHER, &byte, 1) == 1 && byte == 'W')
+  ssize_t n = read(LAUNCHER, &byte, 1);
+  if (n == 1 && byte == 'W')
     copy_size();
+  else if (n == 1 && byte == 'D')
+    leave_client();
   else
     time_is_over = true;
 }
@@ -187,6 +229,7 @@ static bool is_active(const struct stream *stream) { return stream->from >= 0 ||
 
 /* A terminal that is awaited comes before the command begins, or never. */
 static bool goes_on(bool *awaited) {
+  if (recording_failed()) return false;
   *awaited = *awaited && !time_is_over && streams[TERMINAL].from < 0 && keys.from >= 0;
   return *awaited || is_active(&streams[OUT]) || is_active(&streams[ERR]) || is_active(&streams[TERMINAL]);
 }
@@ -224,6 +267,26 @@ static void begin(struct stream *stream, int from, int to, uint8_t kind, struct 
   sha256_begin(&stream->sha);
 }
 
+/* Before that nothing of the run was read, and its gate is shut. false: it is over, for itself or because we say so. */
+static bool begin_recording(const struct wire_relay *order) {
+  char byte = 0;
+  while (byte != 'O')
+    if (read(LAUNCHER, &byte, 1) != 1) return false;
+  if (recording_open(order)) return write(LAUNCHER, "R", 1) == 1;
+  output.recording = (struct wire_recording){.state = WIRE_RECORDING_FAILED, .error = (uint32_t)errno};
+  (void)!write(LAUNCHER, &output, sizeof output);
+  return false;
+}
+
+static void report_output(void) {
+  const uint64_t left_out[] = {output.out.written - streams[OUT].kept, output.err.written - streams[ERR].kept,
+                               output.terminal.written - streams[TERMINAL].kept};
+  sha256_end(&streams[OUT].sha, output.out.sha256);
+  sha256_end(&streams[ERR].sha, output.err.sha256);
+  sha256_end(&streams[TERMINAL].sha, output.terminal.sha256);
+  if (recording_is_open()) recording_end(left_out, &output.recording);
+}
+
 int main(void) {
   struct wire_relay order;
   struct sigaction on_alarm = {.sa_handler = interrupt_write}; /* without SA_RESTART */
@@ -233,17 +296,17 @@ int main(void) {
   sigfillset(&all);
   sigdelset(&all, SIGALRM);
   if (sigaction(SIGALRM, &on_alarm, NULL) != 0 || sigprocmask(SIG_SETMASK, &all, NULL) != 0) return 125;
-  confine();
   if (receive_descriptors(LAUNCHER, &order, sizeof order, fds, &count) != (ssize_t)sizeof order || count != 6) return 0;
+  if (order.recorded != 0 && !begin_recording(&order)) return 0;
+  confine();
   room = order.output_max;
+  detached = order.detached != 0;
   begin(&streams[OUT], fds[3], fds[0], order.stdio[0], &output.out);
   begin(&streams[ERR], fds[4], fds[1], order.stdio[1], &output.err);
   begin(&streams[TERMINAL], -1, fds[2], WIRE_STDIO_TERMINAL, &output.terminal);
   keys.from = order.terminal != 0 ? fds[5] : -1;
   if (order.terminal != 0) output.flags |= WIRE_OUTPUT_TERMINAL;
   pump(order.terminal != 0);
-  sha256_end(&streams[OUT].sha, output.out.sha256);
-  sha256_end(&streams[ERR].sha, output.err.sha256);
-  sha256_end(&streams[TERMINAL].sha, output.terminal.sha256);
+  report_output();
   return write(LAUNCHER, &output, sizeof output) == (ssize_t)sizeof output ? 0 : 1;
 }

@@ -1,6 +1,7 @@
 import type { JsonValue } from '../core/json/canonical.ts'
 import { parseStrictJson } from '../core/json/strict.ts'
 import type {
+  CountedOutput,
   DenialEntry,
   Entry,
   IntentEntry,
@@ -9,6 +10,8 @@ import type {
   OutputStream,
   PolicyEntry,
   RecoveredEntry,
+  Recording,
+  RecordingLack,
 } from '../core/audit/entry.ts'
 import { formatHex, leafHash } from '../core/audit/merkle.ts'
 import { formatPrintable, formatQuoted } from '../core/audit/printable.ts'
@@ -185,7 +188,10 @@ function describeEnd(entry: Entry): readonly string[] {
     case 'outcome':
       return describeOutcome(entry)
     case 'recovered':
-      return [`ended     ${describeRecovered(entry)}, found ${formatTime(entry.timeMs)}`]
+      return [
+        `ended     ${describeRecovered(entry)}, found ${formatTime(entry.timeMs)}`,
+        ...(entry.recording === null ? [] : describeRecording(entry.recording)),
+      ]
     case 'start':
     case 'intent':
     case 'denial':
@@ -239,21 +245,42 @@ function describeOutput(output: OutcomeOutput): readonly string[] {
     case 'pass':
       return [`output    passed through: not seen`]
     case 'unknown':
-      return [`output    not known: its relay said nothing`]
-    case 'capped': {
-      const { truncated, undelivered, limitBytes } = output
-      const cut = truncated ? ', cut there' : ''
-      const left = undelivered ? ', not all taken by the client' : ''
       return [
-        `output    at most ${limitBytes} bytes${cut}${left}`,
-        `          stdout ${describeStream(output.stdout)}`,
-        `          stderr ${describeStream(output.stderr)}`,
-        ...(output.terminal === null
-          ? []
-          : [`          terminal ${describeStream(output.terminal)}`]),
+        `output    not known: its relay said nothing`,
+        ...(output.recording === null ? [] : describeRecording(output.recording)),
       ]
-    }
+    case 'capped':
+      return describeCounted(output)
+    case 'recorded':
+      return [...describeCounted(output), ...describeRecording(output.recording)]
   }
+}
+
+function describeCounted(output: CountedOutput): readonly string[] {
+  const { truncated, undelivered, limitBytes } = output
+  const cut = truncated ? ', cut there' : ''
+  const left = undelivered ? ', not all taken by the client' : ''
+  return [
+    `output    at most ${limitBytes} bytes${cut}${left}`,
+    `          stdout ${describeStream(output.stdout)}`,
+    `          stderr ${describeStream(output.stderr)}`,
+    ...(output.terminal === null ? [] : [`          terminal ${describeStream(output.terminal)}`]),
+  ]
+}
+
+const lacks: Readonly<Record<RecordingLack, string>> = {
+  no_space: 'the disk was full',
+  failed: 'its file could not be written or read',
+  not_durable: 'it may not be on the disk',
+  relay_lost: 'who wrote it ended without a word',
+  crash: 'the bridge ended before the run did',
+}
+
+function describeRecording({ name, size, sha256, incomplete }: Recording): readonly string[] {
+  return [
+    `recorded  recordings/${name}.rec, ${size} bytes, SHA-256 ${sha256}`,
+    ...(incomplete === null ? [] : [`          incomplete: ${lacks[incomplete]}`]),
+  ]
 }
 
 function describeStream({ written, delivered, sha256 }: OutputStream): string {

@@ -110,6 +110,7 @@ function describeReport(report: VerifyReport, hasOwnKey: boolean): readonly stri
     `entries   ${entries}, of them ${signed_size} signed`,
     `receipts  ${receipts}, of them ${signed_receipts} signed`,
     `running   ${pending}`,
+    ...describeRecordings(report),
     `key       ${formatPrintable(report.key)} (${from})`,
     ...describeTail(report),
     ...report.problems.map(({ code, index, message }) => {
@@ -120,6 +121,14 @@ function describeReport(report: VerifyReport, hasOwnKey: boolean): readonly stri
       ? 'verified'
       : `FAILED: ${problem_count} problem${problem_count > 1 ? 's' : ''}`,
   ]
+}
+
+function describeRecordings({
+  recordings,
+  recordings_missing: missing,
+}: VerifyReport): readonly string[] {
+  if (recordings === 0) return []
+  return [`recorded  ${recordings}${missing === 0 ? '' : `, of them ${missing} not here`}`]
 }
 
 /** What lies behind the signed part and does not fit together, without being wrong. */

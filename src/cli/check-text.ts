@@ -67,8 +67,17 @@ function runRows(answer: Exclude<CheckAnswer, { advice: unknown }>): readonly Ro
     ['profile', `${profile.name}${profile.escapable ? ' (escapable)' : ''}, ${profile.digest}`],
     ...filterRows(profile.sockets),
     ['risk', action.risk],
+    ...detachRows(answer),
     ['approval', approvalOf(answer)],
   ]
+}
+
+function detachRows({
+  decision: { action, profile },
+}: Exclude<CheckAnswer, { advice: unknown }>): readonly Row[] {
+  const seconds = String(profile.limits.time_ms / 1000)
+  const until = `goes on without its client, for at most ${seconds} s in all`
+  return action.detach ? [['detach', until]] : []
 }
 
 /** What a run may call on a bus, and nothing else of it. */

@@ -11,7 +11,12 @@ import type { BootService } from '../core/protocol/boot.ts'
 import { noSupervisor } from '../core/protocol/supervisor.ts'
 import type { Supervisor } from '../core/protocol/supervisor.ts'
 import { formatCommand } from '../core/sandbox/command.ts'
-import { planForBroker, planForExecutor, planForRelay } from '../core/sandbox/plan-for-service.ts'
+import {
+  planForBroker,
+  planForExecutor,
+  planForRecorder,
+  planForRelay,
+} from '../core/sandbox/plan-for-service.ts'
 import type { ServiceMount } from '../core/sandbox/plan-for-service.ts'
 import { formatPlan } from '../core/sandbox/plan.ts'
 import type { Plan } from '../core/sandbox/plan.ts'
@@ -64,7 +69,8 @@ export function prepareBridge(options: BridgeOptions): PreparedBridge {
   const { brokerUser, cgroupParent, perUser } = configuration
   const broker = options.unprivileged ? own : brokerIdentity(systemPlaces, brokerUser)
   const paths = bridgePaths(options.root)
-  holdDirectories(options.root, paths, own, broker)
+  const relay = options.unprivileged ? own : relayIdentity(broker)
+  holdDirectories(options.root, paths, { own, broker, relay })
   checkState(paths, uid)
   const checkout = findCheckout()
   const cgroups = cgroupParent === null ? ownCgroups() : cgroupsBelow(cgroupParent)
@@ -78,7 +84,8 @@ export function prepareBridge(options: BridgeOptions): PreparedBridge {
     cgroups: newCgroupPaths(cgroups, paths.run),
     executor: executorService(options, checkout, own),
     broker: brokerService(options, checkout, paths, broker),
-    relay: relayService(options, checkout, options.unprivileged ? own : relayIdentity(broker)),
+    relay: relayService(options, checkout, relay),
+    recorder: recorderService(options, checkout, paths, relay),
   })
   replaceFile(paths.run, 'boot', boot, 0o600)
   return { paths, launcher: checkout.launcher, bootFile: paths.bootFile }
@@ -99,7 +106,9 @@ function hasRecord(path: string): boolean {
   }
 }
 
-function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: Owner): void {
+type Owners = Readonly<{ own: Owner; broker: Owner; relay: Owner }>
+
+function holdDirectories(root: string, paths: BridgePaths, { own, broker, relay }: Owners): void {
   const make = (path: string, mode: number, owner: Owner = own): void => {
     holdDirectory(path, mode, owner, own.uid)
   }
@@ -112,6 +121,8 @@ function holdDirectories(root: string, paths: BridgePaths, own: Owner, broker: O
   make(paths.policy, 0o755)
   // Set-group-id: what the executor makes in there has the broker's group, which may read it.
   make(paths.receipts, 0o2750, { uid: own.uid, gid: broker.gid })
+  // What is recorded is a relay's to write and the broker's to read: neither can change, replace or remove what is there.
+  make(paths.recordings, 0o2750, { uid: relay.uid, gid: broker.gid })
   make(paths.state, 0o700)
   make(paths.copies, 0o700)
   make(paths.run, 0o755)
@@ -150,6 +161,7 @@ function brokerService(
         at(`${checkout.source}/daemon/broker/main.ts`, '/src/daemon/broker/main.ts'),
     ],
     ...[at(paths.log, '/log'), at(paths.policy, '/policy'), at(paths.receipts, '/receipts')],
+    at(paths.recordings, '/recordings'),
     ...wordsOf(options),
   ]
   const full = planForBroker({
@@ -176,6 +188,18 @@ function relayService(options: BridgeOptions, { relay }: Checkout, owner: Owner)
   return service(own, owner, relay, relay, ['belladonna-relay'], [])
 }
 
+function recorderService(
+  options: BridgeOptions,
+  { relay }: Checkout,
+  { recordings }: BridgePaths,
+  owner: Owner,
+): BootService {
+  const directory = cleanPath(recordings)
+  const plan = planForRecorder(architecture(), relay, directory)
+  const own = options.unprivileged ? withoutWalls(plan) : plan
+  return service(own, owner, relay, relay, ['belladonna-relay'], [], directory)
+}
+
 /** The broker's whole world: libraries, Node, our code, its log, and what it may read of root's. */
 function brokerMounts(checkout: Checkout, paths: BridgePaths): readonly ServiceMount[] {
   const mount = (
@@ -200,6 +224,7 @@ function brokerMounts(checkout: Checkout, paths: BridgePaths): readonly ServiceM
     mount(paths.log, `${codeRoot}/log`, 'write'),
     mount(paths.policy, `${codeRoot}/policy`, 'read'),
     mount(paths.receipts, `${codeRoot}/receipts`, 'read'),
+    mount(paths.recordings, `${codeRoot}/recordings`, 'read'),
   ]
 }
 
@@ -225,6 +250,7 @@ function service(
   realExecutable: string,
   argv: readonly string[],
   env: readonly string[],
+  cwd: CleanPath = cleanPath('/'),
 ): BootService {
   const { uid, gid } = owner
   if (!isUid(uid) || !isGid(gid)) throw new BelladonnaError('start_failed', 'ids of a service')
@@ -235,7 +261,7 @@ function service(
     groups: [],
     executable,
     stamp,
-    cwd: cleanPath('/'),
+    cwd,
     binds: [],
     argv,
     env,

@@ -10,6 +10,8 @@ export type BridgePaths = Readonly<{
   policy: string
   /** Receipts: root's, readable by the broker. */
   receipts: string
+  /** What runs wrote, where that is recorded: relays', readable by the broker. */
+  recordings: string
   /** Keys and what authorises: root's, 0700. */
   state: string
   /** Copies of executables that others can change: root's, 0700, empty when nothing runs. */
@@ -33,6 +35,7 @@ export function bridgePaths(root: string): BridgePaths {
     log: `${lib}/log`,
     policy: `${lib}/policy`,
     receipts: `${lib}/receipts`,
+    recordings: `${lib}/recordings`,
     state: `${lib}/state`,
     copies: `${lib}/copies`,
     run,

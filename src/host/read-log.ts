@@ -1,4 +1,12 @@
-import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+} from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BelladonnaError } from '../core/error.ts'
 import { parseVerifierKey } from '../core/audit/signed-note.ts'
@@ -7,6 +15,7 @@ import { verifyLog } from '../core/audit/verify.ts'
 import type { VerifyReport } from '../core/audit/verify-report.ts'
 import { isCode } from './directory.ts'
 import { readRecordFileId } from './record-file.ts'
+import { recordingFile } from './recordings.ts'
 import type { RecordPurpose } from './record-frame.ts'
 import { scanRecords } from './record-scan.ts'
 
@@ -21,6 +30,8 @@ export type LogSource = Readonly<{
   entries: () => Iterable<Uint8Array>
   /** Starts reading the receipts that are there now. */
   receipts: () => Iterable<Uint8Array>
+  /** Starts reading a recording; null: it is not there. Undefined in a copy that has none at all. */
+  recording: ((name: string) => Iterable<Uint8Array> | null) | undefined
 }>
 
 /** How a directory is verified. */
@@ -64,6 +75,7 @@ export function openLogSource(directory: string, vkey: string | undefined): LogS
     kept: `${base}/state/checkpoint`,
     key: `${base}/state/host.pub`,
   }
+  const recordings = `${base}/recordings`
   const checkpoint = readSmallFile(files.checkpoint)
   const isThere = checkpoint !== null || existsSync(files.entries) || existsSync(files.receipts)
   if (!isThere) return undefined
@@ -73,6 +85,9 @@ export function openLogSource(directory: string, vkey: string | undefined): LogS
     kept: () => readSmallFile(files.kept),
     entries: () => readRecords(files.entries, 'log'),
     receipts: () => readRecords(files.receipts, 'receipts'),
+    recording: existsSync(recordings)
+      ? (name) => readPieces(recordingFile(recordings, name))
+      : undefined,
   }
 }
 
@@ -124,6 +139,7 @@ function verifyCopy(source: LogSource, { onEntry }: VerifyOptions): VerifyReport
     receipts: untilDamage(source.receipts()),
     entries: firstOf(untilDamage(source.entries()), count, onEntry),
     isCopy: true,
+    openRecording: source.recording,
   })
   if (damage instanceof BelladonnaError) {
     if (!report.ok) throw damage
@@ -146,6 +162,7 @@ function verifySource(source: LogSource, { onEntry }: VerifyOptions): VerifyRepo
     receipts: source.receipts(),
     entries: firstOf(source.entries(), entries, onEntry),
     settledReceipts,
+    openRecording: source.recording ?? (() => null),
   })
 }
 
@@ -176,6 +193,26 @@ export function* readRecords(path: string, purpose: RecordPurpose): Generator<Ui
   if (descriptor === undefined) return
   try {
     yield* scanRecords(descriptor, readRecordFileId(descriptor, purpose))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+const pieceBytes = 1024 * 1024
+
+function readPieces(path: string): Iterable<Uint8Array> | null {
+  const descriptor = openToRead(path)
+  return descriptor === undefined ? null : piecesOf(descriptor)
+}
+
+function* piecesOf(descriptor: number): Generator<Uint8Array> {
+  const buffer = Buffer.alloc(pieceBytes)
+  try {
+    for (;;) {
+      const count = readSync(descriptor, buffer)
+      if (count === 0) return
+      yield buffer.subarray(0, count)
+    }
   } finally {
     closeSync(descriptor)
   }

@@ -93,7 +93,10 @@ test('relay: killed, its run is lost, and the log says so', { skip }, async () =
     process.kill(pid, 'SIGKILL')
     assert.equal((await bell.end).status, 125)
   })
-  assert.deepEqual([outcome.end.kind, outcome.output], ['lost', { kind: 'unknown' }])
+  assert.deepEqual(
+    [outcome.end.kind, outcome.output],
+    ['lost', { kind: 'unknown', recording: null }],
+  )
   assert.deepEqual(at.relays(), [])
 })
 
@@ -104,7 +107,10 @@ test('relay: stopped, it holds a run for the time limit and two graces', { skip 
   assert.notEqual(pid, 0)
   process.kill(pid, 'SIGSTOP')
   const outcome = await at.outcomeOf(async () => await bell.end)
-  assert.deepEqual([outcome.end.kind, outcome.output], ['lost', { kind: 'unknown' }])
+  assert.deepEqual(
+    [outcome.end.kind, outcome.output],
+    ['lost', { kind: 'unknown', recording: null }],
+  )
 })
 
 test('relay: without privilege, and only where the profile asks for it', { skip }, async () => {
@@ -122,7 +128,7 @@ test('relay: without privilege, and only where the profile asks for it', { skip 
   assert.match(status, /^Seccomp:\t2$/m)
   assert.match(status, /^Threads:\t1$/m)
   assert.match(readProc(`${pid}/limits`), /^Max processes +0 +0 /m)
-  assert.match(readProc(`${pid}/limits`), /^Max open files +10 +10 /m)
+  assert.match(readProc(`${pid}/limits`), /^Max open files +11 +11 /m)
   const owner = execFileSync('stat', ['-c', '%u', `/proc/${pid}/environ`], { encoding: 'utf8' })
   assert.equal(owner, '0\n') // of a dumpable process it would be its own uid
   assert.equal(readProc(`${pid}/environ`), '')

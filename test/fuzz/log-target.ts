@@ -201,7 +201,7 @@ function checkLog(lines: readonly string[], { log, notes }: Original): void {
 
 function checkRecovery(entries: readonly Uint8Array[], receipts: readonly Uint8Array[]): void {
   const found = refusedOr(() => findUnclosed(entries, receipts), 'input_invalid')
-  const closing = found?.map((one) => formatEntry({ ...testCommon, ...one }))
+  const closing = found?.map((one) => formatEntry({ ...testCommon, ...one, recording: null }))
   if (closing !== undefined) {
     assert.deepEqual(findUnclosed([...entries, ...closing], receipts), [], 'it was closed already')
   }

@@ -221,6 +221,7 @@ function bootSeeds(): readonly Uint8Array[] {
       executor: { plan: executor, command },
       broker: { plan: broker, command },
       relay: { plan: broker, command },
+      recorder: { plan: broker, command },
     }),
   )
 }

@@ -353,7 +353,7 @@ const hostile: readonly Readonly<{ name: string; answer: Buffer; stderr?: string
   { name: 'exit status 256', answer: frameOf(endedKind, 1, 256, 0, 0) },
   { name: 'signal 0', answer: frameOf(endedKind, 2, 0, 0, 0) },
   { name: 'signal 65', answer: frameOf(endedKind, 2, 65, 0, 0) },
-  { name: 'stage 14', answer: frameOf(endedKind, 4, 1, 14, 0) },
+  { name: 'stage 15', answer: frameOf(endedKind, 4, 1, 15, 0) },
   { name: 'errno 0 of a failure', answer: frameOf(endedKind, 4, 0, 4, 0) },
   { name: 'errno 4096', answer: frameOf(endedKind, 4, 4096, 4, 0) },
   ...[

@@ -1,3 +1,3 @@
 # relay/relay.c
 # What the terminal showed does not count against the cap.
-s/^  room -= stream->size;/  if (stream != \&streams[TERMINAL]) room -= stream->size;/
+s/^  size_t size = fitting((size_t)n);/&\n  if (stream == \&streams[TERMINAL]) room += size;/

@@ -14,6 +14,7 @@ import type {
   OutputStream,
   PolicyEntry,
   RecoveredEntry,
+  Recording,
   StartEntry,
   Usage,
 } from './entry.ts'
@@ -154,13 +155,27 @@ function formatMissing({ feature, reason }: MissingFeature): string {
 
 function formatOutput(output: OutcomeOutput): string {
   const kind = `"kind":${put(shape.output, output.kind)}`
-  if (output.kind !== 'capped') return `{${kind}}`
+  if (output.kind === 'pass') return `{${kind}}`
+  if (output.kind === 'unknown') {
+    return output.recording === null
+      ? `{${kind}}`
+      : `{${kind},${formatRecording(output.recording)}}`
+  }
   return (
     `{${kind},"limit":${put(shape.count, output.limitBytes)},` +
+    (output.kind === 'recorded' ? `${formatRecording(output.recording)},` : '') +
     `"stderr":${formatStream(output.stderr)},"stdout":${formatStream(output.stdout)},` +
     (output.terminal === null ? '' : `"terminal":${formatStream(output.terminal)},`) +
     `"truncated":${put(shape.boolean, output.truncated)},` +
     `"undelivered":${put(shape.boolean, output.undelivered)}}`
+  )
+}
+
+function formatRecording({ format, name, size, sha256, incomplete }: Recording): string {
+  return (
+    `"recording":{"format":${put(shape.recordingFormat, format)},` +
+    `"incomplete":${put(shape.recordingLack, incomplete)},"name":${put(shape.salt, name)},` +
+    `"sha256":${put(shape.digest, sha256)},"size":${put(shape.count, size)}}`
   )
 }
 
@@ -183,7 +198,9 @@ function formatRecovered(entry: RecoveredEntry): string {
   return (
     `{"action_digest":${put(shape.digest, entry.actionDigest)},` +
     `"intent":${put(shape.index, entry.intent)},${kind},${policy},` +
-    `"receipt":${entry.receipt ?? 'null'},"run":${put(shape.count, entry.run)},${rest}}`
+    `"receipt":${entry.receipt ?? 'null'},` +
+    (entry.recording === null ? '' : `${formatRecording(entry.recording)},`) +
+    `"run":${put(shape.count, entry.run)},${rest}}`
   )
 }
 

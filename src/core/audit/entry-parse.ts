@@ -14,6 +14,7 @@ import type {
   OutcomeLimits,
   OutcomeOutput,
   OutputStream,
+  Recording,
   StartEntry,
   Usage,
 } from './entry.ts'
@@ -91,7 +92,7 @@ function parseOwn(kind: string, common: EntryCommon, members: Members): Entry {
   }
 }
 
-function parseClosing(kind: string, common: EntryCommon, { take }: Members): Entry {
+function parseClosing(kind: string, common: EntryCommon, { take, takeIfThere }: Members): Entry {
   switch (kind) {
     case 'outcome':
       return {
@@ -116,6 +117,7 @@ function parseClosing(kind: string, common: EntryCommon, { take }: Members): Ent
         intent: take('intent', shape.index),
         receipt: take('receipt', objectTextOrNull),
         state: take('state', shape.state),
+        recording: takeIfThere('recording', recordingShape),
       }
     case 'policy':
       return {
@@ -181,11 +183,19 @@ const streamShape: Shape<OutputStream> = recordOf(({ take }) => ({
   sha256: take('sha256', shape.digest),
 }))
 
+const recordingShape: Shape<Recording> = recordOf(({ take }) => ({
+  format: take('format', shape.recordingFormat),
+  name: take('name', shape.salt),
+  size: take('size', shape.count),
+  sha256: take('sha256', shape.digest),
+  incomplete: take('incomplete', shape.recordingLack),
+}))
+
 const outputShape: Shape<OutcomeOutput> = recordOf(({ take, takeIfThere }) => {
   const kind = take('kind', shape.output)
-  if (kind !== 'capped') return { kind }
-  return {
-    kind,
+  if (kind === 'pass') return { kind }
+  if (kind === 'unknown') return { kind, recording: takeIfThere('recording', recordingShape) }
+  const counted = {
     limitBytes: take('limit', shape.count),
     truncated: take('truncated', shape.boolean),
     undelivered: take('undelivered', shape.boolean),
@@ -193,6 +203,8 @@ const outputShape: Shape<OutcomeOutput> = recordOf(({ take, takeIfThere }) => {
     stderr: take('stderr', streamShape),
     terminal: takeIfThere('terminal', streamShape),
   }
+  if (kind === 'capped') return { kind, ...counted }
+  return { kind, ...counted, recording: take('recording', recordingShape) }
 })
 
 function decode(bytes: Uint8Array): string {

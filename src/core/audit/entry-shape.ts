@@ -19,6 +19,7 @@ import type {
   PolicyEntry,
   PolicyTrust,
   RecoveredEntry,
+  Recording,
 } from './entry.ts'
 
 // A record, so that the compiler misses none of the union.
@@ -81,6 +82,8 @@ export const entryShape: Readonly<{
   limit: Shape<LimitState>
   output: Shape<OutcomeOutput['kind']>
   policy: Shape<PolicyTrust>
+  recordingFormat: Shape<Recording['format']>
+  recordingLack: Shape<Recording['incomplete']>
   reload: Shape<PolicyEntry['state']>
   salt: Shape<string>
   state: Shape<RecoveredEntry['state']>
@@ -104,8 +107,10 @@ export const entryShape: Readonly<{
   ids: listOf(id),
   limit: oneOf(['kept', 'hit', 'unknown']),
   index: orNull(integerWithin(0, Number.MAX_SAFE_INTEGER)),
-  output: oneOf(['pass', 'capped', 'unknown']),
+  output: oneOf(['pass', 'capped', 'recorded', 'unknown']),
   policy: oneOf(['unsigned', 'signed']),
+  recordingFormat: oneOf(['belladonna/recording/v1']),
+  recordingLack: orNull(oneOf(['no_space', 'failed', 'not_durable', 'relay_lost', 'crash'])),
   reload: oneOf(['adopted', 'refused']),
   salt: hexDigits(32),
   state: oneOf(['unknown', 'never_started']),

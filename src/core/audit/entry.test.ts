@@ -14,7 +14,7 @@ import { sha256Hex } from '../json/digest.ts'
 import { anyString, listOf, recordOf } from '../json/shape.ts'
 import { parseStrictJson } from '../json/strict.ts'
 import { maxEntryBytes } from './entry.ts'
-import type { Entry, IntentEntry } from './entry.ts'
+import type { Entry, IntentEntry, Recording } from './entry.ts'
 import { formatEntry } from './entry-format.ts'
 import { parseEntry } from './entry-parse.ts'
 import { isRefusalCode } from './entry-shape.ts'
@@ -59,6 +59,11 @@ const recovered: Entry = {
   intent: null,
   receipt,
   state: 'unknown',
+  recording: null,
+}
+const recording: Recording = {
+  ...{ format: 'belladonna/recording/v1', name: 'ab'.repeat(16), size: 64 },
+  ...{ sha256: 'cd'.repeat(32), incomplete: null },
 }
 const denial: Entry = {
   ...testCommon,
@@ -88,7 +93,12 @@ const samples: readonly Entry[] = [
   { ...denial, detail: '"/r/a" is a link, or no directory' },
   outcome,
   { ...outcome, end: { kind: 'gone', value: 0, stage: 'none' }, receipt: null },
-  { ...outcome, output: { kind: 'unknown' } },
+  { ...outcome, output: { kind: 'unknown', recording: null } },
+  {
+    ...outcome,
+    output: { kind: 'unknown', recording: { ...recording, incomplete: 'relay_lost' } },
+  },
+  { ...recovered, recording: { ...recording, incomplete: 'crash' } },
   { ...outcome, limits: { memory: 'unknown', processes: 'unknown' }, missing: [] },
   {
     ...outcome,

@@ -111,23 +111,45 @@ export type OutcomeLimits = Readonly<{
   processes: LimitState
 }>
 
+/** Through a relay. `truncated`: there was more than `limitBytes`; `undelivered`: the client did not take all of it. */
+export type CountedOutput = Readonly<{
+  limitBytes: number
+  truncated: boolean
+  undelivered: boolean
+  stdout: OutputStream
+  stderr: OutputStream
+  /** What the run's own terminal showed; null: it had none. */
+  terminal: OutputStream | null
+}>
+
 /** What became of a run's output. */
 export type OutcomeOutput =
   /** The client's own descriptors, so nothing is known of it. */
   | Readonly<{ kind: 'pass' }>
-  /** Through a relay. `truncated`: there was more than `limitBytes`; `undelivered`: the client did not take all of it. */
-  | Readonly<{
-      kind: 'capped'
-      limitBytes: number
-      truncated: boolean
-      undelivered: boolean
-      stdout: OutputStream
-      stderr: OutputStream
-      /** What the run's own terminal showed; null: it had none. */
-      terminal: OutputStream | null
-    }>
-  /** Through a relay that said nothing: it died, or the run never began. */
-  | Readonly<{ kind: 'unknown' }>
+  | (CountedOutput & Readonly<{ kind: 'capped' }>)
+  | (CountedOutput & Readonly<{ kind: 'recorded'; recording: Recording }>)
+  /** Through a relay that said nothing: it died, or the run never began. `recording`: what there is of one. */
+  | Readonly<{ kind: 'unknown'; recording: Recording | null }>
+
+/** Why a recording does not hold all that it should. */
+export type RecordingLack =
+  | 'no_space' // the disk was full
+  | 'failed' // its file could not be written, or not be read
+  | 'not_durable' // it could not be made sure that it is on the disk
+  | 'relay_lost' // who wrote it ended without a word
+  | 'crash' // the bridge ended before the run did
+
+/** The file `recordings/<name>.rec` of a run: spec/recording.md. */
+export type Recording = Readonly<{
+  format: 'belladonna/recording/v1'
+  /** The request's nonce: 32 hexadecimal digits. */
+  name: string
+  /** How much of it this is about; if nothing lacks, all. */
+  size: number
+  /** SHA-256 of that, 64 hexadecimal digits. */
+  sha256: string
+  incomplete: RecordingLack | null
+}>
 
 /** Bytes that the run wrote, how many of them from the start were delivered, and the SHA-256 of those. */
 export type OutputStream = Readonly<{ written: number; delivered: number; sha256: string }>
@@ -167,6 +189,8 @@ export type RecoveredEntry = EntryCommon &
     /** The receipt's record, as text. */
     receipt: string | null
     state: 'unknown' | 'never_started'
+    /** What is there of its recording; null: nothing. */
+    recording: Recording | null
   }>
 
 /** The bridge went down in order. */

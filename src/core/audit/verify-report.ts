@@ -20,6 +20,9 @@ export type VerifyCode =
   | 'receipt_missing' // a run without a receipt
   | 'receipt_differs' // an entry holds another receipt than the receipts file
   | 'receipt_unrecorded' // a receipt without an entry
+  | 'recording_missing' // an entry names a recording that is not there
+  | 'recording_differs' // a recording is not the one that its entry names, or not what the client got
+  | 'recording_malformed'
 
 /** One thing that is wrong. `index` is of the entry, or null when it is about receipts or the checkpoint. */
 export type VerifyProblem = Readonly<{ code: VerifyCode; index: number | null; message: string }>
@@ -41,6 +44,10 @@ export type VerifyReport = Readonly<{
   unentered_receipts: number
   /** Receipts that entries of the unsigned tail hold and the receipts file does not: it was copied before the entries. */
   receipts_ahead: number
+  /** Recordings that entries name. */
+  recordings: number
+  /** Of them, those that are not there. In a copy without any that is no problem. */
+  recordings_missing: number
   /** What is bad behind the signed part of a copy, where reading ended; null when all could be read. */
   tail_damage: string | null
   /** Runs without an end: still running, or to be closed by the next start. */

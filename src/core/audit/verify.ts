@@ -9,6 +9,8 @@ import { indexReceipts } from './verify-receipts.ts'
 import type { ReceiptIndex } from './verify-receipts.ts'
 import { maxListedProblems, messageOf } from './verify-report.ts'
 import type { AddProblem, VerifyProblem, VerifyReport } from './verify-report.ts'
+import { openRecordingCheck } from './verify-recordings.ts'
+import type { OpenRecording } from './verify-recordings.ts'
 import { openRunCheck } from './verify-runs.ts'
 
 /** What is verified. The records are read once each and in order, so they may come from a stream. */
@@ -28,6 +30,8 @@ export type VerifyInput = Readonly<{
    * not cover entries and receipts may each be ahead of the other. `settledReceipts` then counts for nothing.
    */
   isCopy?: boolean
+  /** Opens what recordings there are. Without it there are none to be had, and they are only counted. */
+  openRecording?: OpenRecording | undefined
 }>
 
 /**
@@ -49,6 +53,7 @@ export function verifyLog(input: VerifyInput): VerifyReport {
   const signedReceipts = Math.max(0, ...checkpoints.map(({ receipts: { count } }) => count))
   const isCopy = input.isCopy === true
   const runs = openRunCheck(receipts, input.key, addProblem, isCopy ? signed : Infinity)
+  const recordings = openRecordingCheck(input.openRecording, addProblem)
   const checkTree = openTreeCheck(checkpoints, receipts, addProblem)
   let tree = emptyTree
   checkTree(tree)
@@ -57,7 +62,9 @@ export function verifyLog(input: VerifyInput): VerifyReport {
     tree = appendLeaf(tree, leafHash(bytes))
     checkTree(tree)
     try {
-      runs.addEntry(parseEntry(bytes), index)
+      const entry = parseEntry(bytes)
+      runs.addEntry(entry, index)
+      recordings.addEntry(entry, index)
     } catch (error) {
       addProblem('entry_malformed', index, messageOf(error))
     }
@@ -79,6 +86,7 @@ export function verifyLog(input: VerifyInput): VerifyReport {
     signed_receipts: Math.min(signedReceipts, receipts.count),
     unentered_receipts: end.unentered,
     receipts_ahead: end.ahead,
+    ...recordings.counts(),
     tail_damage: null,
     pending: end.pending,
     problem_count: problemCount,

@@ -133,6 +133,9 @@ test('promise 6: check plans: a run that waits for a proxy that it has not is re
     withProxy({}, { plan: unproxied }),
     { ...filtered, profiles: [sealProfile({ ...profile, sockets: [], proxy: null })] },
   ]) {
-    assert.throws(() => checkPlans(other), { code: 'input_invalid', message: /or a proxy that/ })
+    assert.throws(() => checkPlans(other), {
+      code: 'input_invalid',
+      message: /or a proxy or a recording that/,
+    })
   }
 })

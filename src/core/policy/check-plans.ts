@@ -45,11 +45,13 @@ function proxyMismatch(
 }
 
 function mismatchOf(
-  { caps, limits, proxy, stdin }: CompiledProfile,
+  { caps, limits, output, proxy, stdin }: CompiledProfile,
   plan: Plan,
 ): string | undefined {
   const flags =
-    (stdin === 'none' ? wirePlanFlag.stdinNull : 0) | (proxy === null ? 0 : wirePlanFlag.proxied)
+    (stdin === 'none' ? wirePlanFlag.stdinNull : 0) |
+    (proxy === null ? 0 : wirePlanFlag.proxied) |
+    (output === 'recorded' ? wirePlanFlag.recorded : 0)
   const kept = capabilityMask(caps.map(({ number }) => number))
   const checks: readonly (readonly [boolean, string])[] = [
     [plan.capabilities === kept, 'other capabilities'],
@@ -57,7 +59,7 @@ function mismatchOf(
     [plan.timeLimitMs === limits.time_ms, 'another limit of time'],
     [plan.memoryMaxBytes === limits.memory_bytes, 'another limit of memory'],
     [plan.pidsMax === limits.processes, 'another limit of processes'],
-    [plan.flags === flags, 'another stdin, or a proxy that is not there'],
+    [plan.flags === flags, 'another stdin, or a proxy or a recording that is not there'],
   ]
   return checks.find(([holds]) => !holds)?.[1]
 }

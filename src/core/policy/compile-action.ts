@@ -75,8 +75,8 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
         'reason',
         'params',
         'approve_unseen_input',
+        'detach',
       ],
-      later: ['detach'],
     })
     const parameters = fields.read('params', readParameters(scope.facts), noParameters)
     const { params } = parameters
@@ -98,6 +98,7 @@ export function readAction(scope: ActionScope, id: string): Read<ReadAction> {
       reason: fields.read('reason', readWord(['required', 'optional']), 'optional'),
       approval: fields.read('approval', readApproval(scope.approvers), null),
       approve_unseen_input: fields.read('approve_unseen_input', readTruth, false),
+      detach: fields.read('detach', readTruth, false),
       params,
     }
     if (template !== null) checkParameters(report, fields, template, parameters)
@@ -313,10 +314,14 @@ function warnOfRoots(report: Report, fields: Fields, params: readonly CompiledPa
 function checkProfile(
   report: Report,
   fields: Fields,
-  action: Pick<CompiledAction, 'params' | 'approval' | 'approve_unseen_input'> &
+  action: Pick<CompiledAction, 'params' | 'approval' | 'approve_unseen_input' | 'detach'> &
     Readonly<{ command: Command | null; cwd: CleanPath | undefined }>,
-  { source }: ProfileDraft,
+  { source, hasOwnTime }: ProfileDraft,
 ): void {
+  if (action.detach && !hasOwnTime) {
+    const message = `nobody waits for the end of such a run: say in the profile ${quote(source.name)} how long it may take, \`limits = { time = … }\``
+    report.add(fields.place('detach'), 'value_invalid', message)
+  }
   const { command, cwd } = action
   const programs = [command?.executable, command?.interpreter?.executable].filter(isCleanPath)
   const hidden = programs.find((path) => !isInProfile(source, path))

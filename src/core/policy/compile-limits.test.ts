@@ -8,12 +8,12 @@ import { openFields, openReport } from '../toml/reader.ts'
 function read(
   text: string,
   output: ProfileSource['output'],
-): Readonly<{ limits: ProfileLimits; codes: readonly string[] }> {
+): Readonly<{ limits: ProfileLimits; hasOwnTime: boolean; codes: readonly string[] }> {
   const report = openReport()
   const keys = { required: [], optional: ['limits'] }
   const fields = openFields(report, parseTomlTree('p.toml', text), keys)
-  const limits = readLimits(report, fields, output)
-  return { limits, codes: report.list().map(({ line, code }) => `${line}: ${code}`) }
+  const { limits, hasOwnTime } = readLimits(report, fields, output)
+  return { limits, hasOwnTime, codes: report.list().map(({ line, code }) => `${line}: ${code}`) }
 }
 
 const outputs: readonly (readonly [text: string, output: 'pass' | 'capped', bytes: number])[] = [
@@ -33,6 +33,12 @@ for (const [text, output, bytes] of outputs) {
 test('compile limits: what is not said is the default', () => {
   const { limits } = read('limits = { processes = 3 }', 'capped')
   assert.deepEqual(limits, { ...defaultLimits, processes: 3 })
+})
+
+test('compile limits: whether a profile says itself how long a run may take', () => {
+  assert.equal(read('', 'pass').hasOwnTime, false)
+  assert.equal(read('limits = { processes = 3 }', 'pass').hasOwnTime, false)
+  assert.equal(read('limits = { time = "30s" }', 'pass').hasOwnTime, true)
 })
 
 test('compile limits: a cap on output that nothing would hold is an error', () => {

@@ -3,7 +3,7 @@ import { parseByteSize, parseDurationMs } from '../toml/quantity.ts'
 import { openFields, readInteger, readParsed, readWithin } from '../toml/reader.ts'
 import type { Fields, Read, Report } from '../toml/reader.ts'
 
-/** The caps of a run whose profile names none; `outputBytes` is for `output = "capped"`. */
+/** The caps of a run whose profile names none; `outputBytes` is for output that is not passed. */
 export const defaultLimits: ProfileSource['limits'] = {
   timeMs: 30_000,
   memoryBytes: 256 * 1024 ** 2,
@@ -18,24 +18,28 @@ const maxProcesses = 4096
 const maxOutputBytes = 1024 ** 4
 
 type WrittenLimits = Omit<ProfileSource['limits'], 'outputBytes'> &
-  Readonly<{ outputBytes: number | null }>
+  Readonly<{ outputBytes: number | null; hasOwnTime: boolean }>
+
+/** A profile's limits, and whether it says itself how long a run may take. */
+export type ReadLimits = Readonly<{ limits: ProfileSource['limits']; hasOwnTime: boolean }>
 
 /** Reads a profile's `limits`. A cap on output that nothing would hold is a problem. */
 export function readLimits(
   report: Report,
   fields: Fields,
   output: ProfileSource['output'],
-): ProfileSource['limits'] {
-  const limits = fields.read('limits', readTable, { ...defaultLimits, outputBytes: null })
-  const { outputBytes } = limits
-  if (output === 'capped') {
-    return { ...limits, outputBytes: outputBytes ?? defaultLimits.outputBytes }
+): ReadLimits {
+  const unsaid = { ...defaultLimits, outputBytes: null, hasOwnTime: false }
+  const { hasOwnTime, outputBytes, ...limits } = fields.read('limits', readTable, unsaid)
+  if (output !== 'pass') {
+    const capped = outputBytes ?? defaultLimits.outputBytes
+    return { limits: { ...limits, outputBytes: capped }, hasOwnTime }
   }
   if (outputBytes !== null) {
-    const message = 'a limit on output holds only with output = "capped"'
+    const message = 'a limit on output holds only with output = "capped" or "recorded"'
     report.add(fields.place('limits'), 'value_invalid', message)
   }
-  return { ...limits, outputBytes: 0 }
+  return { limits: { ...limits, outputBytes: 0 }, hasOwnTime }
 }
 
 const readTable: Read<WrittenLimits> = (report, node) => {
@@ -47,6 +51,7 @@ const readTable: Read<WrittenLimits> = (report, node) => {
   const duration = readParsed(parseDurationMs, 'a duration like "30s"')
   const size = readParsed(parseByteSize, 'a size like "256M"')
   return {
+    hasOwnTime: fields.has('time'),
     timeMs: fields.read('time', readWithin(duration, 1, maxTimeMs, 'at most "1d"'), timeMs),
     memoryBytes: fields.read(
       'memory',

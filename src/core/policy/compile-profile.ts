@@ -30,7 +30,7 @@ import { readSyscalls } from './compile-syscalls.ts'
 import type { TomlNode } from '../toml/tree.ts'
 
 /** A profile as it was read, with the place for problems that show only when its actions are known. */
-export type ProfileDraft = Readonly<{ place: Place; source: ProfileSource }>
+export type ProfileDraft = Readonly<{ place: Place; source: ProfileSource; hasOwnTime: boolean }>
 
 /** What profiles have unless they say otherwise. */
 const profileDefaults: Readonly<{
@@ -83,7 +83,8 @@ export function readProfile(
     const write = fields.read('write', readList(readWrittenPath(facts), maxPaths), [])
     const sockets = fields.read('sockets', readList(readSocket(facts), maxSockets), [])
     const network = fields.read('network', readWord(['none', 'loopback', 'host']), 'none')
-    const output = fields.read('output', readWord(['pass', 'capped'], ['recorded']), 'pass')
+    const output = fields.read('output', readWord(['pass', 'capped', 'recorded']), 'pass')
+    const { limits, hasOwnTime } = readLimits(report, fields, output)
     const source: ProfileSource = {
       name,
       network,
@@ -97,7 +98,7 @@ export function readProfile(
       output,
       caps: readCaps(report, fields),
       syscalls: fields.read('syscalls', readSyscalls, 'default'),
-      limits: readLimits(report, fields, output),
+      limits,
       observe: fields.read('observe', readWord(['off', 'prefer'], ['require']), 'off'),
     }
     checkNamespaces(report, fields, source)
@@ -106,7 +107,7 @@ export function readProfile(
       const place = fields.place(by.startsWith('/') ? 'write' : 'caps')
       report.warn(place, 'as_good_as_root', `a run as good as root by ${by}: ${why}`)
     }
-    return { place: node, source }
+    return { place: node, source, hasOwnTime }
   }
 }
 

@@ -190,6 +190,7 @@ const action: Shape<CompiledAction> = recordOf((members) => ({
   reason: members.take('reason', oneOf(['required', 'optional'])),
   approval: members.take('approval', orNull(approval)),
   approve_unseen_input: members.take('approve_unseen_input', anyBoolean),
+  detach: members.take('detach', anyBoolean),
   params: members.take('params', listOf(parameter)),
 }))
 
@@ -260,7 +261,7 @@ const profile: Shape<CompiledProfile> = recordOf((members, where) => {
     proxy: members.take('proxy', orNull(proxy)),
     links: members.take('links', listOf(link)),
     stdin: members.take('stdin', oneOf(['none', 'bound', 'stream'])),
-    output: members.take('output', oneOf(['pass', 'capped'])),
+    output: members.take('output', oneOf(['pass', 'capped', 'recorded'])),
     caps: members.take('caps', listOf(capability)),
     syscalls: members.take('syscalls', syscallChoice),
     limits: members.take('limits', limits),

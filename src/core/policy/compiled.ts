@@ -95,6 +95,8 @@ export type CompiledAction = Readonly<{
   reason: 'required' | 'optional'
   approval: CompiledApproval | null
   approve_unseen_input: boolean
+  /** A run goes on when its client is gone, until its end or its time limit. */
+  detach: boolean
   params: readonly CompiledParameter[]
 }>
 
@@ -121,7 +123,7 @@ export type CompiledProfile = Readonly<{
   proxy: CompiledProxy | null
   links: readonly PathLink[]
   stdin: 'none' | 'bound' | 'stream'
-  output: 'pass' | 'capped'
+  output: 'pass' | 'capped' | 'recorded'
   caps: readonly Readonly<{ name: string; number: number }>[]
   syscalls: SyscallSet | readonly string[]
   limits: Readonly<{

@@ -144,6 +144,7 @@ sha256 = ["${'b'.repeat(64)}", "${'a'.repeat(64)}"]
 profile = "app"
 approval = { need = 2, from = "oncall", within = "5m" }
 approve_unseen_input = true
+detach = true
 risk = "reversible"
 reason = "required"
 [action."app.restart".params]

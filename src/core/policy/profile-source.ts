@@ -62,7 +62,7 @@ export type ProfileSource = Readonly<{
   /** `none`: the command reads /dev/null whatever the client passed; `bound`: what was hashed before it was permitted. */
   stdin: 'none' | 'bound' | 'stream'
   /** `pass`: the client's own descriptors. `capped`: through a relay, with digest and cap. */
-  output: 'pass' | 'capped'
+  output: 'pass' | 'capped' | 'recorded'
   /** Ascending by number. */
   caps: readonly ProfileCapability[]
   /** A named set, or the calls that are let through by name: sorted, groups resolved, not empty. */

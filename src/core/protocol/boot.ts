@@ -31,6 +31,8 @@ export type Boot = Readonly<{
   broker: BootService
   /** How each relay is started. */
   relay: BootService
+  /** And one that also records. */
+  recorder: BootService
 }>
 
 const magic = 0x3142_4442 // "BDB1"
@@ -46,6 +48,7 @@ export function formatBoot({
   executor,
   broker,
   relay,
+  recorder,
 }: Boot): Uint8Array {
   const writer = openWriter(65_536)
   writeU32(writer, magic)
@@ -58,7 +61,7 @@ export function formatBoot({
   writeBytes(writer, supervisor.address)
   writeU8(writer, isInside ? 1 : 0)
   for (const path of [cgroups.unified, cgroups.pids, cgroups.memory]) writeText16(writer, path)
-  for (const { plan, command } of [executor, broker, relay]) {
+  for (const { plan, command } of [executor, broker, relay, recorder]) {
     writeU32(writer, plan.length)
     writeBytes(writer, plan)
     writeU32(writer, command.length)

@@ -113,8 +113,11 @@ test('PREPARE, OPEN and REFUSE have their numbers first, then what is passed on 
   const text = (frame: Uint8Array, kind: number): string =>
     Buffer.from(bodyOf(frame, kind)).toString('hex')
   assert.equal(
-    text(formatPrepare(1, bytes(2, 0xaa), bytes(1, 0xbb), 3), wireKind.prepare),
-    ['0100000000000000', '02000000', '01000000', '03000000', '00000000', 'aaaabb'].join(''),
+    text(
+      formatPrepare(1, bytes(2, 0xaa), bytes(1, 0xbb), { inputs: 3, detach: true }),
+      wireKind.prepare,
+    ),
+    ['0100000000000000', '02000000', '01000000', '03000100', '00000000', 'aaaabb'].join(''),
   )
   assert.equal(
     text(formatPrepare(1, bytes(0, 0), bytes(0, 0)), wireKind.prepare),
@@ -123,7 +126,7 @@ test('PREPARE, OPEN and REFUSE have their numbers first, then what is passed on 
   const proxy = { plan: bytes(1, 0xcc), command: bytes(2, 0xdd) }
   const inner = ['0100000000000000', '01000000', '02000000', '00000000', '00000000', 'ccdddd']
   assert.equal(
-    text(formatPrepare(1, bytes(1, 0xaa), bytes(1, 0xbb), 0, proxy), wireKind.prepare),
+    text(formatPrepare(1, bytes(1, 0xaa), bytes(1, 0xbb), { proxy }), wireKind.prepare),
     ['0100000000000000', '01000000', '01000000', '00000000', '1b000000', 'aabb', ...inner].join(''),
   )
   assert.equal(text(formatOpen(2, bytes(2, 0xcc)), wireKind.open), '0200000000000000cccc')
@@ -149,7 +152,7 @@ test('EXITED ends with what a relay said, whole, or with nothing', () => {
   }
 })
 
-test('the boot file: paths, the bound of a uid and the supervisor, cgroups, then plan and command of executor, broker and relay', () => {
+test('the boot file: paths, the bound of a uid and the supervisor, cgroups, then plan and command of executor, broker, relay and recorder', () => {
   const service = (value: number): Readonly<{ plan: Uint8Array; command: Uint8Array }> => ({
     plan: bytes(1, value),
     command: bytes(2, value),
@@ -159,6 +162,7 @@ test('the boot file: paths, the bound of a uid and the supervisor, cgroups, then
     supervisor: { address: Uint8Array.of(1, 0, 0x2f, 0x6e), aliveEveryMs: 0x7530 },
     cgroups: { unified: '/u', pids: '', memory: '/m' },
     ...{ executor: service(0xe0), broker: service(0xb0), relay: service(0xf0) },
+    recorder: service(0xc0),
   })
   const texts = [
     '02002f72',
@@ -171,7 +175,7 @@ test('the boot file: paths, the bound of a uid and the supervisor, cgroups, then
     '0000',
     '02002f6d',
   ]
-  const services = ['e0', 'b0', 'f0'].map((at) => `01000000${at}02000000${at}${at}`)
+  const services = ['e0', 'b0', 'f0', 'c0'].map((at) => `01000000${at}02000000${at}${at}`)
   assert.equal(
     Buffer.from(boot).toString('hex'),
     ['42444231', '01000000', ...texts, ...services].join(''),

@@ -11,6 +11,7 @@ import {
   readU32,
   readU64,
   writeBytes,
+  writeU16,
   writeU32,
   writeU64,
   written,
@@ -24,6 +25,7 @@ import {
   maxInputs,
   wireKind,
   wireLayout,
+  wirePrepareFlag,
   wireSubjectFlag,
   wireVersion,
 } from './layout.ts'
@@ -154,32 +156,40 @@ export function parseRunEnd(body: Uint8Array): RunEnd {
 export type Prepared = Readonly<{ plan: Uint8Array; command: Uint8Array }>
 
 /**
- * PREPARE: builds the sandbox of `plan` around `command` and holds it at the gate. `inputs`: as they were submitted.
+ * PREPARE: builds the sandbox of `plan` around `command` and holds it at the gate.
  *
+ * @param inputs as they were submitted
  * @param proxy what stands between the run and its filtered sockets, exactly if the plan says that there is one
+ * @param detach the run goes on when its client is gone
  */
 export function formatPrepare(
   run: number,
   plan: Uint8Array,
   command: Uint8Array,
-  inputs = 0,
-  proxy: Prepared | null = null,
+  {
+    inputs = 0,
+    proxy = null,
+    detach = false,
+  }: Readonly<{ inputs?: number; proxy?: Prepared | null; detach?: boolean }> = {},
 ): Uint8Array {
-  const inner = proxy === null ? [] : [prepareHead(run, proxy, 0, 0), proxy.plan, proxy.command]
-  const size = inner.reduce((sum, part) => sum + part.length, 0)
-  const head = prepareHead(run, { plan, command }, inputs, size)
+  const plain = { inputs: 0, flags: 0, proxySize: 0 }
+  const inner = proxy === null ? [] : [prepareHead(run, proxy, plain), proxy.plan, proxy.command]
+  const proxySize = inner.reduce((sum, part) => sum + part.length, 0)
+  const flags = detach ? wirePrepareFlag.detach : 0
+  const head = prepareHead(run, { plan, command }, { inputs, flags, proxySize })
   return formatFrame(wireKind.prepare, head, plan, command, ...inner)
 }
 
 function prepareHead(
   run: number,
   { plan, command }: Prepared,
-  inputs: number,
-  proxySize: number,
+  { inputs, flags, proxySize }: Readonly<{ inputs: number; flags: number; proxySize: number }>,
 ): Uint8Array {
   const writer = openWriter(24)
   writeU64(writer, run)
-  for (const value of [plan.length, command.length, inputs, proxySize]) writeU32(writer, value)
+  for (const value of [plan.length, command.length]) writeU32(writer, value)
+  for (const value of [inputs, flags]) writeU16(writer, value)
+  writeU32(writer, proxySize)
   return written(writer)
 }
 

@@ -64,11 +64,42 @@ export const wireLayout = {
     },
   },
   stream: { size: 48, offsets: { written: 0, delivered: 8, sha256: 16 } },
-  output: { size: 152, offsets: { version: 0, flags: 4, out: 8, err: 56, terminal: 104 } },
-  relay: { size: 16, offsets: { outputMax: 0, stdio: 8, terminal: 10, zero: 11 } },
+  recording: { size: 48, offsets: { size: 0, sha256: 8, state: 40, error: 44 } },
+  output: {
+    size: 200,
+    offsets: { version: 0, flags: 4, out: 8, err: 56, terminal: 104, recording: 152 },
+  },
+  relay: {
+    size: 48,
+    offsets: {
+      outputMax: 0,
+      stdio: 8,
+      terminal: 10,
+      detached: 11,
+      recorded: 12,
+      zero: 13,
+      run: 16,
+      timeMs: 24,
+      nonce: 32,
+    },
+  },
+  recordingHead: {
+    size: 64,
+    offsets: {
+      magic: 0,
+      version: 8,
+      flags: 12,
+      run: 16,
+      timeMs: 24,
+      limit: 32,
+      nonce: 40,
+      zero: 56,
+    },
+  },
+  chunk: { size: 16, offsets: { size: 0, kind: 4, zero: 6, atUs: 8 } },
   prepare: {
     size: 24,
-    offsets: { run: 0, planSize: 8, commandSize: 12, inputCount: 16, proxySize: 20 },
+    offsets: { run: 0, planSize: 8, commandSize: 12, inputCount: 16, flags: 18, proxySize: 20 },
   },
   identity: {
     size: 144,
@@ -190,6 +221,12 @@ export const wireLimit = { seen: 1, memory: 2, processes: 4 } as const
 /** enum wire_output_flag: what a relay says of its run's output. */
 export const wireOutputFlag = { capped: 1, undelivered: 2, terminal: 4 } as const
 
+/** enum wire_recording_state: what became of a run's recording. */
+export const wireRecordingState = { none: 0, whole: 1, failed: 2 } as const
+
+/** enum wire_chunk_kind: what a piece of a recording is. */
+export const wireChunkKind = { stdout: 1, stderr: 2, terminal: 3, size: 4, end: 5 } as const
+
 /** enum wire_stage: where the making of a run failed. */
 export const wireStage = {
   none: 0,
@@ -206,6 +243,7 @@ export const wireStage = {
   stdio: 11,
   capacity: 12,
   proxy: 13,
+  recording: 14,
 } as const
 
 /** enum wire_feature: what was in force. */
@@ -234,6 +272,8 @@ export const wireFeature = {
   landlockIoctl: 0x20_0000,
   sessionKeyring: 0x40_0000,
   dbusFiltered: 0x80_0000,
+  detached: 0x100_0000,
+  recorded: 0x200_0000,
 } as const
 
 /** enum wire_namespace: which namespaces a plan asks for. */
@@ -249,7 +289,10 @@ export const wireNamespace = {
 } as const
 
 /** enum wire_plan_flag. */
-export const wirePlanFlag = { stdinNull: 1, noExec: 2, proxied: 8 } as const
+export const wirePlanFlag = { stdinNull: 1, noExec: 2, proxied: 8, recorded: 16 } as const
+
+/** enum wire_prepare_flag. */
+export const wirePrepareFlag = { detach: 1 } as const
 
 /** enum wire_mount: what a mount entry of a plan does. */
 export const wireMount = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { wireLayout, wireOutputFlag } from './layout.ts'
+import { wireLayout, wireOutputFlag, wireRecordingState } from './layout.ts'
 import { parseRunOutput } from './run-output.ts'
 
 type Fields = Readonly<{
@@ -10,6 +10,7 @@ type Fields = Readonly<{
   out?: readonly [written: bigint, delivered: bigint]
   err?: readonly [written: bigint, delivered: bigint]
   terminal?: readonly [written: bigint, delivered: bigint]
+  recording?: readonly [size: bigint, state: number, error: number]
 }>
 
 /** `struct wire_output` by the offsets that the C header has (test/native/wire-layout.test.ts). */
@@ -19,6 +20,7 @@ function bytesOf({
   out = [7n, 7n],
   err = [0n, 0n],
   terminal = [0n, 0n],
+  recording = [0n, 0, 0],
 }: Fields): Uint8Array {
   const { size, offsets } = wireLayout.output
   const stream = wireLayout.stream.offsets
@@ -35,7 +37,31 @@ function bytesOf({
     view.setBigUint64(at + stream.delivered, delivered, true)
     bytes.fill(fill, at + stream.sha256, at + stream.sha256 + 32)
   }
+  const at = wireLayout.recording.offsets
+  view.setBigUint64(offsets.recording + at.size, recording[0], true)
+  bytes.fill(0x12, offsets.recording + at.sha256, offsets.recording + at.sha256 + 32)
+  view.setUint32(offsets.recording + at.state, recording[1], true)
+  view.setUint32(offsets.recording + at.error, recording[2], true)
   return bytes
+}
+
+const { none, whole, failed } = wireRecordingState
+const recordings = [
+  [[0n, none, 0], null],
+  [[64n, whole, 0], { size: 64, sha256: '12'.repeat(32), error: null }],
+  [[64n, failed, 28], { size: 64, sha256: '12'.repeat(32), error: 28 }],
+  [[1n, none, 0], undefined],
+  [[0n, none, 1], undefined],
+  [[64n, whole, 1], undefined],
+  [[64n, failed, 0], undefined],
+  [[64n, failed, 4096], undefined],
+  [[2n ** 53n, whole, 0], undefined],
+  [[64n, 3, 0], undefined],
+] as const
+for (const [recording, want] of recordings) {
+  test(`run output: a recording of ${recording.join(', ')} is ${want === undefined ? 'not believed' : 'read'}`, () => {
+    assert.deepEqual(parseRunOutput(bytesOf({ recording }), 100)?.recording, want)
+  })
 }
 
 test('run output: what a relay said is read', () => {
@@ -47,6 +73,7 @@ test('run output: what a relay said is read', () => {
     stdout: { written: 2 ** 40, delivered: 90, sha256: 'ab'.repeat(32) },
     stderr: { written: 10, delivered: 10, sha256: 'cd'.repeat(32) },
     terminal: null,
+    recording: null,
   })
 })
 

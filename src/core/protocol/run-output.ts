@@ -2,7 +2,7 @@ import type { OutputStream } from '../audit/entry.ts'
 import { formatHex } from '../audit/merkle.ts'
 import { openReader, readBytes, readU32 } from './bytes.ts'
 import type { Reader } from './bytes.ts'
-import { wireLayout, wireOutputFlag, wireVersion } from './layout.ts'
+import { wireLayout, wireOutputFlag, wireRecordingState, wireVersion } from './layout.ts'
 
 /** What a relay says of its run's output. */
 export type RunOutput = Readonly<{
@@ -14,7 +14,12 @@ export type RunOutput = Readonly<{
   stderr: OutputStream
   /** What the run's own terminal showed; null: it had none. */
   terminal: OutputStream | null
+  /** What it says of its recording; null: it had none. */
+  recording: RelayRecording | null
 }>
+
+/** `error`: errno of what could not be written; null: nothing lacks. */
+export type RelayRecording = Readonly<{ size: number; sha256: string; error: number | null }>
 
 const knownFlags = Object.values(wireOutputFlag).reduce((all, flag) => all | flag, 0)
 
@@ -30,8 +35,9 @@ export function parseRunOutput(bytes: Uint8Array, limitBytes: number): RunOutput
   const version = readU32(reader)
   const flags = readU32(reader)
   const [stdout, stderr, terminal] = [readStream(reader), readStream(reader), readStream(reader)]
+  const recording = readRecording(reader)
   if (version !== wireVersion || (flags & ~knownFlags) !== 0) return null
-  if (stdout === null || stderr === null || terminal === null) return null
+  if (stdout === null || stderr === null || terminal === null || recording === null) return null
   if (stdout.delivered + stderr.delivered + terminal.delivered > limitBytes) return null
   const hasTerminal = (flags & wireOutputFlag.terminal) !== 0
   if (!hasTerminal && terminal.written > 0) return null
@@ -41,7 +47,19 @@ export function parseRunOutput(bytes: Uint8Array, limitBytes: number): RunOutput
     stdout,
     stderr,
     terminal: hasTerminal ? terminal : null,
+    recording: recording === 'none' ? null : recording,
   }
+}
+
+function readRecording(reader: Reader): RelayRecording | 'none' | null {
+  const size = readCount(reader)
+  const sha256 = formatHex(readBytes(reader, 32))
+  const [state, error] = [readU32(reader), readU32(reader)]
+  if (size === null) return null
+  if (state === wireRecordingState.none) return size === 0 && error === 0 ? 'none' : null
+  if (state === wireRecordingState.whole) return error === 0 ? { size, sha256, error: null } : null
+  const isFailed = state === wireRecordingState.failed && error > 0 && error < 4096
+  return isFailed ? { size, sha256, error } : null
 }
 
 function readStream(reader: Reader): OutputStream | null {

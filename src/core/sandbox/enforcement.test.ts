@@ -19,7 +19,7 @@ const plan: Plan = {
   timeLimitMs: 0,
   outputMaxBytes: 0,
   umask: 0,
-  flags: wirePlanFlag.proxied,
+  flags: wirePlanFlag.proxied | wirePlanFlag.recorded,
   rlimits: [{ resource: 0, soft: 0n, hard: 0n }],
   mounts: [{ kind: 'tmpfs', target: cleanPath('/tmp'), mode: 0o1777, sizeBytes: 1 }],
   seccomp: new Uint8Array(8),
@@ -29,7 +29,7 @@ test('enforcement: promise 8: on a host that has all, all that is asked for is i
   const { inForce, missing } = enforcementOf(plan, host)
   assert.deepEqual(missing, [])
   // Of the host, not of a run; and what nobody asked for.
-  const others = ['user_namespace', 'peer_pidfd']
+  const others = ['user_namespace', 'peer_pidfd', 'detached']
   const names = Object.keys(wireFeature).map((name) =>
     name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
   )

@@ -82,6 +82,7 @@ export function askedBy(plan: Plan): number {
     [(handledFs & landlockFs.ioctlDev) !== 0n, f.landlockIoctl],
     [handledNet !== 0n, f.landlockTcp],
     [(plan.flags & wirePlanFlag.proxied) !== 0, f.dbusFiltered],
+    [(plan.flags & wirePlanFlag.recorded) !== 0, f.recorded],
   ]
   return asked.reduce((all, [applies, features]) => (applies ? all | features : all), 0)
 }

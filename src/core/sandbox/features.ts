@@ -30,6 +30,8 @@ export const featureNames: readonly (readonly [bit: number, name: string])[] = [
   [wireFeature.landlockIoctl, 'landlock_ioctl'],
   [wireFeature.sessionKeyring, 'session_keyring'],
   [wireFeature.dbusFiltered, 'dbus_filtered'],
+  [wireFeature.detached, 'detached'],
+  [wireFeature.recorded, 'recorded'],
 ]
 
 /** Stands among the features of a run, and says that something does not hold: its profile is `escapable = true`. */

@@ -68,7 +68,8 @@ export function planForProfile(profile: ProfileSource, facts: PlanFacts): Plan {
     umask: 0o022,
     flags:
       (profile.stdin === 'none' ? wirePlanFlag.stdinNull : 0) |
-      (proxied ? wirePlanFlag.proxied : 0),
+      (proxied ? wirePlanFlag.proxied : 0) |
+      (profile.output === 'recorded' ? wirePlanFlag.recorded : 0),
     rlimits: freshRlimits({ soft: 1024, hard: 4096 }),
     mounts: root,
     landlock: landlockFor(root, {

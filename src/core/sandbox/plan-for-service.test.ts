@@ -3,7 +3,12 @@ import test from 'node:test'
 import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { cleanPath } from './fixed-mounts.ts'
 import { allLandlockFs, allLandlockNet, landlockFs } from './landlock.ts'
-import { planForBroker, planForExecutor, planForRelay } from './plan-for-service.ts'
+import {
+  planForBroker,
+  planForExecutor,
+  planForRecorder,
+  planForRelay,
+} from './plan-for-service.ts'
 import type { ServiceMount } from './plan-for-service.ts'
 import { formatPlan, parsePlan } from './plan.ts'
 import { compileSeccomp } from './seccomp.ts'
@@ -102,3 +107,17 @@ test('plan for service: a relay has no capability, no network, and of all files 
   assert.deepEqual(plan.landlock.ports, [])
   assert.deepEqual(parsePlan(formatPlan(plan)), plan)
 })
+
+for (const directory of ['/srv/recordings', '/var/lib/belladonna/recordings']) {
+  test(`plan for service: a relay that records may make files in ${directory}, and read none there`, () => {
+    const program = cleanPath('/srv/relay')
+    const plan = planForRecorder('x86_64', program, cleanPath(directory))
+    const { makeReg, removeFile, truncate, writeFile } = landlockFs
+    const rule = { access: makeReg | removeFile | truncate | writeFile, path: directory }
+    const own = planForRelay('x86_64', program)
+    assert.deepEqual(new Set(plan.landlock.paths), new Set([...own.landlock.paths, rule]))
+    assert.deepEqual({ ...plan, landlock: own.landlock, umask: own.umask }, own)
+    assert.equal(plan.umask, 0o027)
+    assert.deepEqual(parsePlan(formatPlan(plan)), plan)
+  })
+}

@@ -4,6 +4,7 @@ import { wireNamespace, wirePlanFlag } from '../protocol/layout.ts'
 import { capabilityMask, capabilityNumbers } from './capabilities.ts'
 import { deviceMounts, procMounts } from './fixed-mounts.ts'
 import type { Mount } from './mount.ts'
+import { recordingAccess } from './plan.ts'
 import type { Plan } from './plan.ts'
 import { allLandlockFs, allLandlockNet, landlockFs } from './landlock.ts'
 import { landlockScope } from './plan-for-profile.ts'
@@ -110,4 +111,21 @@ export function planForRelay(architecture: Architecture, program: CleanPath): Pl
       ...{ unixSockets: false, network: false },
     }),
   }
+}
+
+/**
+ * That of a relay which also records: it may make files in one directory, and remove what it made in vain. Once it has its
+ * file it gives up every call that opens one.
+ *
+ * @param directory of recordings, where it works
+ */
+export function planForRecorder(
+  architecture: Architecture,
+  program: CleanPath,
+  directory: CleanPath,
+): Plan {
+  const plan = planForRelay(architecture, program)
+  const place = { access: recordingAccess, path: directory }
+  const paths = [...plan.landlock.paths, place].sort((a, b) => (a.path < b.path ? -1 : 1))
+  return { ...plan, umask: 0o027, landlock: { ...plan.landlock, paths } }
 }

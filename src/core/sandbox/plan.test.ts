@@ -201,6 +201,7 @@ const unfit: readonly (readonly [string, Partial<Plan>])[] = [
   ],
   ['a umask above 0777', { umask: 0o1000 }],
   ['an unknown flag', { flags: 4 }],
+  ['recorded without a cap', { flags: 16, outputMaxBytes: 0 }],
   ['a negative number', { pidsMax: -1 }],
   ['a time that is no u32', { timeLimitMs: 2 ** 32 }],
   ['an inexact number', { memoryMaxBytes: 2 ** 53 }],

@@ -188,13 +188,21 @@ function planProblem(plan: Plan): string | undefined {
     [plan.landlockScope < 0n || plan.landlockScope > maxLandlockScope, 'an unknown scope'],
     [plan.umask > maxUmask, `umask ${plan.umask}`],
     [(plan.flags & ~knownFlags) !== 0, 'an unknown flag'],
+    [
+      (plan.flags & wirePlanFlag.recorded) !== 0 && plan.outputMaxBytes === 0,
+      'recorded without a cap',
+    ],
     [rlimits.length > planBounds.rlimits, `${rlimits.length} limits`],
     [new Set(rlimits.map(({ resource }) => resource)).size !== rlimits.length, 'a limit twice'],
     [rlimits.some(({ resource }) => resource > newestResource), 'an unknown limit'],
     [rlimits.some(({ soft, hard }) => soft > hard), 'a soft limit above the hard one'],
     [mounts.length > planBounds.mounts, `${mounts.length} mounts`],
     [mounts.length > 0 && !has(wireNamespace.mount), 'mounts without a mount namespace'],
-    [mounts.length === 0 && plan.landlock.paths.some(changes), 'rights to change the host'],
+    [
+      mounts.length === 0 &&
+        plan.landlock.paths.some((rule) => changes(rule) && rule.access !== recordingAccess),
+      'rights to change the host',
+    ],
     [seccomp.length === 0 || seccomp.length % instructionBytes !== 0, 'no whole seccomp program'],
     [seccomp.length > planBounds.seccomp * instructionBytes, 'a seccomp program too long'],
   ]
@@ -208,7 +216,11 @@ function changes({ access }: Landlock['paths'][number]): boolean {
   return (access & ~(landlockFs.execute | landlockFs.readFile)) !== 0n
 }
 
-const knownFlags = wirePlanFlag.stdinNull | wirePlanFlag.noExec | wirePlanFlag.proxied
+/** What a relay that records may do in one directory of the host: make a file, and remove what it made in vain. */
+export const recordingAccess: bigint =
+  landlockFs.makeReg | landlockFs.removeFile | landlockFs.truncate | landlockFs.writeFile
+const knownFlags =
+  wirePlanFlag.stdinNull | wirePlanFlag.noExec | wirePlanFlag.proxied | wirePlanFlag.recorded
 
 function bitsOf(flags: Readonly<Record<string, number>>): number {
   return Object.values(flags).reduce((all, bit) => all | bit, 0)

@@ -28,14 +28,16 @@ import type { Declined, Resolved } from '../../core/protocol/peer-frames.ts'
 import { noInputs } from '../../core/protocol/input-frames.ts'
 import { parseRequest } from '../../core/protocol/request.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
+import type { RelayRecording } from '../../core/protocol/run-output.ts'
+import type { Recording } from '../../core/audit/entry.ts'
 import { openDenialBudget } from './denial-budget.ts'
-import { denialOf, intentOf, neverStarted, outcomeOf } from './entries.ts'
+import { denialOf, intentOf, neverStarted, outcomeOf, toldRecording } from './entries.ts'
 import type { NewEntry } from './entries.ts'
 import { openPolicySwitch } from './policy-switch.ts'
 import type { PolicySwitch, PolicySwitchHost } from './policy-switch.ts'
 import { openRates } from './rates.ts'
 import { maxEarlyAnswers } from './runs.ts'
-import type { BrokerRun, EarlyAnswer, WaitingRun } from './runs.ts'
+import type { BrokerRun, EarlyAnswer, RecordedRun, WaitingRun } from './runs.ts'
 
 /** What the broker may do to the world. Tests pass plain functions. */
 export type BrokerHost = PolicySwitchHost &
@@ -48,6 +50,12 @@ export type BrokerHost = PolicySwitchHost &
     recordQuietly: (entry: NewEntry) => void
     /** Whether what is left of the disk is for requests that may run: denials are only counted. */
     isTight: () => boolean
+    /** Sees to it that a recording is on the disk, and says what there is: `told` is the word of who wrote it. */
+    settleRecording: (
+      name: string,
+      told: RelayRecording | null,
+      done: (found: Recording | null) => void,
+    ) => void
   }>
 
 /** Numbers since start, by outcome. */
@@ -103,19 +111,12 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     runs.delete(run)
     early.delete(run)
     counts.denied += 1
-<<<<<<< HEAD
-    const entry = host.record(denialOf(submission, request, denial), () => {
+    const tell = (): void => {
       host.toLauncher(answer) // first: a client waits for it
       host.toExecutor(formatDropped(run))
-    })
-=======
-    const tell = (): void => {
-      host.toExecutor(formatDropped(run))
-      host.toLauncher(answer)
     }
     const logged = isLogged(submission)
     const entry = logged ? host.record(denialOf(submission, request, denial), tell) : undefined
->>>>>>> 5331f1e (broker: denials are entries up to a budget by uid, and counted beyond; status is answered however fast others connect)
     const problem = formatProblem(code, { action, parameter, detail, enough, entry })
     const answer = formatRefuse(run, exitStatusOf(code), problem) // made before the disk is waited for
     if (!logged) tell()
@@ -248,12 +249,12 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
   const record = (found: WaitingRun, action: ResolvedAction, foreseen: WaitingRun | null): void => {
     const intent = recordIntent(found, action)
     if (intent === null) return
-    const { run } = found.submission
+    const { run, nonce } = found.submission
     counts.permitted += 1
     const { profile } = found.permit
     runs.set(run, {
       ...{ kind: 'recorded', run, intent, actionDigest: action.digest, foreseen },
-      ...{ profile, receipt: null, end: null },
+      ...{ nonce, profile, receipt: null, end: null },
     })
     // Before our own fdatasync, so that the executor writes its receipt at the same time.
     host.toExecutor(formatIntent({ run, actionDigest: parseHex(action.digest) }))
@@ -305,7 +306,20 @@ export function createBroker(host: BrokerHost, firstPolicy: UsablePolicy): Broke
     if (next.end === null || next.receipt === null) return
     runs.delete(run)
     counts.ended += 1
-    host.recordQuietly(outcomeOf(next, next.end, next.receipt))
+    conclude(next, next.end, next.receipt)
+  }
+
+  /** A recording is on the disk before the entry that names it. Until then the run is one that has not ended in the log. */
+  const conclude = (run: RecordedRun, end: RunEnd, receipt: string): void => {
+    if (run.profile.output !== 'recorded') {
+      host.recordQuietly(outcomeOf(run, end, receipt))
+      return
+    }
+    // Of one that did not begin a relay has nothing to tell.
+    const told = end.features === 0 ? null : toldRecording(run.profile, end)
+    host.settleRecording(run.nonce, told, (found) => {
+      host.recordQuietly(outcomeOf(run, end, receipt, found))
+    })
   }
 
   const fromLauncher = (frame: Frame): void => {

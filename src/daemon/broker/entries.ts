@@ -4,6 +4,7 @@ import type {
   EntryCommon,
   IntentEntry,
   OutcomeEntry,
+  Recording,
 } from '../../core/audit/entry.ts'
 import { parseBase64 } from '../../core/json/base64.ts'
 import type { CompiledProfile } from '../../core/policy/compiled.ts'
@@ -13,6 +14,7 @@ import type { RunEnd, Submission } from '../../core/protocol/launcher-frames.ts'
 import type { Declined } from '../../core/protocol/peer-frames.ts'
 import { wireEnd, wireLimit, wireStage } from '../../core/protocol/layout.ts'
 import { parseRunOutput } from '../../core/protocol/run-output.ts'
+import type { RelayRecording } from '../../core/protocol/run-output.ts'
 import type { ActionRequest } from '../../core/protocol/request.ts'
 import { askedBy, missingOf } from '../../core/sandbox/enforcement.ts'
 import { escapableMark, formatFeatures } from '../../core/sandbox/features.ts'
@@ -104,6 +106,7 @@ export function outcomeOf(
   { intent, profile }: RecordedRun,
   end: RunEnd,
   receipt: string | null,
+  recording: Recording | null = null,
 ): Omit<OutcomeEntry, keyof EntryCommon> {
   const { run, value, userUs, systemUs, maxRssKib, wallUs } = end
   const stage = Object.entries(wireStage).find(([, number]) => number === end.stage)?.[0]
@@ -116,7 +119,7 @@ export function outcomeOf(
     features: [...featuresOf(end.features), ...(profile.escapable ? [escapableMark] : [])],
     limits: limitsOf(end.limits),
     missing: missingFrom(profile, end.features),
-    output: outputOf(profile, end),
+    output: outputOf(profile, end, recording),
     receipt,
   }
 }
@@ -130,9 +133,24 @@ function limitsOf(bits: number): OutcomeEntry['limits'] {
 /** What the outcome takes from the run's profile and its intent. */
 type RecordedRun = Readonly<{ intent: number; profile: CompiledProfile }>
 
-function outputOf({ output: how, limits }: CompiledProfile, end: RunEnd): OutcomeEntry['output'] {
+function outputOf(
+  { output: how, limits }: CompiledProfile,
+  end: RunEnd,
+  recording: Recording | null,
+): OutcomeEntry['output'] {
   if (how === 'pass') return { kind: 'pass' }
   const limitBytes = limits.output_bytes
   const output = parseRunOutput(end.output, limitBytes)
-  return output === null ? { kind: 'unknown' } : { kind: 'capped', limitBytes, ...output }
+  if (output === null || (output.recording !== null) !== (how === 'recorded')) {
+    return { kind: 'unknown', recording }
+  }
+  const { recording: told, ...counted } = output
+  if (told === null) return { kind: 'capped', limitBytes, ...counted }
+  if (recording === null) return { kind: 'unknown', recording }
+  return { kind: 'recorded', limitBytes, ...counted, recording }
+}
+
+/** What a run's relay says of its recording; null: nothing that could be true. */
+export function toldRecording({ limits }: CompiledProfile, end: RunEnd): RelayRecording | null {
+  return parseRunOutput(end.output, limits.output_bytes)?.recording ?? null
 }

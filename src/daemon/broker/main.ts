@@ -2,6 +2,7 @@
  * The broker, belladonnad: decides first, records, explains. It has no privilege, no key, and cannot start a process.
  */
 import { release } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { originOf, verifyCheckpoint } from '../../core/audit/checkpoint.ts'
 import type { EntryCommon } from '../../core/audit/entry.ts'
 import { formatHex, sha256 } from '../../core/audit/merkle.ts'
@@ -25,11 +26,13 @@ import { openDiskRoom } from '../../host/disk-room.ts'
 import { replaceFileOnceItFits } from '../../host/durable-file.ts'
 import { openInstalledPolicy, tryInstalledPolicy } from '../../host/policy-store.ts'
 import { randomBytes } from '../../host/random.ts'
+import { openRecordings } from '../../host/recordings.ts'
+import type { Recordings } from '../../host/recordings.ts'
 import { readRecords } from '../../host/read-log.ts'
 import { settleHeap } from '../../host/settled-heap.ts'
 import { endService, inherited } from '../../host/inherited.ts'
 import { createBroker } from './broker.ts'
-import type { Broker } from './broker.ts'
+import type { Broker, BrokerHost } from './broker.ts'
 import { openDescription } from './described-policy.ts'
 import type { LogWriter } from './log-writer.ts'
 import { openLog } from './open-log.ts'
@@ -37,7 +40,7 @@ import { serveStatus } from './status-server.ts'
 
 const end = (why: unknown): never => endService('belladonnad', why)
 
-type Directories = Readonly<{ log: string; policy: string; receipts: string }>
+type Directories = Readonly<{ log: string; policy: string; receipts: string; recordings: string }>
 type Links = Readonly<{ launcher: Channel; executor: Channel }>
 /** What there is once both HELLO and IDENTITY have come. */
 type Bridge = Readonly<{
@@ -54,6 +57,7 @@ function openBridge(
   links: Links,
   hello: Hello,
   identity: ExecutorIdentity,
+  batchEnd: () => void,
 ): Bridge {
   const policy = openInstalledPolicy(directories.policy)
   if (policy.digest !== formatHex(identity.policyDigest)) {
@@ -63,6 +67,7 @@ function openBridge(
   const features = formatFeatures(hello.features)
   const versions = { belladonna: version, node: process.versions.node, kernel: release() }
   const receipts = readRecords(`${directories.receipts}/receipts.wal`, 'receipts')
+  const recordings = openRecordings(directories.recordings)
   const { writer, isShort } = openLog(
     `${directories.log}/entries.wal`,
     receipts,
@@ -70,7 +75,9 @@ function openBridge(
     { hostId, features, versions },
     commonOf,
     settings.spaceAheadBytes,
+    (name) => recordings.left(name),
   )
+  const settling = openSettling(recordings, batchEnd)
   const broker = createBroker(
     {
       hostId,
@@ -83,6 +90,7 @@ function openBridge(
       isTight: openDiskRoom(directories.log, () => performance.now()),
       loadPolicy: () => tryInstalledPolicy(directories.policy),
       recordQuietly: writer.recordQuietly,
+      settleRecording: settling.settle,
     },
     policy,
   )
@@ -123,9 +131,11 @@ function openBridge(
     signed: signing.signed,
     stop: () => {
       server.close()
-      writer.record({ kind: 'stop', reason: 'requested' }, () => undefined)
-      writer.commit()
-      signing.finish(() => process.exit(0))
+      settling.finish(() => {
+        writer.record({ kind: 'stop', reason: 'requested' }, () => undefined)
+        writer.commit()
+        signing.finish(() => process.exit(0))
+      })
     },
   }
 }
@@ -153,6 +163,32 @@ function limitsOf(
   ]
   if (mode === 'privileged') return always
   return [...always, 'unprivileged: promises 4 and 5 do not hold, all processes share one uid']
+}
+
+/** How long a bridge that stops waits for what was recorded. Then the next start says what there is. */
+const settleWithinMs = 1000
+
+/** Recordings on their way to the disk. `batchEnd` is called after each. */
+function openSettling(
+  recordings: Recordings,
+  batchEnd: () => void,
+): Readonly<{ settle: BrokerHost['settleRecording']; finish: (done: () => void) => void }> {
+  const pending = new Set<Promise<void>>()
+  return {
+    settle: (name, told, done) => {
+      const settled = recordings.settle(name, told).then((found) => {
+        pending.delete(settled)
+        done(found)
+        batchEnd()
+      })
+      pending.add(settled)
+      settled.catch(end)
+    },
+    finish: (done) => {
+      if (pending.size === 0) done()
+      else void Promise.race([Promise.all(pending), sleep(settleWithinMs)]).then(done, end)
+    },
+  }
 }
 
 /** Asks for a signature every `everyMs` while there is something to sign, one at a time. */
@@ -205,6 +241,7 @@ function main([
   log = '',
   policy = '',
   receipts = '',
+  recordings = '',
   mode = '',
   words = '',
 ]: readonly string[]): void {
@@ -216,7 +253,8 @@ function main([
   const meet = (): void => {
     if (hello === null || identity === null) return
     const links = { launcher, executor }
-    bridge = openBridge({ log, policy, receipts }, mode, settings, links, hello, identity)
+    const directories = { log, policy, receipts, recordings }
+    bridge = openBridge(directories, mode, settings, links, hello, identity, batchEnd)
     settleHeap()
     launcher.send(formatFrame(wireKind.brokerReady))
   }

@@ -1,5 +1,5 @@
 import { BelladonnaError } from '../../core/error.ts'
-import type { EntryCommon } from '../../core/audit/entry.ts'
+import type { EntryCommon, Recording } from '../../core/audit/entry.ts'
 import {
   appendLeaf,
   emptyTree,
@@ -8,7 +8,9 @@ import {
   leafHash,
   rootHash,
 } from '../../core/audit/merkle.ts'
+import { parseReceipt } from '../../core/audit/receipt.ts'
 import { findUnclosed } from '../../core/audit/recovery.ts'
+import type { Unclosed } from '../../core/audit/recovery.ts'
 import type { ExecutorIdentity } from '../../core/protocol/identity-frame.ts'
 import { openAppendFile } from '../../host/append-file.ts'
 import type { NewEntry } from './entries.ts'
@@ -41,6 +43,7 @@ export function openLog(
   facts: StartFacts,
   common: () => EntryCommon,
   stepBytes: number,
+  leftRecording: (name: string) => Recording | null,
 ): OpenLog {
   const entries: Uint8Array[] = []
   const file = openAppendFile(path, {
@@ -51,10 +54,21 @@ export function openLog(
   const append = (records: readonly Uint8Array[]): void => file.append(records)
   const writer = openLogWriter({ append, common }, positionOf(entries, identity))
   const nothing = (): void => undefined
-  for (const unclosed of findUnclosed(entries, receipts)) writer.record(unclosed, nothing)
+  for (const unclosed of findUnclosed(entries, receipts)) {
+    writer.record({ ...unclosed, recording: recordingOf(unclosed, leftRecording) }, nothing)
+  }
   writer.record(startEntry(identity, facts), nothing)
   writer.commit()
   return { writer, isShort: () => file.isShort() }
+}
+
+/** Of a run whose gate never opened there is none. */
+function recordingOf(
+  { receipt }: Unclosed,
+  leftRecording: (name: string) => Recording | null,
+): Recording | null {
+  if (receipt === null) return null
+  return leftRecording(parseReceipt(new TextEncoder().encode(receipt)).nonce)
 }
 
 /** The right edge, made again from the entries: it must be what the executor signed. */

@@ -28,6 +28,8 @@ export type RecordedRun = Readonly<{
   run: number
   intent: number
   actionDigest: string
+  /** Of its request; its recording has that name. */
+  nonce: string
   /** What it was before, if we recorded it without the executor's answer: it may still say otherwise. */
   foreseen: WaitingRun | null
   /** The outcome says what of it was in force. */

@@ -112,7 +112,10 @@ export function resolve(
   const prepare = prepareOf(() => {
     const binds = companion === null ? paths.binds : [...paths.binds, companion.bind]
     const command = host.commandOf(permit, measured, binds)
-    return formatPrepare(run, host.planOf(permit.profile), command, inputCount, companion?.prepared)
+    return formatPrepare(run, host.planOf(permit.profile), command, {
+      ...{ inputs: inputCount, proxy: companion?.prepared ?? null },
+      detach: permit.action.detach,
+    })
   })
   if ('kind' in prepare) {
     release()

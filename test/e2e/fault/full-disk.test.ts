@@ -29,3 +29,14 @@ test(
     assert.equal(status, 0, stderr)
   },
 )
+
+test(
+  'C66 promise 6 promise 9: a recording has its room before the run begins, or there is no run; and who loses it ends',
+  { skip, timeout: 120_000 },
+  async () => {
+    const program = join(import.meta.dirname, 'full-recording.ts')
+    const node = [process.execPath, '--disable-warning=ExperimentalWarning', program]
+    const { status, stderr } = await run(['unshare', '-m', ...node])
+    assert.equal(status, 0, stderr)
+  },
+)

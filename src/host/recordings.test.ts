@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { openRecordings, recordingFile } from './recordings.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'belladonna-recordings.'))
+after(() => rmSync(directory, { recursive: true }))
+const recordings = openRecordings(directory)
+const name = '0f'.repeat(16)
+const bytes = Buffer.alloc(2_500_000, 7)
+const sha256 = createHash('sha256').update(bytes).digest('hex')
+writeFileSync(recordingFile(directory, name), bytes)
+const format = 'belladonna/recording/v1'
+const size = bytes.length
+
+test('recordings: what a relay says of its own stands, once it is on the disk', async () => {
+  const told = { size: 1, sha256: 'ab'.repeat(32), error: null }
+  const kept = { format, name, size: 1, sha256: 'ab'.repeat(32) }
+  assert.deepEqual(await recordings.settle(name, told), { ...kept, incomplete: null })
+  for (const [error, incomplete] of [
+    [28, 'no_space'],
+    [122, 'no_space'],
+    [5, 'failed'],
+  ] as const) {
+    assert.deepEqual(await recordings.settle(name, { ...told, error }), { ...kept, incomplete })
+  }
+})
+
+test('recordings: of one whose relay said nothing, what is there', async () => {
+  const want = { format, name, size, sha256, incomplete: 'relay_lost' }
+  assert.deepEqual(await recordings.settle(name, null), want)
+  assert.deepEqual(recordings.left(name), { ...want, incomplete: 'crash' })
+})
+
+test('recordings: where there is none there is none, whoever says so', async () => {
+  const none = '1f'.repeat(16)
+  assert.equal(await recordings.settle(none, null), null)
+  assert.equal(recordings.left(none), null)
+  const told = { size: 1, sha256, error: null }
+  const want = { format, name: none, size: 1, sha256, incomplete: 'failed' }
+  assert.deepEqual(await recordings.settle(none, told), want)
+})
+
+test('recordings: a link in the place of a file is followed by nobody, and a directory is none', async () => {
+  const [link, other] = ['2f'.repeat(16), '3f'.repeat(16)]
+  symlinkSync(recordingFile(directory, name), recordingFile(directory, link))
+  mkdirSync(recordingFile(directory, other))
+  assert.equal(await recordings.settle(link, null), null)
+  assert.throws(() => recordings.left(link), { code: 'ELOOP' })
+  assert.equal(recordings.left(other), null)
+})

@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readSync,
+} from 'node:fs'
+import { open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import type { Recording, RecordingLack } from '../core/audit/entry.ts'
+import type { RelayRecording } from '../core/protocol/run-output.ts'
+import { isCode } from './directory.ts'
+
+/**
+ * The broker's view of `recordings/`: it can read there, and nothing else.
+ *
+ * Trust: the files are relays', each of its own run. What a relay says of its file is believed as what it says of the run's
+ * output is, and held against the file by `audit verify`.
+ */
+export type Recordings = Readonly<{
+  /** Has a recording written through to the disk. Null: there is none. `told` null: who wrote it ended without a word. */
+  settle: (name: string, told: RelayRecording | null) => Promise<Recording | null>
+  /** What a crash left of one. Null: nothing. */
+  left: (name: string) => Recording | null
+}>
+
+const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
+const readFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
+const chunkBytes = 1024 * 1024
+const format = 'belladonna/recording/v1'
+const outOfSpace: readonly number[] = [28, 122] // ENOSPC, EDQUOT
+
+/** Where the recording of that name lies in its directory. */
+export function recordingFile(directory: string, name: string): string {
+  return `${directory}/${name}.rec`
+}
+
+export function openRecordings(directory: string): Recordings {
+  return {
+    settle: async (name, told) => {
+      const file = await openToRead(recordingFile(directory, name))
+      if (file === null) return told && missingOf(name, told)
+      try {
+        const isDurable = await isSynced(file, directory)
+        const found = told === null ? await digestOf(file) : told
+        const lack = told === null ? 'relay_lost' : lackOf(told)
+        const { size, sha256 } = found
+        return { format, name, size, sha256, incomplete: isDurable ? lack : 'not_durable' }
+      } finally {
+        await file.close()
+      }
+    },
+    left: (name) => leftOf(directory, name),
+  }
+}
+
+function lackOf({ error }: RelayRecording): RecordingLack | null {
+  if (error === null) return null
+  return outOfSpace.includes(error) ? 'no_space' : 'failed'
+}
+
+/** A relay says that there is a recording, and there is not. */
+function missingOf(name: string, { size, sha256 }: RelayRecording): Recording {
+  return { format, name, size, sha256, incomplete: 'failed' }
+}
+
+async function openToRead(path: string): Promise<FileHandle | null> {
+  try {
+    return await open(path, readFlags)
+  } catch {
+    return null // a bridge goes on without it, and the entry says so
+  }
+}
+
+/** The file, and its name. What failed once is not tried again. */
+async function isSynced(file: FileHandle, directory: string): Promise<boolean> {
+  try {
+    await file.datasync()
+    const names = await open(directory, O_RDONLY | O_DIRECTORY)
+    try {
+      await names.sync()
+    } finally {
+      await names.close()
+    }
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function digestOf(file: FileHandle): Promise<Readonly<{ size: number; sha256: string }>> {
+  const hash = createHash('sha256')
+  const buffer = Buffer.alloc(chunkBytes)
+  let size = 0
+  for (;;) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, size)
+    if (bytesRead === 0) return { size, sha256: hash.digest('hex') }
+    hash.update(buffer.subarray(0, bytesRead))
+    size += bytesRead
+  }
+}
+
+function leftOf(directory: string, name: string): Recording | null {
+  let descriptor: number
+  try {
+    descriptor = openSync(recordingFile(directory, name), readFlags)
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return null
+    throw error
+  }
+  try {
+    if (!fstatSync(descriptor).isFile()) return null
+    fdatasyncSync(descriptor)
+    syncNames(directory)
+    const hash = createHash('sha256')
+    const buffer = Buffer.alloc(chunkBytes)
+    let size = 0
+    for (let count = -1; count !== 0; size += count) {
+      count = readSync(descriptor, buffer, 0, buffer.length, size)
+      hash.update(buffer.subarray(0, count))
+    }
+    return { format, name, size, sha256: hash.digest('hex'), incomplete: 'crash' }
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function syncNames(directory: string): void {
+  const descriptor = openSync(directory, O_RDONLY | O_DIRECTORY)
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
