@@ -116,6 +116,7 @@ function sessionSeeds(): readonly Uint8Array[] {
   const open = (run: number): Buffer =>
     message('executorSays', 0, frame(wireKind.open, u64(run), Buffer.from('{"entry":1}')))
   const widest = frame(wireKind.open, u64(1), Buffer.alloc(256, 'x')) // the largest ticket
+  const tooWide = frame(wireKind.open, u64(1), Buffer.alloc(257, 'x'))
   const refuse = (run: number): Buffer =>
     message(
       'brokerSays',
@@ -154,6 +155,8 @@ function sessionSeeds(): readonly Uint8Array[] {
     [withInputs, readPart(0, 0), readPart(0, 131_072), readPart(3, 0), bound, open(1), exit],
     [withInputs, refuse(1), readPart(3, 0), readPart(4, 0)],
     [asked, readPart(0, 0)],
+    [asked, prepare(1), message('executorSays', 0, tooWide), exit],
+    [asked, message('clientSays', 0x60, frame(wireKind.signal, u32(15)))], // with three descriptors
     [asked, prepare(1, capped), open(1), report, word, exit],
     [asked, prepare(1, capped), open(1), word, resized, report, exit],
     [asked, prepare(1, capped), message('relaySays', 0), open(1), exit],
