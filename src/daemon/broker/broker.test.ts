@@ -317,6 +317,16 @@ test('promise 5: broker: a receipt of a run that it did not record ends it', () 
   assert.throws(() => cutFrames(receipt, broker.fromExecutor), { code: 'frame_invalid' })
 })
 
+test('promise 7: broker: requests at the same time do not share what is left of a rate', () => {
+  const bridge = openBridge()
+  const runs = Array.from({ length: 4 }, () => bridge.ask({ action: 'seldom' }))
+  bridge.settle()
+  bridge.assertSettled()
+  assert.deepEqual(runs.map(bridge.stateOf), ['ended', 'ended', 'ended', 'refused'])
+  const denial = bridge.entries().find(({ kind }) => kind === 'denial')
+  assert.equal(denial?.kind === 'denial' ? denial.code : '', 'rate_limited')
+})
+
 test('promise 7: broker: answers to requests that never come are bounded', () => {
   const { broker } = openBridge()
   const declined = (run: number): Frame => {
