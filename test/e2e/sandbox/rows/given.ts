@@ -1,4 +1,5 @@
 /** Rows of restrictions.test.ts: what a command is given, and how much of it. */
+import { cpus } from 'node:os'
 import {
   all,
   noLandlockFiles,
@@ -61,7 +62,8 @@ export const given: readonly Row[] = [
     name: 'C30: affinity: what the launcher was started with is not the run’s',
     attempt: () => ['status', 'Cpus_allowed_list'],
     without: remove('sandbox/schedule.c', '(void)sched_setaffinity(0, sizeof all, &all);'),
-    refused: /\t0-\d/,
+    // With one processor there is nothing to tell: the two sides are the same.
+    refused: cpus().length === 1 ? /\t0$/ : /\t0-\d/,
     succeeds: /\t[01]$/, // two launchers at a time, each on a processor
   },
   {
