@@ -54,12 +54,15 @@ function migrate(file: string, write: boolean): Migration {
   }
   const mark = /^\ufeff/.exec(whole)?.[0] ?? ''
   const text = whole.slice(mark.length)
-  const nothing = { file, difference: null, removed: [], backup: null, problems: [] }
+  const nothing: Migration = {
+    ...{ kind: 'unchanged', file, difference: null },
+    ...{ removed: [], backup: null, problems: [] },
+  }
   const reading = readTomlTree(file, text)
   if (reading.kind === 'invalid')
     return { ...nothing, kind: 'invalid', problems: [reading.problem] }
   const { edits, reasons: removed } = planMigration(text, findTomlSpans(text))
-  if (edits.length === 0) return { ...nothing, kind: 'unchanged' }
+  if (edits.length === 0) return nothing
   const difference = formatDifference({ old: file, new: file }, text, edits)
   const migrated = applyEdits(text, edits)
   const result = checkConfiguration(`${file} (migrated)`, migrated)
