@@ -207,7 +207,7 @@ test('audit show: what was bound of the client’s input, and the unit that aske
   }
   log.intent(1, { action: formatCanonicalJson(action) })
   const { lines } = show(writeLog(t, log), '1')
-  assert.match(lines[1] ?? '', /pid \d+, unit "deploy\.service"$/)
+  assert.match(lines[1] ?? '', /pid \d+, unit "deploy\.service", recorded /)
   assert.ok(
     lines.includes(`path      "/r/a", file, device "1", inode "2", 7 bytes, SHA-256 "${sha256}"`),
   )

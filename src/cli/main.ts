@@ -70,6 +70,7 @@ function addUp(program: Command): void {
   const command = program.command('up').description('start the bridge, in the foreground')
   addExample(addRoot(command), '# belladonna up --root /tmp/demo')
     .option('--unprivileged', 'for the caller’s own uid only, with fewer walls')
+    .option('--json', 'an error as one JSON object')
     .action((options: RootOption & { unprivileged?: boolean }) => {
       up({ root: rootOf(options), unprivileged: options.unprivileged === true }, complain)
     })
@@ -175,12 +176,15 @@ function addConfig(config: Command, exit: (status: number) => void): void {
 function addDev(dev: Command, exit: (status: number) => void): void {
   const example = 'belladonna dev migrate-config /etc/belladonna/belladonna.toml'
   addExample(dev, example)
-  addExample(dev.command('migrate-config'), example)
+  addExample(addRoot(dev.command('migrate-config')), example)
     .description('show what an old configuration becomes, as a unified difference')
-    .argument('<old>', 'the file')
+    .argument('[old]', 'default: etc/belladonna/belladonna.toml')
     .option('--write', 'make it so; the old file stays beside it as a backup')
-    .action((file: string, options: Readonly<{ write?: boolean }>) => {
-      exit(migrateConfig({ file, write: options.write === true }, output))
+    .option('--json', 'one JSON object')
+    .action((file: string | undefined, options: PolicyFlags & Readonly<{ write?: boolean }>) => {
+      const { write, json } = options
+      const flags = { write: write === true, json: json === true }
+      exit(migrateConfig({ root: rootOf(options), file, ...flags }, output))
     })
 }
 

@@ -41,6 +41,7 @@ import { commandBounds } from '../sandbox/command.ts'
 import { isWithin as isPathWithin } from '../sandbox/root.ts'
 import { suggestionFor } from '../toml/suggestion.ts'
 import { isParameterName, parseTemplateElement } from './template.ts'
+import { variableProblem } from './variable-value.ts'
 import type { TemplateElement } from './template.ts'
 import type { TomlNode } from '../toml/tree.ts'
 
@@ -274,6 +275,8 @@ const readVariables: Read<Readonly<Record<string, string>>> = (report, node) => 
     if (text.length > 4096 || !isWithin(alphabet, text)) {
       report.add(value, 'value_invalid', 'expected at most 4096 characters, none of them invisible')
     }
+    const problem = variableProblem(key.value, text)
+    if (problem !== undefined) report.add(value, 'value_invalid', problem)
     return [[key.value, text]]
   })
   return Object.fromEntries(variables)
