@@ -213,7 +213,7 @@ export const habits: readonly Row[] = [
     attempt: () => ['habit', `${numberOf('personality')}`, '0xffffffff'],
     without: remove(forget, 'return personality(PER_LINUX) >= 0;', 'return true;'),
     refused: '0',
-    succeeds: `${0x0040000}`,
+    succeeds: String(0x4_0000),
   },
   {
     name: 'C30: timer slack: the kernel’s own',
