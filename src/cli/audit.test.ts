@@ -92,6 +92,8 @@ test('audit verify: the words for one that is not, and the JSON of both', async 
     signed_receipts: 3,
     unentered_receipts: 0,
     receipts_ahead: 0,
+    recordings: 0,
+    recordings_missing: 0,
     tail_damage: null,
     pending: 1,
     problem_count: 1,
