@@ -94,6 +94,7 @@ export const namespaces: readonly Row[] = [
 export const landlock: readonly Row[] = [
   {
     name: 'Landlock scope: a signal does not reach a process of the host',
+    since: [6, 12],
     attempt: ({ pid }) => ['kill', `${pid}`],
     behindEdits: noPid,
     without: noScope(2n),
@@ -102,6 +103,7 @@ export const landlock: readonly Row[] = [
   },
   {
     name: 'Landlock scope: an abstract socket of the host is not reached',
+    since: [6, 12],
     profile: 'unix',
     attempt: ({ abstract }) => ['unix', abstract],
     behind: noNetworkNamespace,
@@ -120,6 +122,7 @@ export const landlock: readonly Row[] = [
   },
   {
     name: 'Landlock TCP: another port of the host is not reached',
+    since: [6, 7],
     profile: 'ports',
     attempt: ({ port }) => ['tcp', `${port}`],
     without: noLandlockPorts,

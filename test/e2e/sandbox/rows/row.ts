@@ -27,6 +27,8 @@ export type Row = Readonly<{
   without: Change | readonly Edit[]
   refused: string | RegExp
   succeeds: string | RegExp
+  /** The version of Linux that has this wall: before it there is none, and `status` says so. */
+  since?: readonly [major: number, minor: number]
   /** A capability that some containers do not have, so that it cannot be given. */
   needs?: string
   options?: Readonly<{ id?: number; stdin?: string; cwd?: string }>
