@@ -206,7 +206,7 @@ const bad: readonly (readonly [name: string, text: string, says: RegExp])[] = [
     'caps = ["CAP_NONSENSE"]',
     'caps = "CAP_KILL"',
     'stdin = "binding"',
-    'output = "recorded"',
+    'output = "recording"',
     'limits = { output = "1M" }',
     'syscalls = "all"',
     'syscalls = []',

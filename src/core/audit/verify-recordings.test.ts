@@ -122,6 +122,15 @@ const cases: readonly (readonly [name: string, Entry, Uint8Array, readonly strin
     ['4: recording_differs'],
   ],
   [
+    'that was cut off before it said whose it is',
+    outcomeOf({
+      kind: 'unknown',
+      recording: recordingOf(both.subarray(0, 20), { incomplete: 'relay_lost' }),
+    }),
+    both.subarray(0, 20),
+    [],
+  ],
+  [
     'that a crash left',
     {
       ...{ kind: 'recovered', salt: '', timeMs: 0, policy: 'unsigned', run: 1, actionDigest: '' },

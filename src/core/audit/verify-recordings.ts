@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Hash } from 'node:crypto'
 import { openRecordingReader } from './recording.ts'
 import type { Chunk, RecordedStream, RecordingReader } from './recording.ts'
 import type { CountedOutput, Entry, OutputStream, Recording } from './entry.ts'
@@ -107,29 +108,35 @@ const names: readonly RecordedStream[] = ['stdout', 'stderr', 'terminal']
 function openStreams(
   output: CountedOutput | null,
 ): Readonly<{ add: (chunk: Chunk) => void; agree: () => boolean }> {
-  const states = new Map(
-    names.map((name) => [name, { hash: createHash('sha256'), size: 0, left: 0, leftOut: 0 }]),
-  )
-  for (const [name, state] of states) state.left = output?.[name]?.delivered ?? 0
+  const stateOf = (name: RecordedStream): State => {
+    return { hash: createHash('sha256'), size: 0, left: output?.[name]?.delivered ?? 0, leftOut: 0 }
+  }
+  const states = {
+    ...{ stdout: stateOf('stdout'), stderr: stateOf('stderr') },
+    terminal: stateOf('terminal'),
+  }
   return {
     add: (chunk) => {
-      for (const [name, state] of states)
-        if (chunk.kind === 'end') state.leftOut = chunk.leftOut[name]
-      if (chunk.kind === 'size' || chunk.kind === 'end') return
-      const state = states.get(chunk.kind)
-      if (state === undefined) return
+      if (chunk.kind === 'size') return
+      if (chunk.kind === 'end') {
+        for (const name of names) states[name].leftOut = chunk.leftOut[name]
+        return
+      }
+      const state = states[chunk.kind]
       state.hash.update(chunk.bytes.subarray(0, state.left))
       state.left -= Math.min(state.left, chunk.bytes.length)
       state.size += chunk.bytes.length
     },
     agree: () =>
       output === null ||
-      [...states].every(([name, { hash, size, left, leftOut }]) =>
-        isOf(output[name], { size, left, leftOut, sha256: hash.digest('hex') }),
-      ),
+      names.every((name) => {
+        const { hash, size, left, leftOut } = states[name]
+        return isOf(output[name], { size, left, leftOut, sha256: hash.digest('hex') })
+      }),
   }
 }
 
+type State = { readonly hash: Hash; size: number; left: number; leftOut: number }
 type Found = Readonly<{ size: number; left: number; leftOut: number; sha256: string }>
 
 function isOf(stream: OutputStream | null, { size, left, leftOut, sha256 }: Found): boolean {

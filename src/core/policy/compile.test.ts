@@ -106,6 +106,14 @@ test('compile: what was probably meant: also where only a part of a word is wron
   }
 })
 
+test('compile: a program that cannot be read hides nothing else of its command', () => {
+  const command = /^command = .*$/m
+  assert.match(small, command)
+  const found = problemsOf(small.replace(command, 'command = [7, "{nmae}"]')).join('\n')
+  assert.match(found, /:4:12: .*\[type_wrong\]/)
+  assert.match(found, /\{nmae\}.*\[parameter_undeclared\]/)
+})
+
 test('compile: what is wrong with a profile is said once, however many actions have it', () => {
   const more = small.replace('[profile.p]', '[profile.p]\nnetwork = "wide"')
   const action = small.match(/^\[action\.x\]\n(?:.+\n)*?(?=\[)/m)?.[0] ?? ''
