@@ -23,6 +23,7 @@ import { openLogSource } from '../../../src/host/read-log.ts'
 import { actionText } from '../../support/action-text.ts'
 import { caller, checkout, exitOf, run, runAs, until } from '../../support/bridge.ts'
 import type { BellResult } from '../../support/bridge.ts'
+import { isLinux } from '../../support/kernel.ts'
 import { openTerminal, rawModes } from '../../support/terminal.ts'
 import { compile } from '../../native/compile.ts'
 import { numberOf } from './plan-changes.ts'
@@ -177,7 +178,12 @@ test(
     assert.ok(profile)
     assert.deepEqual(
       profile.missing.map(({ feature }) => feature),
-      ['cgroup_kill', 'cgroup_limits'],
+      [
+        ...['cgroup_kill', 'cgroup_limits'],
+        ...(isLinux(6, 12) ? [] : ['landlock_scope']),
+        ...(isLinux(6, 2) ? [] : ['landlock_truncate']),
+        ...(isLinux(6, 10) ? [] : ['landlock_ioctl']),
+      ],
     )
     await bell('row0')
     const entries = [...(openLogSource(root, undefined)?.entries() ?? [])].map((bytes) =>
