@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import type { Hash } from 'node:crypto'
 import { openRecordingReader } from './recording.ts'
 import type { Chunk, RecordedStream, RecordingReader } from './recording.ts'
 import type { CountedOutput, Entry, OutputStream, Recording } from './entry.ts'
@@ -136,7 +135,12 @@ function openStreams(
   }
 }
 
-type State = { readonly hash: Hash; size: number; left: number; leftOut: number }
+type State = {
+  readonly hash: ReturnType<typeof createHash>
+  size: number
+  left: number
+  leftOut: number
+}
 type Found = Readonly<{ size: number; left: number; leftOut: number; sha256: string }>
 
 function isOf(stream: OutputStream | null, { size, left, leftOut, sha256 }: Found): boolean {
