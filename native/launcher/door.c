@@ -79,8 +79,7 @@ void door_close(void) {
 }
 
 void door_listen(void) {
-  if (listen(door, 128) != 0) die("listen");
-  watch(door, WATCH_DOOR, 0, EPOLLIN);
+  if (listen(door, 128) != 0 || !watch(door, WATCH_DOOR, 0, EPOLLIN)) die("listen");
 }
 
 /* ---- who it is ---- */
@@ -207,14 +206,13 @@ void door_accept(bool available) {
   struct slot *slot = free_slot();
   if (slot == NULL) slot = &turned_away;
   slot_begin(slot, fd);
-  bool known = identify(fd, slot);
-  if (slot == &turned_away || !known || !available || !may_enter(slot->subject.uid)) {
+  if (slot == &turned_away || !identify(fd, slot) || !available || !may_enter(slot->subject.uid) ||
+      !watch(fd, WATCH_CLIENT, slot_tag(slot), EPOLLIN | EPOLLRDHUP)) {
     refuse_client(slot, 125, available ? problem_busy : problem_unavailable);
     return;
   }
   slot->state = SLOT_READING;
   slot->deadline_ms = now_ms() + REQUEST_DEADLINE_MS;
-  watch(fd, WATCH_CLIENT, slot_tag(slot), EPOLLIN | EPOLLRDHUP);
   door_read(slot);
   make_room();
 }

@@ -208,6 +208,7 @@ void drop_client(struct slot *slot);
 /* The one answer of a connection. */
 void answer_client(struct slot *slot, uint16_t kind, const struct part *parts, size_t count);
 void slot_release(struct slot *slot); /* and wait for who still has to end or to be closed */
+void slot_await(struct slot *slot);
 uint32_t slot_tag(const struct slot *slot);
 struct slot *slot_tagged(uint32_t tag); /* NULL: that slot's run or client is over */
 void refuse_client(struct slot *slot, uint32_t status, const char *problem);
@@ -257,7 +258,8 @@ enum watch {
   WATCH_PROXY,
   WATCH_MOUNTS
 };
-void watch(int fd, enum watch kind, uint32_t index, uint32_t events);
+bool watch(int fd, enum watch kind, uint32_t index,
+           uint32_t events); /* false: errno says why, and it is not heard of */
 /* Before a pidfd is closed: who cloned the process may not have closed its copy yet, and we would go on hearing of it.
  */
 void unwatch(int fd);

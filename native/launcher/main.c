@@ -49,10 +49,10 @@ static uint64_t alive_at_ms, alive_every_ms; /* when the supervisor is told next
 
 static uint64_t tag_of(enum watch kind, uint32_t index) { return (uint64_t)kind << 32 | index; }
 
-void watch(int fd, enum watch kind, uint32_t index, uint32_t events) {
+bool watch(int fd, enum watch kind, uint32_t index, uint32_t events) {
   struct epoll_event event = {.events = events, .data.u64 = tag_of(kind, index)};
-  if (epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event) == 0) return;
-  if (errno != EEXIST || epoll_ctl(loop, EPOLL_CTL_MOD, fd, &event) != 0) note("epoll_ctl failed");
+  return epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event) == 0 ||
+         (errno == EEXIST && epoll_ctl(loop, EPOLL_CTL_MOD, fd, &event) == 0);
 }
 
 void unwatch(int fd) { (void)epoll_ctl(loop, EPOLL_CTL_DEL, fd, NULL); }
@@ -67,7 +67,7 @@ void service_send(uint32_t name, uint16_t kind, const struct part *parts, size_t
   if (!channel_send(channel, kind, parts, count))
     services_failed("a service does not take frames");
   else if (channel->out_size > 0)
-    watch(channel->fd, WATCH_CHANNEL, name, EPOLLIN | EPOLLOUT);
+    (void)watch(channel->fd, WATCH_CHANNEL, name, EPOLLIN | EPOLLOUT); /* it is there: to change it takes no memory */
 }
 
 void services_send(uint16_t kind, const struct part *parts, size_t count) {
@@ -106,7 +106,7 @@ static void channel_event(uint32_t index, uint32_t events) {
   struct channel *channel = &services[index].channel;
   if (channel->fd < 0) return;
   if ((events & EPOLLOUT) != 0 && channel_flush(channel) && channel->out_size == 0)
-    watch(channel->fd, WATCH_CHANNEL, index, EPOLLIN);
+    (void)watch(channel->fd, WATCH_CHANNEL, index, EPOLLIN);
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
   if (!channel_receive(channel, index == EXECUTOR ? from_executor : from_broker))
     services_failed(index == EXECUTOR ? "the executor is gone or out of turn" : "the broker is gone or out of turn");
@@ -308,11 +308,10 @@ int main(int argc, char **argv) {
   }
   int signals = clean_start();
   loop = epoll_create1(EPOLL_CLOEXEC);
-  if (signals < 0 || loop < 0) die("epoll");
-  watch(signals, WATCH_SIGNALS, 0, EPOLLIN);
+  if (signals < 0 || loop < 0 || !watch(signals, WATCH_SIGNALS, 0, EPOLLIN)) die("epoll");
   read_boot(argv[1]); /* the nursery is cloned: what is touched from here on is not in all that come from it */
   for (uint32_t i = 0; i < MAX_SLOTS; i++) slots[i].process = slots[i].relay = slots[i].proxy = no_process;
-  watch(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), WATCH_MOUNTS, 0, EPOLLPRI);
+  if (!watch(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), WATCH_MOUNTS, 0, EPOLLPRI)) die("mountinfo");
   start_services();
   run_loop(signals);
   door_close();

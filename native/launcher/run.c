@@ -65,12 +65,10 @@ static bool take_proxy(struct slot *slot, struct cursor body, const struct start
   start.stdio[0] = start.stdio[2] = NULL_DEVICE;
   start.stdio[1] = word[1];
   bool started = process_start(&slot->proxy, body, &start, NULL);
-  if (!started) slot->proxy = no_process;
   close(word[1]);
   slot->word = word[0];
   slot->awaits_proxy = true;
-  watch(word[0], WATCH_PROXY, slot_tag(slot), EPOLLIN);
-  return started && group_limit(&slot->proxy.group, plan);
+  return started && watch(word[0], WATCH_PROXY, slot_tag(slot), EPOLLIN) && group_limit(&slot->proxy.group, plan);
 }
 
 bool run_prepare(struct cursor *body) {
@@ -102,12 +100,14 @@ bool run_prepare(struct cursor *body) {
   start.input_count = frame.input_count;
   if ((relayed && !take_ends(&start, slot, ends)) ||
       !process_start(&slot->process, whole, &start, start.binds || start.keys >= 0 ? NULL : template)) {
-    slot->process = no_process;
     start_failed(slot, WIRE_STAGE_CLONE);
   } else {
     if (!group_limit(&slot->process.group, &plan)) start_failed(slot, WIRE_STAGE_CGROUP);
-    watch(slot->process.gate, WATCH_GATE, slot_tag(slot), EPOLLIN);
-    watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
+    if (!watch(slot->process.gate, WATCH_GATE, slot_tag(slot), EPOLLIN) ||
+        !watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN)) {
+      start_failed(slot, WIRE_STAGE_CLONE);
+      process_discard(&slot->process); /* nobody would hear of its end */
+    }
     if (relayed && !relay_start(slot, &plan, ends)) start_failed(slot, WIRE_STAGE_STDIO);
     if (proxied && !take_proxy(slot, behind, &proxy, &proxy_plan)) start_failed(slot, WIRE_STAGE_PROXY);
   }
@@ -304,6 +304,8 @@ void run_expired(struct slot *slot) {
     errno = ETIMEDOUT;
     start_failed(slot, slot->awaits_recording ? WIRE_STAGE_RECORDING : WIRE_STAGE_PROXY);
     open_gate(slot);
+  } else if (slot->state == SLOT_ENDED) {
+    slot_await(slot);
   } else {
     services_failed("a request was not answered in time");
   }

@@ -92,9 +92,8 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   if (name == BROKER) *peer = fds[2];
   service->channel.fd = fds[0];
   service->channel.in_size = service->channel.out_from = service->channel.out_size = 0;
-  watch(service->channel.fd, WATCH_CHANNEL, name, EPOLLIN);
-  watch(service->process.pidfd, WATCH_SERVICE, name, EPOLLIN);
-  return true;
+  return watch(service->channel.fd, WATCH_CHANNEL, name, EPOLLIN) &&
+         watch(service->process.pidfd, WATCH_SERVICE, name, EPOLLIN);
 }
 
 bool relay_start(struct slot *slot, const struct wire_plan *plan, const int *ends) {
@@ -111,10 +110,10 @@ bool relay_start(struct slot *slot, const struct wire_plan *plan, const int *end
   const int fds[6] = {slot->stdio[1], slot->stdio[2], shown ? slot->stdio[slot->terminal] : NULL_DEVICE,
                       ends[0],        ends[2],        shown ? ends[4] : NULL_DEVICE};
   if (!child_start(&slot->relay, slot->awaits_recording ? RECORDER : RELAY, -1, (struct cursor){0})) return false;
-  watch(slot->relay.gate, WATCH_RELAY, slot_tag(slot), EPOLLIN);
-  if (send_descriptors(slot->relay.gate, &order, sizeof order, fds, 6)) return true;
-  process_discard(&slot->relay);
-  return false;
+  bool told = watch(slot->relay.gate, WATCH_RELAY, slot_tag(slot), EPOLLIN) &&
+              send_descriptors(slot->relay.gate, &order, sizeof order, fds, 6);
+  if (!told) process_discard(&slot->relay);
+  return told;
 }
 
 bool services_start(int bridge_listener) {

@@ -77,7 +77,6 @@ void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
 
 /* What is left of a client's descriptors. */
 static int let_go(struct slot *slot) {
-  size_t count = 0;
   for (int i = 0; i < STDIO; i++) {
     if (slot->stdio[i] < 0) continue;
     if (!may_wait(slot, i))
@@ -86,9 +85,14 @@ static int let_go(struct slot *slot) {
       slot->odd[slot->odd_count++] = slot->stdio[i];
     slot->stdio[i] = -1;
   }
-  count = (size_t)slot->odd_count;
+  const size_t count = (size_t)slot->odd_count;
   slot->odd_count = 0;
   return count == 0 ? -1 : close_elsewhere(slot->odd, count);
+}
+
+/* The end of what has the place still. Where it cannot be heard of now, that is tried again. */
+void slot_await(struct slot *slot) {
+  if (!watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN)) slot->deadline_ms = now_ms() + 1000;
 }
 
 /* Its uid has the place until the relay is gone and the client's descriptors are closed: either can wait for the
@@ -107,8 +111,6 @@ void slot_release(struct slot *slot) {
   slot->relay = no_process;
   slot->state = slot->process.pidfd >= 0 ? SLOT_ENDED : SLOT_FREE;
   slot->deadline_ms = 0;
-  if (slot->process.pidfd >= 0)
-    watch(slot->process.pidfd, WATCH_PROCESS, slot_tag(slot), EPOLLIN);
-  else
-    slot->generation++;
+  if (slot->state == SLOT_FREE) slot->generation++;
+  if (slot->state == SLOT_ENDED) slot_await(slot);
 }

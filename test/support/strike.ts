@@ -38,10 +38,21 @@ export async function attach(cell: Cell, pid: number, output: string): Promise<C
   const words = [
     ...straceWords(cell, output),
     ...ownChannels(cell, pid).flatMap((path) => ['-P', path]),
-    ...pids.flatMap((each) => ['-p', `${each}`]),
   ]
-  const tracer = spawn('strace', words, { stdio: 'ignore' })
-  const isTraced = (each: number): boolean => !/^TracerPid:\t0$/m.test(readProc(`${each}/status`))
+  return await traceAll(pids, words)
+}
+
+/** Attaches strace to these. */
+export async function traceAll(
+  pids: readonly number[],
+  words: readonly string[],
+): Promise<ChildProcess> {
+  const tracer = spawn('strace', [...words, ...pids.flatMap((each) => ['-p', `${each}`])], {
+    stdio: 'ignore',
+  })
+  // One that waits in the call already may be struck at once, and end of it.
+  const isTraced = (each: number): boolean =>
+    !/^State:	[^Z][^]*^TracerPid:	0$/m.test(readProc(`${each}/status`))
   await until(() => pids.every(isTraced), 5_000)
   return tracer
 }
@@ -83,7 +94,7 @@ export function callsAfterFault(output: string): number {
 }
 
 /** The launcher's own processes below itself: spares that wait to be runs, and who makes them. */
-function helpersOf(pid: number): readonly number[] {
+export function helpersOf(pid: number): readonly number[] {
   return childrenOf(pid)
     .filter((child) => readProc(`${child}/comm`) === 'belladonna-laun\n')
     .flatMap((child) => [child, ...helpersOf(child)])
