@@ -65,7 +65,6 @@ static bool take_proxy(struct slot *slot, struct cursor body, const struct start
   start.stdio[0] = start.stdio[2] = NULL_DEVICE;
   start.stdio[1] = word[1];
   bool started = process_start(&slot->proxy, body, &start, NULL);
-  if (!started) slot->proxy = no_process;
   close(word[1]);
   slot->word = word[0];
   slot->awaits_proxy = true;
@@ -102,7 +101,6 @@ bool run_prepare(struct cursor *body) {
   start.input_count = frame.input_count;
   if ((relayed && !take_ends(&start, slot, ends)) ||
       !process_start(&slot->process, whole, &start, start.binds || start.keys >= 0 ? NULL : template)) {
-    slot->process = no_process;
     start_failed(slot, WIRE_STAGE_CLONE);
   } else {
     if (!group_limit(&slot->process.group, &plan)) start_failed(slot, WIRE_STAGE_CGROUP);

@@ -77,7 +77,6 @@ void refuse_client(struct slot *slot, uint32_t status, const char *problem) {
 
 /* What is left of a client's descriptors. */
 static int let_go(struct slot *slot) {
-  size_t count = 0;
   for (int i = 0; i < STDIO; i++) {
     if (slot->stdio[i] < 0) continue;
     if (!may_wait(slot, i))
@@ -86,7 +85,7 @@ static int let_go(struct slot *slot) {
       slot->odd[slot->odd_count++] = slot->stdio[i];
     slot->stdio[i] = -1;
   }
-  count = (size_t)slot->odd_count;
+  const size_t count = (size_t)slot->odd_count;
   slot->odd_count = 0;
   return count == 0 ? -1 : close_elsewhere(slot->odd, count);
 }
