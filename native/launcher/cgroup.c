@@ -24,9 +24,10 @@ static uint32_t next_serial = 1;
 static const char controllers[] = "+pids +memory";
 static bool has_leaf;
 struct seat seats[SEATS + 1];
+#define MOST_LEFT (4u * 1024 * 1024) /* of memory by one run for the next in its seat */
 static struct {
   bool made, killed;
-  int unified, counts[2]; /* its v2 directory, and files of `count_names`; 0: not open */
+  int unified, counts[2], usage; /* its v2 directory, files of `count_names`, memory's usage; 0: not open */
   uint32_t pids;
   uint64_t memory;
 } places[SEATS]; /* a seat's directories, and what stands in them now */
@@ -101,21 +102,21 @@ static bool make_seat(int seat) {
   snprintf(name, sizeof name, "run-%d", seat);
   for (int place = host.has_cgroup ? CGROUP : PIDS; place <= MEMORY; place++)
     if (mkdirat(place, name, 0755) != 0 && errno != EEXIST) return false; /* it was not made whole before */
-  if (host.has_cgroup) places[seat].unified = open_in(CGROUP, (uint32_t)seat, "");
+  if (host.has_cgroup && places[seat].unified <= 0) places[seat].unified = open_in(CGROUP, (uint32_t)seat, "");
   if (places[seat].unified < 0) return false;
   if (places[seat].counts[0] <= 0) places[seat].counts[0] = open_in(MEMORY, (uint32_t)seat, "memory.oom_control");
+  if (places[seat].usage <= 0) places[seat].usage = open_in(MEMORY, (uint32_t)seat, "memory.usage_in_bytes");
   if (places[seat].counts[1] <= 0) places[seat].counts[1] = open_in(PIDS, (uint32_t)seat, "pids.events");
   return places[seat].made = true;
 }
 
 /* Its directories serve one run after another: when the first process of a run is gone, so are all others, for they are
  * in its pid namespace. Only a v2 directory that was killed is not used again: Linux 6.15 and later may kill at once
- * what is cloned into it. */
+ * what is cloned into it. Nor are those of v1 in which memory is left. */
 static bool take_seat(struct group *group) {
   int seat = 0;
   while (seat < (int)SEATS && seats[seat].taken) seat++;
-  if (seat == (int)SEATS) return false;
-  if (!places[seat].made && !make_seat(seat)) return false;
+  if (seat == (int)SEATS || (!places[seat].made && !make_seat(seat))) return false;
   seats[seat].taken = true;
   group->seat = seat;
   group->fd = host.has_cgroup ? places[seat].unified : -1;
@@ -202,6 +203,18 @@ void group_kill(const struct group *group) {
   if (group->fd >= 0) (void)write_text(group->fd, "cgroup.kill", "1");
 }
 
+/* Files of a file system in memory, or what was sent to somebody, outlive the run that made them: the next run would
+ * have less memory by as much, and be killed for it. What is removed leaves it to the cgroup above, without a limit. */
+static bool holds_memory(int seat, const char *name) {
+  uint64_t left;
+  if (read_count(places[seat].usage, "\n", &left) && left < MOST_LEFT) return false;
+  process_discard(&seats[seat].process);
+  close_fd(&places[seat].usage);
+  close_fd(&places[seat].counts[0]);
+  if (unlinkat(MEMORY, name, AT_REMOVEDIR) == 0) places[seat].memory = 0;
+  return true;
+}
+
 void group_remove(struct group *group) {
   char name[32];
   const int seat = group->seat;
@@ -211,7 +224,8 @@ void group_remove(struct group *group) {
   if (group->fd >= 0 && !again) {
     close(group->fd);
     if (unlinkat(CGROUP, name, AT_REMOVEDIR) != 0) note("a run's cgroup could not be removed");
-    if (seat >= 0) (void)make_seat(seat);
+    if (seat >= 0) places[seat].unified = 0;
   }
+  if (seat >= 0 && (holds_memory(seat, name) || !again)) (void)make_seat(seat);
   group->seat = group->fd = -1;
 }

@@ -73,9 +73,8 @@ void door_open(const char *path) {
 
 /* Called when both services are ready: until then a client's connect(2) fails, which says the truth. */
 void door_close(void) {
-  if (door >= 0) close(door);
   if (door >= 0) unlink(door_path);
-  door = -1;
+  close_fd(&door);
 }
 
 void door_listen(void) {
@@ -132,10 +131,12 @@ static void turn_away(struct slot *slot, const char *problem) {
   slot_release(slot);
 }
 
+static struct slot turned_away; /* no place is left, but the client hears why */
+
 static struct slot *free_slot(void) {
   for (uint32_t i = 0; i < MAX_SLOTS; i++)
     if (slots[i].state == SLOT_FREE) return &slots[i];
-  return NULL;
+  return &turned_away;
 }
 
 uint32_t max_per_uid;
@@ -187,8 +188,6 @@ static bool is_crowded(uint32_t uid) {
   return behind > CHANNEL_OUT / 8 * 5 || (behind > CHANNEL_OUT / 4 && places_of(uid) > 1);
 }
 
-static struct slot turned_away; /* no place is left, but the client hears why */
-
 static int accept_client(void) { return accept4(door, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
 
 /* Where descriptors are fewer than slots want: who stays unaccepted would wake the loop again and again (C87). */
@@ -204,7 +203,6 @@ void door_accept(bool available) {
   if (fd < 0 && (errno == EMFILE || errno == ENFILE)) refuse_for_want_of_descriptors();
   if (fd < 0) return; /* or the client has gone away */
   struct slot *slot = free_slot();
-  if (slot == NULL) slot = &turned_away;
   slot_begin(slot, fd);
   if (slot == &turned_away || !identify(fd, slot) || !available || !may_enter(slot->subject.uid) ||
       !watch(fd, WATCH_CLIENT, slot_tag(slot), EPOLLIN | EPOLLRDHUP)) {

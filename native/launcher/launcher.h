@@ -77,7 +77,7 @@ struct template {
  * from the plan. */
 const struct template *template_for(struct cursor rest, const struct wire_plan *plan);
 _Noreturn void template_begin(struct cursor plan, int gate);
-void templates_drop(void); /* the host's mounts have changed */
+void templates_drop(void); /* the host's mounts have changed; spares that were shaped go too */
 
 /* ---- cgroup.c ---- */
 

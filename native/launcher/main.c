@@ -125,10 +125,8 @@ static void start_services(void) {
   struct part part = {&hello, sizeof hello};
   started_at_ms = now_ms();
   restart_at_ms = 0;
-  if (services_start(bridge))
-    services_send(WIRE_HELLO, &part, 1);
-  else
-    failed = true;
+  failed = !services_start(bridge);
+  if (!failed) services_send(WIRE_HELLO, &part, 1);
 }
 
 /* Both services end together, and every run with them: see service.c. */
@@ -176,10 +174,7 @@ static void dispatch(const struct epoll_event *event, int signals) {
   if (kind == WATCH_DOOR) door_accept(services_ready() && !failed && !stopping);
   if (kind == WATCH_CHANNEL) channel_event(index, event->events);
   if (kind == WATCH_SERVICE) services_failed(index == EXECUTOR ? "the executor died" : "the broker died");
-  if (kind == WATCH_MOUNTS) {
-    templates_drop();
-    spares_reshape();
-  }
+  if (kind == WATCH_MOUNTS) templates_drop();
   if (slot == NULL) return;
   if (kind == WATCH_CLIENT && slot->client >= 0) client_event(slot, event->events);
   if (kind == WATCH_GATE && slot->process.gate >= 0) run_reported(slot);

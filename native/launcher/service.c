@@ -84,8 +84,7 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   int fds[3];
   bool begun = child_start(&service->process, name, name == BROKER ? bridge_listener : *peer, (struct cursor){0});
   size_t count = begun ? receive_up(service->process.gate, fds, 3) : 0;
-  bool started = count == (name == BROKER ? 3u : 2u) && permit_one_exec(fds[1]);
-  if (!started) {
+  if (count != (name == BROKER ? 3u : 2u) || !permit_one_exec(fds[1])) {
     note(name == BROKER ? "the broker did not start" : "the executor did not start");
     return false;
   }
@@ -133,7 +132,6 @@ void services_stop(bool orderly) {
       (void)poll(&gone, 1, STOP_DEADLINE_MS);
     if (gone.fd >= 0) unwatch(gone.fd);
     process_discard(&service->process);
-    if (service->channel.fd >= 0) close(service->channel.fd);
-    service->channel.fd = -1;
+    close_fd(&service->channel.fd);
   }
 }

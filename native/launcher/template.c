@@ -58,6 +58,7 @@ static void drop(struct template *template) {
 
 void templates_drop(void) {
   for (size_t i = 0; i < sizeof templates / sizeof templates[0]; i++) drop(&templates[i]);
+  spares_reshape();
 }
 
 const struct template *template_for(struct cursor rest, const struct wire_plan *plan) {

@@ -15,8 +15,13 @@
 
 #include "sha256.h"
 
-/* What is left on the disk for others, of the log above all: who is recorded must not be able to stop the bridge. */
-#define FLOOR_BYTES (2u * 1024 * 1024)
+/* What is left on the disk for others, of the log above all: who is recorded must not be able to stop the bridge, nor
+ * bring it to where it only counts denials (src/host/disk-room.ts: this is twice as much). */
+static bool leaves_room(const struct statfs *disk) {
+  const uint64_t left = (uint64_t)disk->f_bavail * (uint64_t)disk->f_bsize;
+  const uint64_t share = (uint64_t)disk->f_blocks * (uint64_t)disk->f_bsize / 8;
+  return left >= 128u << 20 || (left >= share && left >= 2u << 20);
+}
 
 static struct {
   int file;
@@ -53,7 +58,7 @@ static bool reserve(uint64_t limit) {
   if (fallocate(recording.file, FALLOC_FL_KEEP_SIZE, 0, (off_t)most) != 0 && errno != EOPNOTSUPP) return false;
   if (fstatfs(recording.file, &disk) != 0) return false;
   errno = ENOSPC;
-  return (uint64_t)disk.f_bavail * (uint64_t)disk.f_bsize >= FLOOR_BYTES;
+  return leaves_room(&disk);
 }
 
 bool recording_open(const struct wire_relay *order) {

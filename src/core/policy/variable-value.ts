@@ -6,7 +6,10 @@ const shared = ['/tmp', '/var/tmp', '/dev', '/proc', '/run/user']
 
 const pathLists =
   /^(?:PATH|(?:LD|PYTHON|PERL5|NODE|RUBY|GEM|GCONV|CLASS)_?\w*PATH|LD_PRELOAD|LD_AUDIT|PERL5LIB|RUBYLIB)$/
-const sourced = /^(?:BASH_ENV|PYTHONSTARTUP)$/
+const sourced = /^(?:BASH_ENV|PYTHONSTARTUP|OPENSSL_CONF|ZDOTDIR)$/
+// Whose values are such paths too, whatever their names: of sudo's list of bad variables, and OpenSSL's modules and Git's programs.
+const homes =
+  /^(?:PERLLIB|PYTHONHOME|PYTHONUSERBASE|OPENSSL_(?:MODULES|ENGINES)|GIT_EXEC_PATH|TERMINFO(?:_DIRS)?|LOCPATH|NLSPATH|FPATH)$/
 // As sudo's env_check and the locales' own names (setlocale(3), terminfo(5)).
 const plainNames = /^(?:LANG|LANGUAGE|LC_\w+|TERM|COLORTERM|LINGUAS)$/
 
@@ -17,7 +20,7 @@ const plainNames = /^(?:LANG|LANGUAGE|LC_\w+|TERM|COLORTERM|LINGUAS)$/
 export function variableProblem(name: string, value: string): string | undefined {
   if (/^\(\)/.test(value)) return 'a value that begins with "()" is a function to some shells'
   if (pathLists.test(name)) return listProblem(value)
-  if (sourced.test(name)) return listProblem(value)
+  if (sourced.test(name) || homes.test(name)) return listProblem(value)
   if (plainNames.test(name) && /[/%]/.test(value)) return `no value of ${name} has a "/" or "%"`
   if (name === 'TZ') return zoneProblem(value)
   return undefined

@@ -40,3 +40,14 @@ test(
     assert.equal(status, 0, stderr)
   },
 )
+
+test(
+  'C66 promise 7 promise 9: who fills the disk with recordings takes nobody’s entries from the log',
+  { skip, timeout: 120_000 },
+  async () => {
+    const program = join(import.meta.dirname, 'many-recordings.ts')
+    const node = [process.execPath, '--disable-warning=ExperimentalWarning', program]
+    const { status, stderr } = await run(['unshare', '-m', ...node])
+    assert.equal(status, 0, stderr)
+  },
+)

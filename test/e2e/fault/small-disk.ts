@@ -1,5 +1,5 @@
 /**
- * A bridge whose state, log and receipts lie on a file system of 6 MiB. It mounts that itself, so full-disk.test.ts starts
+ * A bridge whose state, log and receipts lie on a file system of 6 MiB, if nothing else is said. It mounts that itself, so full-disk.test.ts starts
  * such a program in a mount namespace of its own: nobody else sees the mount, and it goes with the process.
  */
 import { execFileSync } from 'node:child_process'
@@ -19,12 +19,12 @@ export type SmallDisk = AsyncDisposable &
     clear: () => void
   }>
 
-export async function startOnSmallDisk(policy: string): Promise<SmallDisk> {
+export async function startOnSmallDisk(policy: string, size = '6m'): Promise<SmallDisk> {
   const root = mkdtempSync('/tmp/belladonna.')
   chmodSync(root, 0o755)
   const lib = join(root, 'var/lib/belladonna')
   mkdirSync(lib, { recursive: true, mode: 0o755 })
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=6m,mode=755', 'none', lib])
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=755`, 'none', lib])
   const bridge = await startBridge({ policy, root })
   const ballasts = (): readonly string[] =>
     readdirSync(lib).filter((name) => name.startsWith('ballast'))
