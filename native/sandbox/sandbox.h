@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 #include "../frame/frame.h"
-#include "../wire.h"
+#include "../plan.h"
 #include "kernel.h"
 
 /* ---- what this kernel and this host have; found out by the launcher (host.c) ---- */

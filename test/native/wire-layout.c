@@ -1,11 +1,12 @@
 /*
- * wire-layout.c: prints sizes, offsets and constants of native/wire.h as JSON, for wire-layout.test.ts.
+ * wire-layout.c: prints sizes, offsets and constants of native/wire.h and native/plan.h as JSON, for wire-layout.test.ts.
  *
- * wire-names.h is made by that test from the header's own text, so that nothing in the header can be forgotten here.
+ * wire-names.h is made by that test from the headers' own text, so that nothing in them can be forgotten here.
  */
 #include <stddef.h>
 #include <stdio.h>
 
+#include "plan.h"
 #include "wire.h"
 
 #define STRUCT(type) printf("%s{\"struct\":\"" #type "\",\"size\":%zu}", separator(), sizeof(struct type));

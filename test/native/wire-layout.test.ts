@@ -1,4 +1,4 @@
-/** Tetragon's alignchecker, for our frames: the C header and src/core/protocol/layout.ts must say the same. */
+/** Tetragon's alignchecker, for our frames: the C headers and src/core/protocol/layout.ts must say the same. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -22,24 +22,24 @@ type Layout = Record<string, { size: number; offsets: Record<string, number> }>
 type Sums = Record<string, number>
 type Constants = Record<string, Record<string, number>>
 
-const header = readFileSync(new URL('../../native/wire.h', import.meta.url), 'utf8').replace(
-  /\/\*[\s\S]*?\*\//g,
-  '',
-)
+const headers = ['wire.h', 'plan.h']
+  .map((name) => readFileSync(new URL(`../../native/${name}`, import.meta.url), 'utf8'))
+  .join('')
+  .replace(/\/\*[\s\S]*?\*\//g, '')
 
-/** The lines of wire-names.h: everything that the header defines, by name only. */
+/** The lines of wire-names.h: everything that the headers define, by name only. */
 function names(): readonly string[] {
-  const structs = [...header.matchAll(/struct (wire_\w+) \{([^}]*)\};/g)].flatMap(
+  const structs = [...headers.matchAll(/struct (wire_\w+) \{([^}]*)\};/g)].flatMap(
     ([, type = '', body = '']) => [
       `STRUCT(${type})`,
       ...[...body.matchAll(/(\w+)(?:\[\w+\])?;/g)].map(([, field = '']) => `FIELD(${type}, ${field})`),
     ],
   )
-  const enums = [...header.matchAll(/enum (wire_\w+) \{([^}]*)\};/g)].flatMap(
+  const enums = [...headers.matchAll(/enum (wire_\w+) \{([^}]*)\};/g)].flatMap(
     ([, group = '', body = '']) =>
       [...body.matchAll(/(WIRE_\w+)\s*=/g)].map(([, name = '']) => `CONSTANT(${group}, ${name})`),
   )
-  const defines = [...header.matchAll(/#define (WIRE_\w+) \d/g)].map(
+  const defines = [...headers.matchAll(/#define (WIRE_\w+) \d/g)].map(
     ([, name = '']) => `CONSTANT(define, ${name})`,
   )
   return [...structs, ...enums, ...defines]
@@ -103,7 +103,7 @@ function compiledLayout(): ReturnType<typeof gather> {
 
 const { structs, sums, constants } = compiledLayout()
 
-test('wire layout: structs, sizes and offsets are those of native/wire.h', () => {
+test('wire layout: structs, sizes and offsets are those of the headers', () => {
   assert.deepEqual(layout.wireLayout, structs)
 })
 
@@ -112,7 +112,7 @@ test('wire layout: the fields fill their struct, so no byte is left to the compi
   assert.deepEqual(sums, sizes)
 })
 
-test('wire layout: enums are those of native/wire.h', () => {
+test('wire layout: enums are those of the headers', () => {
   const enums = Object.fromEntries(
     Object.entries(constants).filter(([group]) => group !== 'define'),
   )
@@ -124,7 +124,7 @@ test('wire layout: enums are those of native/wire.h', () => {
   assert.deepEqual(ours, enums)
 })
 
-test('wire layout: bounds are those of native/wire.h', () => {
+test('wire layout: bounds are those of the headers', () => {
   assert.deepEqual(constants['define'], {
     version: layout.wireVersion,
     maxRequest: layout.maxRequestBytes,

@@ -134,7 +134,7 @@ export type CompiledProfile = Readonly<{
     output_bytes: number
   }>
   observe: 'off' | 'prefer'
-  /** PLAN bytes (native/wire.h) in base64. */
+  /** PLAN bytes (native/plan.h) in base64. */
   plan: string
   /** SHA-256 over the canonical JSON of all other members. */
   digest: string

@@ -1,5 +1,5 @@
 /**
- * Sizes, offsets and constants of native/wire.h, under camel-cased names without the `wire_` prefix.
+ * Sizes, offsets and constants of native/wire.h and native/plan.h, under camel-cased names without the `wire_` prefix.
  *
  * Written by hand, so that no code generator stands between the two; test/native/wire-layout.test.ts compiles
  * the header and compares every struct, field and constant in both directions. All integers are little-endian.
@@ -25,7 +25,7 @@ export const maxStdinBytes = 1_048_576
 /** The most bytes of an input in one `bytes` frame. */
 export const maxReadBytes = 131_072
 
-/** `sizeof` and `offsetof` of every struct in native/wire.h. */
+/** `sizeof` and `offsetof` of every struct in native/wire.h and native/plan.h. */
 export const wireLayout = {
   head: { size: 8, offsets: { size: 0, kind: 4, zero: 6 } },
   hello: { size: 16, offsets: { version: 0, features: 4, bootMs: 8 } },

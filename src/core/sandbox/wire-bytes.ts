@@ -1,5 +1,5 @@
 /**
- * Little-endian bytes of variable length, for what follows a struct of native/wire.h: str16, blob32, integers.
+ * Little-endian bytes of variable length, for what follows a struct of native/wire.h or native/plan.h: str16, blob32, integers.
  */
 import { BelladonnaError } from '../error.ts'
 
