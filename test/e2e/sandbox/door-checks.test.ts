@@ -141,7 +141,7 @@ for (const kind of kinds) {
         for (const place of ['0', '1', '2']) {
           const heard = await hear(bare, ['odd', place, kind])
           if (heard === 'not to be had') {
-            t.diagnostic(`this host has no ${kind}`)
+            t.skip(`this host has no ${kind}`)
             return
           }
           if (isOurs) assert.equal(heard, 'stdio_not_accepted', place)
