@@ -25,7 +25,7 @@ export type BareBridge = AsyncDisposable &
   }>
 
 export type RunOptions = CallerOptions &
-  Partial<Pick<Start, 'env' | 'cwd' | 'id' | 'script' | 'paths' | 'early' | 'late'>>
+  Partial<Pick<Start, 'env' | 'cwd' | 'id' | 'runGroups' | 'script' | 'paths' | 'early' | 'late'>>
 
 /** Starts one. `start` is that of `BridgeSetup`, for another launcher or other surroundings of it. */
 export async function startBare(policy: string, start?: BridgeSetup['start']): Promise<BareBridge> {
@@ -49,9 +49,9 @@ export async function startBare(policy: string, start?: BridgeSetup['start']): P
     ]),
   )
   const arrange: BareBridge['arrange'] = (plan, argv, options = {}) => {
-    const { env = [], cwd = '/', id = 0, script, paths, early, late } = options
+    const { env = [], cwd = '/', id = 0, runGroups, script, paths, early, late } = options
     const start = { plan: formatBase64(formatPlan(plan)), argv, env, cwd, id }
-    const next = { ...start, script, paths, early, late }
+    const next = { ...start, runGroups, script, paths, early, late }
     writeFileSync(join(root, 'start.new'), JSON.stringify(next))
     renameSync(join(root, 'start.new'), join(root, 'start.json'))
   }

@@ -2,7 +2,16 @@
  * An executor that decides nothing: it starts, for each request, the command of the test in the plan of the test. Both are
  * in a file of the bridge's root, written by bare-bridge.ts.
  */
-import { appendFileSync, linkSync, readFileSync, renameSync, symlinkSync } from 'node:fs'
+import {
+  appendFileSync,
+  linkSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { parseBase64 } from '../../../src/core/json/base64.ts'
 import {
@@ -30,6 +39,8 @@ export type Start = Readonly<{
   env: readonly string[]
   cwd: string
   id: number
+  /** The supplementary groups that it gets; without it none. */
+  runGroups?: readonly number[]
   /** What the run alone sees of the host: a script that is hashed, and what parameters name. */
   script?: string
   paths?: readonly GrantedPath[]
@@ -37,9 +48,9 @@ export type Start = Readonly<{
   early?: readonly Deed[]
   late?: readonly Deed[]
 }>
-/** `append` writes its first word into the file itself. */
+/** `append` writes its first word into the file itself; `forge` over its start, and then puts its mtime back. */
 export type Deed = readonly [
-  how: 'rename' | 'link' | 'symlink' | 'append',
+  how: 'rename' | 'link' | 'symlink' | 'append' | 'forge',
   from: string,
   to: string,
 ]
@@ -63,7 +74,7 @@ function main(root: string): void {
       const executable = clean(program)
       const { id } = start
       if (!isUid(id) || !isGid(id)) throw new Error(`id ${String(id)}`)
-      const runAs = { uid: id, gid: id, groups: [] }
+      const runAs = { uid: id, gid: id, groups: (start.runGroups ?? []).filter(isGid) }
       const opened = openGrantedPaths(() => null, start.paths ?? [], { runAs, subject })
       if (opened.kind === 'refused') throw new Error(opened.detail)
       const command = formatCommand({
@@ -102,8 +113,14 @@ function actThen(deeds: readonly Deed[], next: () => void): void {
 
 function act([how, from, to]: Deed): void {
   const append = (text: string, path: string): void => appendFileSync(path, text)
-  const ways = { rename: renameSync, link: linkSync, symlink: symlinkSync, append }
+  const ways = { rename: renameSync, link: linkSync, symlink: symlinkSync, append, forge }
   ways[how](from, to)
+}
+
+function forge(text: string, path: string): void {
+  const { atime, mtime } = statSync(path)
+  writeFileSync(path, text, { flag: 'r+' })
+  utimesSync(path, atime, mtime)
 }
 
 function clean(path: string): CleanPath {
