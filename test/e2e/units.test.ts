@@ -82,6 +82,18 @@ async function askFrom(
   return await of.bell([action], { uid: caller.uid, groups: [], before: words })
 }
 
+/** A program that asks in odd ways, and the request that it sends. */
+function strangeClient(
+  directory: string,
+  action: string,
+): readonly [program: string, frame: string] {
+  chmodSync(directory, 0o755)
+  const frame = join(directory, 'frame')
+  const request = formatRequest({ action, reason: '', nonce: null, parameters: [] })
+  writeFileSync(frame, formatFrame(wireKind.request, request))
+  return [compile(directory, 'strange-client.c'), frame]
+}
+
 /** The unit in the resolved action of the last that was permitted. */
 function lastUnit(): unknown {
   const entry = bridge.entries().findLast(({ kind }) => kind === 'intent')
@@ -133,11 +145,7 @@ test(
   { skip },
   async () => {
     using scratch = openScratch()
-    chmodSync(scratch.path, 0o755)
-    const program = compile(scratch.path, 'strange-client.c')
-    const frame = join(scratch.path, 'frame')
-    const request = formatRequest({ action: 'id', reason: '', nonce: null, parameters: [] })
-    writeFileSync(frame, formatFrame(wireKind.request, request))
+    const [program, frame] = strangeClient(scratch.path, 'id')
     const words = (mode: string): readonly string[] => {
       return [program, mode, bridge.socket, frame, `${caller.uid}`, `${caller.uid}`]
     }
@@ -156,11 +164,7 @@ test(
   { skip },
   async () => {
     using scratch = openScratch()
-    chmodSync(scratch.path, 0o755)
-    const program = compile(scratch.path, 'strange-client.c')
-    const frame = join(scratch.path, 'frame')
-    const request = formatRequest({ action: 'far', reason: '', nonce: null, parameters: [] })
-    writeFileSync(frame, formatFrame(wireKind.request, request))
+    const [program, frame] = strangeClient(scratch.path, 'far')
     const unit = join(top[0] ?? '', 'system.slice/deploy.service')
     mkdirSync(unit, { recursive: true })
     const inUnit = ['/bin/sh', '-c', move, 'sh', unit, top[1] ?? '']
