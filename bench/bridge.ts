@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { isSuccess } from './measure.ts'
 import type { Caller, Command } from './measure.ts'
+import { plainSource, recordedBytes } from './peers.ts'
 
 const checkout = join(import.meta.dirname, '..')
 const belladonna = join(checkout, 'bin/belladonna')
@@ -19,15 +20,21 @@ export type Bridge = Readonly<{
   socket: string
   permitted: Command
   denied: Command
+  /** Words of a run whose output is kept. */
+  recorded: readonly string[]
   stop: () => Promise<void>
 }>
 
-/** A policy with `count` actions and grants, of which `bench.true` is the last; it is what the peers' rules say. */
+/**
+ * A policy with `count` actions and grants, of which `bench.true` is the last; it is what the peers' rules say. Before them is one
+ * more, whose output is recorded.
+ */
 export function formatPolicy(count: number, uid: number): string {
   const others = Array.from({ length: count - 1 }, (_, i) =>
     formatRule(`bench.other${i}`, uid + 1 + (i % 1000)),
   )
-  return ['schema = 1\n', '[profile.bench]\n', ...others, formatRule('bench.true', uid)].join('\n')
+  const profiles = ['schema = 1\n', '[profile.bench]\n', keptProfile]
+  return [...profiles, formatKept(uid), ...others, formatRule('bench.true', uid)].join('\n')
 }
 
 /** A policy of `count` actions, each of which one user may do: the first `uid`, the next the uid after it, and so on. */
@@ -36,12 +43,26 @@ export function formatRules(count: number, uid: number): string {
   return ['schema = 1\n', '[profile.bench]\n', ...rules].join('\n')
 }
 
-function formatRule(action: string, uid: number): string {
+const keptProfile = `[profile.kept]
+output = "recorded"
+limits = { output = "${recordedBytes * 2}", time = "60s" }
+`
+
+function formatKept(uid: number): string {
+  return formatRule('bench.record', uid, plainSource, 'kept')
+}
+
+function formatRule(
+  action: string,
+  uid: number,
+  command: readonly string[] = ['/usr/bin/true'],
+  profile = 'bench',
+): string {
   return `[action."${action}"]
 about = "Nothing, as root"
-command = ["/usr/bin/true"]
+command = ${JSON.stringify(command)}
 run_as = "root"
-profile = "bench"
+profile = "${profile}"
 risk = "read-only"
 [[grant]]
 who = ["uid:${uid}"]
@@ -96,9 +117,13 @@ async function becomeReachable(
   }
 }
 
-function commandsFor(parent: string, socket: string): Pick<Bridge, 'permitted' | 'denied'> {
+function commandsFor(
+  parent: string,
+  socket: string,
+): Pick<Bridge, 'permitted' | 'denied' | 'recorded'> {
   const bell = installBell(parent)
   return {
+    recorded: [bell, '-S', socket, 'bench.record'],
     permitted: { name: 'bell', argv: [bell, '-S', socket, 'bench.true'], expected: isSuccess },
     denied: {
       name: 'bell',

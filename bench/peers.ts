@@ -1,10 +1,20 @@
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 
 import manifest from './package.json' with { type: 'json' }
 import { isSuccess } from './measure.ts'
 import type { Command } from './measure.ts'
+
+/** What a run whose output is kept writes. sudo's options go by its command with its words: hence two ways to say so much. */
+export const recordedBytes: number = 128 * 1024 * 1024
+export const plainSource: readonly string[] = [
+  ...['/usr/bin/head', '-c', `${recordedBytes}`, '/dev/zero'],
+]
+export const compressedSource: readonly string[] = ['/usr/bin/head', '-c', '128M', '/dev/zero']
+/** Where sudo keeps it, below the directory of the bench. */
+export const ioLogs = 'sudo-io'
 
 /** The account that calls; its name exists in the private copy of /etc only. */
 const callerName = 'belladonna-bench'
@@ -45,11 +55,24 @@ const sudoDefaults = [
   'Defaults !mail_always,!mail_badpass,!mail_no_user,!mail_no_host,!mail_no_perms',
 ]
 
+/** log_output for the runs whose output is kept, and for no other. */
+function keptDefaults(directory: string): readonly string[] {
+  return [
+    `Cmnd_Alias PLAIN = ${plainSource.join(' ')}`,
+    `Cmnd_Alias ZLIB = ${compressedSource.join(' ')}`,
+    `Defaults iolog_dir=${directory}`,
+    'Defaults!PLAIN log_output,!compress_io',
+    'Defaults!ZLIB log_output,compress_io',
+  ]
+}
+
 /** Installs rules for sudo and doas in the copy of /etc. `count` in all; the last one is the one that matches. */
-export function installPeerRules(count: number): void {
+export function installPeerRules(count: number, directory: string): void {
   const others = Array.from({ length: count - 1 }, (_, i) => i)
   const sudoers = [
     ...sudoDefaults,
+    ...keptDefaults(join(directory, ioLogs)),
+    `${callerName} ALL=(root) NOPASSWD: PLAIN, ZLIB`,
     ...others.map((i) => `other${i} ALL=(root) NOPASSWD: ${target}`),
     `${callerName} ALL=(root) NOPASSWD: ${target}, /usr/bin/bwrap`,
   ]
@@ -58,6 +81,7 @@ export function installPeerRules(count: number): void {
     `permit nopass ${callerName} as root cmd ${target}`,
   ]
   mkdirSync('/etc/sudoers.d', { recursive: true })
+  mkdirSync(join(directory, ioLogs), { recursive: true, mode: 0o700 })
   writeFileSync('/etc/sudoers', `${sudoers.join('\n')}\n`, { mode: 0o440 })
   writeFileSync('/etc/doas.conf', `${doas.join('\n')}\n`, { mode: 0o400 })
 }

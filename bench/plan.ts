@@ -4,6 +4,7 @@ import type { Bridge } from './bridge.ts'
 import { measure } from './measure.ts'
 import type { Caller, Command, Measured } from './measure.ts'
 import * as peers from './peers.ts'
+import { measureRecordedOutput } from './recorded-output.ts'
 import { percentile, ratioOfPercentiles, ratioPerRound } from './statistics.ts'
 import type { Ratio } from './statistics.ts'
 
@@ -12,7 +13,7 @@ export type Figure = Readonly<{
   command: string
   what: string
   value: number
-  unit: 'ms' | 'µs' | 'runs/s'
+  unit: 'ms' | 'µs' | 'runs/s' | 'MB/s'
 }>
 
 /** bell against a peer. `goal` is the first goal of the design: reached when `value` is not over (or under) it. */
@@ -62,6 +63,7 @@ async function measureRuns(options: Options): Promise<readonly Results[]> {
     await measureSingle(options, bridge),
     await measureParallel(options, bridge),
     await measureDenial(options, bridge),
+    await measureRecordedOutput(options, bridge),
   ])
   const many = await withBridge(options, manyRules, async (bridge) => [
     await measureManyRules(options, bridge),
@@ -74,7 +76,7 @@ async function withBridge(
   rules: number,
   body: (bridge: Bridge | null) => Promise<Results[]>,
 ): Promise<Results[]> {
-  peers.installPeerRules(rules)
+  peers.installPeerRules(rules, options.directory)
   if (options.peersOnly) return await body(null)
   options.onProgress(`starting a bridge with ${rules} rules`)
   const bridge = await startBridge(options.directory, options.caller, rules)

@@ -14,7 +14,7 @@ export function formatTable(machine: Machine, results: Results): string {
   const figures = results.figures.map(({ what, command, value, unit }) => [
     what,
     command,
-    `${value.toFixed(unit === 'runs/s' ? 0 : 3)} ${unit}`,
+    `${value.toFixed(unit.endsWith('/s') ? 0 : 3)} ${unit}`,
   ])
   const comparisons = results.comparisons.map((row) => [
     row.what,

@@ -144,6 +144,7 @@ static void take_in(struct stream *stream) {
   size_t size = fitting((size_t)n);
   if (size < (size_t)n) output.flags |= WIRE_OUTPUT_CAPPED;
   if (size > 0) keep(stream, size);
+  if (recording_failed()) output.flags |= WIRE_OUTPUT_UNDELIVERED;
   if (stream->gone || recording_failed()) return;
   stream->at = 0;
   stream->size = size;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import {
+  appendFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -14,10 +15,11 @@ import {
 } from 'node:fs'
 import { basename, join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { checkout, startBridge } from '../support/bridge.ts'
+import { checkout, startBridge, until } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
 import { manager, startPrivateBus } from '../support/private-bus.ts'
 import type { PrivateBus } from '../support/private-bus.ts'
+import { readRecording, recorded } from '../support/recorded-bridge.ts'
 
 const skip = process.geteuid?.() !== 0
 const shipped = readFileSync(join(checkout, 'packaging/policy/server.toml'), 'utf8')
@@ -159,7 +161,15 @@ const attempts: Readonly<Record<string, () => Promise<void>>> = {
   },
   'packages.refresh': async () => {
     makeRepository()
-    await permitted('packages.refresh')
+    // Its client is killed while it waits, and it goes on.
+    appendFileSync(place('/etc/apt/apt.conf'), 'APT::Update::Pre-Invoke { "sleep 2"; };\n')
+    const seen = bridge.outcomes().length
+    const before = ['/usr/bin/timeout', '--foreground', '--signal=KILL', '1']
+    const killed = await bridge.bell(['packages.refresh'], { before })
+    assert.equal(killed.status, 137)
+    await until(() => bridge.outcomes().length > seen, 20_000)
+    assert.deepEqual(bridge.outcomes()[seen]?.end, { kind: 'exited', value: 0, stage: 'none' })
+    assert.ok((bridge.outcomes()[seen]?.usage.wallUs ?? 0) > 1_500_000)
     const lists = readdirSync(place('/var/lib/apt/lists')).filter((name) => /_Packages$/.test(name))
     assert.equal(lists.length, 1)
     const text = readFileSync(join(place('/var/lib/apt/lists'), lists[0] ?? ''), 'utf8')
@@ -184,8 +194,13 @@ const attempts: Readonly<Record<string, () => Promise<void>>> = {
     for (const name of ['old', 'new']) writeFileSync(place(`/var/tmp/${name}`), '')
     const days = Date.now() / 1000 - 9 * 86_400
     utimesSync(place('/var/tmp/old'), days, days)
-    const { stdout } = await permitted('temporary.clean', 'days=7')
-    assert.equal(stdout, `${place('/var/tmp/old')}\n`)
+    const said: string[] = []
+    const outcome = await bridge.outcomeOf(async () => {
+      said.push((await permitted('temporary.clean', 'days=7')).stdout)
+    })
+    assert.deepEqual(said, [`${place('/var/tmp/old')}\n`])
+    const kept = readRecording(bridge.root, recorded(outcome).recording)
+    assert.deepEqual([kept.of('stdout').toString(), kept.isWhole], [said[0], true])
     assert.deepEqual(
       ['old', 'new'].map((name) => existsSync(place(`/var/tmp/${name}`))),
       [false, true],

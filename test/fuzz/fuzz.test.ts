@@ -48,6 +48,8 @@ const scriptClaims: Readonly<Record<ScriptTarget, string>> = {
   frames: 'L4: a frame of a service or the launcher is refused, or what is written again',
   records:
     'C64 promise 6: of a record file all whole frames before a torn one come back, or it is refused',
+  recording:
+    'promise 6: a recording is refused, or is what is written again, in whatever pieces it comes',
   log: 'promise 6: nothing of a log is right of which a signed part was changed',
   services: 'promise 2, promise 4: whoever lies, nothing starts without receipt, grant and use',
 }

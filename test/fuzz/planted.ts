@@ -132,6 +132,20 @@ export const scriptBugs: readonly ScriptBug[] = [
     replace: 'if (base + at < 0)',
   },
   {
+    target: 'recording',
+    about: 'what stands behind the end in another piece is passed over',
+    file: 'src/core/audit/recording.ts',
+    find: 'if (isWhole && piece.length > 0)',
+    replace: 'if (isWhole && piece.length > 65_536)',
+  },
+  {
+    target: 'recording',
+    about: 'the heads of chunks do not count against the limit',
+    file: 'src/core/audit/recording.ts',
+    find: 'room -= chunkHeadBytes + size',
+    replace: 'room -= size',
+  },
+  {
     target: 'log',
     about: 'what a start has closed it closes again',
     file: 'src/core/audit/recovery.ts',

@@ -5,6 +5,7 @@ import { framesTarget } from './frames-target.ts'
 import { logTarget } from './log-target.ts'
 import type { Draw } from './mutate.ts'
 import { policyTarget } from './policy-target.ts'
+import { recordingTarget } from './recording-target.ts'
 import { recordsTarget } from './records-target.ts'
 import { requestTarget } from './request-target.ts'
 import { servicesTarget } from './services-target.ts'
@@ -21,7 +22,7 @@ export type Target = Readonly<{
 }>
 
 // prettier-ignore
-export const scriptTargets = ['match', 'policy', 'compiled', 'request', 'unit', 'shebang', 'frames', 'records', 'log', 'services'] as const
+export const scriptTargets = ['match', 'policy', 'compiled', 'request', 'unit', 'shebang', 'frames', 'records', 'recording', 'log', 'services'] as const
 export type ScriptTarget = (typeof scriptTargets)[number]
 
 export function openTarget(name: ScriptTarget): Target {
@@ -42,6 +43,8 @@ export function openTarget(name: ScriptTarget): Target {
       return framesTarget()
     case 'records':
       return recordsTarget()
+    case 'recording':
+      return recordingTarget()
     case 'log':
       return logTarget()
     case 'services':

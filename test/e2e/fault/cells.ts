@@ -14,9 +14,10 @@ export type Struck = 'launcher' | 'broker' | 'executor' | 'bell' | 'first' | 'co
 
 /**
  * What is asked for: `touch` ran before, so that the broker foresees the executor's answer (ADR 0025); `put` never did. `seal`
- * has a bound stdin and a secret, which the executor reads first; `still` has its output capped, and `show` writes some.
+ * has a bound stdin and a secret, which the executor reads first; `still` has its output capped, and `show` writes some; what `keep`
+ * writes is recorded.
  */
-export type FaultAction = 'touch' | 'put' | 'seal' | 'still' | 'show'
+export type FaultAction = 'touch' | 'put' | 'seal' | 'still' | 'show' | 'keep'
 
 export type Cell = Readonly<{
   struck: Struck
@@ -144,6 +145,34 @@ const errors: readonly Row[] = [
   ['broker', 'fdatasync', 2, 'the outcome is synced', /^fdatasync\(/],
 ]
 
+/** A recording begins, grows and ends; then the broker looks at it. strace counts for each process: others have fewer such calls. */
+const recordingKills: readonly Row[] = [
+  ['relay', 'fallocate', 1, 'a recording has its room', /^fallocate\(/, 'keep'],
+  [
+    'relay',
+    'write',
+    1,
+    'the head of a recording is written',
+    /^write\(\d+, "\\x42\\x45\\x4c\\x4c/,
+    'keep',
+  ],
+  ['relay', 'write', 2, 'its word that it records is sent', /^write\(0, "\\x52", 1/, 'keep'],
+  ['relay', 'write', 3, 'the head of a chunk is written', /^write\(\d+, .*, 16\)/, 'keep'],
+  ['relay', 'write', 4, 'what is in a chunk is written', /^write\(\d+, "\\x2f\\x75\\x73/, 'keep'],
+  ['relay', 'pwritev2', 1, 'what is recorded is delivered', /^pwritev2\(/, 'keep'],
+  ['relay', 'write', 5, 'the head of the last chunk is written', /^write\(\d+, .*, 16\)/, 'keep'],
+  ['relay', 'write', 6, 'the last chunk is written', /^write\(\d+, .*, 24\)/, 'keep'],
+  ['relay', 'ftruncate', 1, 'the room that is left is given back', /^ftruncate\(/, 'keep'],
+  [
+    'relay',
+    'write',
+    7,
+    'its word of a recording is sent',
+    /^write\(0, "\\x01\\x00\\x00\\x00/,
+    'keep',
+  ],
+]
+
 function cellsOf(rows: readonly Row[], fault: Fault): readonly Cell[] {
   return rows.map(([struck, call, nth, step, seen, action]) => ({
     ...{ struck, call, nth, fault, step, seen },
@@ -151,7 +180,10 @@ function cellsOf(rows: readonly Row[], fault: Fault): readonly Cell[] {
   }))
 }
 
-export const killCells: readonly Cell[] = cellsOf([...kills, ...channelKills], 'SIGKILL')
+export const killCells: readonly Cell[] = cellsOf(
+  [...kills, ...channelKills, ...recordingKills],
+  'SIGKILL',
+)
 export const errorCells: readonly Cell[] = [...cellsOf(errors, 'EIO'), ...cellsOf(errors, 'ENOSPC')]
 
 /** One line of the page. */

@@ -7,6 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { bridgePaths } from '../../../src/host/layout.ts'
 import { actionText } from '../../support/action-text.ts'
 import { caller, childrenOf, readProc, startBridge, until } from '../../support/bridge.ts'
 import type { BellResult, TestBridge } from '../../support/bridge.ts'
@@ -73,9 +74,16 @@ ${actionText('show', 'capped', ['/usr/bin/mkdir', '-v', `${evidence}/{id}`])}
 [action.show.params.id]
 match = '[a-z0-9]+'
 max_length = 32
+[profile.kept]
+write = ["${evidence}"]
+output = "recorded"
+${actionText('keep', 'kept', ['/usr/bin/mkdir', '-v', `${evidence}/{id}`])}
+[action.keep.params.id]
+match = '[a-z0-9]+'
+max_length = 32
 [[grant]]
 who = ["group:sudo"]
-may = ["touch", "put", "seal", "still", "show"]
+may = ["touch", "put", "seal", "still", "show", "keep"]
 `
 
 before(async () => {
@@ -127,6 +135,7 @@ async function inspect(lane: Lane, isRestarted: boolean): Promise<void> {
   const report = await bridge.verify()
   assert.deepEqual(report.problems, [])
   assert.equal(report.pending, 0)
+  assertNamed(lane)
   const ran = readdirSync(evidence)
   assertRecorded(bridge, ran, acknowledged)
 }
@@ -222,6 +231,19 @@ void suite('a fault at each step', { concurrency: 2 }, () => {
     )
   }
 })
+
+/** Each file is named by an entry, whatever happened to its run. */
+function assertNamed({ bridge }: Lane): void {
+  const named = new Set(
+    bridge.entries().flatMap((entry) => {
+      if (entry.kind === 'recovered') return entry.recording === null ? [] : [entry.recording.name]
+      if (entry.kind !== 'outcome' || !('recording' in entry.output)) return []
+      return entry.output.recording === null ? [] : [entry.output.recording.name]
+    }),
+  )
+  for (const file of readdirSync(bridgePaths(bridge.root).recordings))
+    assert.ok(named.has(file.replace(/\.rec$/, '')), `${file} is named by no entry`)
+}
 
 const rounds = ['executor', 'broker', 'launcher', 'run', 'bell', 'run', 'executor', 'bell'] as const
 

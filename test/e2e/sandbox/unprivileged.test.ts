@@ -12,14 +12,17 @@ import {
   mkdirSync,
   mkdtempSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import type { OutcomeEntry } from '../../../src/core/audit/entry.ts'
 import { parseEntry } from '../../../src/core/audit/entry-parse.ts'
 import { bridgePaths } from '../../../src/host/layout.ts'
 import { openLogSource } from '../../../src/host/read-log.ts'
+import { readRecording, recorded, recordingPath } from '../../support/recorded-bridge.ts'
 import { actionText } from '../../support/action-text.ts'
 import { caller, checkout, exitOf, run, runAs, until } from '../../support/bridge.ts'
 import type { BellResult } from '../../support/bridge.ts'
@@ -84,9 +87,13 @@ ${actionText('tty', 'terminal', ['/usr/bin/dash', '-c', "tty; stty size; ls -n /
 read = ["/usr"]
 stdin = "stream"
 output = "capped"
+${actionText('kept', 'recorded', ['/usr/bin/dash', '-c', 'echo one; echo two >&2'])}
+[profile.recorded]
+read = ["/usr"]
+output = "recorded"
 [[grant]]
 who = ["uid:${caller.uid}"]
-may = ${JSON.stringify(['stays', 'given', 'script', 'secret', 'tty', ...Object.keys(rows).map((_, at) => `row${at}`)])}
+may = ${JSON.stringify(['kept', 'stays', 'given', 'script', 'secret', 'tty', ...Object.keys(rows).map((_, at) => `row${at}`)])}
 `
 }
 
@@ -202,6 +209,34 @@ test('a path parameter and a script work as they do for root', { skip }, async (
   assert.match((await bell('given', 'file=b.log')).stderr, /path_refused/)
   assert.equal((await bell('script')).stdout, `${read}/script\n`)
 })
+
+test(
+  'unprivileged: what a run writes is recorded, in a file of the user’s own',
+  { skip, timeout: 60_000 },
+  async () => {
+    const { status, stdout, stderr } = await bell('kept')
+    assert.deepEqual([status, stdout, stderr], [0, 'one\n', 'two\n'])
+    const outcomes = (): readonly OutcomeEntry[] =>
+      [...(openLogSource(root, undefined)?.entries() ?? [])]
+        .map((bytes) => parseEntry(bytes))
+        .flatMap((entry) => (entry.kind === 'outcome' ? [entry] : []))
+    await until(() => outcomes().at(-1)?.output.kind === 'recorded', 5_000)
+    const outcome = outcomes().at(-1)
+    assert.ok(outcome !== undefined)
+    const { recording } = recorded(outcome)
+    const kept = readRecording(root, recording)
+    assert.deepEqual([recording.incomplete, kept.isWhole], [null, true])
+    assert.deepEqual(
+      [kept.of('stdout').toString(), kept.of('stderr').toString()],
+      ['one\n', 'two\n'],
+    )
+    // The walls between relay, broker and run are of users, and here there is one: `status` says so.
+    const file = statSync(recordingPath(root, recording))
+    assert.deepEqual([file.uid, file.gid], [caller.uid, caller.uid])
+    const shown = await run([belladonna, 'status', '--json', '--root', root])
+    assert.match(shown.stdout, /promises 4 and 5 do not hold/)
+  },
+)
 
 test('unprivileged: a run has a terminal of its own', { skip, timeout: 60_000 }, async () => {
   const host = compile(read, 'terminal-host.c')

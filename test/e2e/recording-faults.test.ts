@@ -1,0 +1,115 @@
+/**
+ * A recording that cannot grow any more, at each of its bytes that matters. The kernel holds the relay's file to a size (RLIMIT_FSIZE,
+ * set from outside while its run waits): the write that reaches it is short, and the next one fails.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { readdirSync, readlinkSync } from 'node:fs'
+import { after, before, test } from 'node:test'
+import { grantedActionText as granted } from '../support/action-text.ts'
+import { caller, childrenOf, exitOf, readProc, run, startBridge, until } from '../support/bridge.ts'
+import type { TestBridge } from '../support/bridge.ts'
+import { readRecording, recorded } from '../support/recorded-bridge.ts'
+
+const skip = process.geteuid?.() !== 0
+const policy = `schema = 1
+[profile.kept]
+output = "recorded"
+stdin = "stream"
+${granted('talk', 'kept', ['/usr/bin/dash', '-c', 'echo here; read line; echo "$line"; exit 3'])}
+${granted('stay', 'kept', ['/usr/bin/dash', '-c', 'echo here; read line; echo "$line"; exec sleep 20'])}
+`
+const [head, chunk] = [64, 16]
+const first = head + chunk + 'here\n'.length
+const said = `${'x'.repeat(99)}\n`
+const second = first + chunk + said.length
+
+/** How large the file may get, and whether all that was said is in it, and so with the client: then the run had ended by itself. */
+const cells: readonly (readonly [where: string, size: number, isSaid: boolean])[] = [
+  ['before the head of a chunk', first, false],
+  ['within the head of a chunk', first + 7, false],
+  ['between a head and what it announces', first + chunk, false],
+  ['within a chunk', first + chunk + 50, false],
+  ['a byte before the end of a chunk', second - 1, false],
+  ['before the last chunk', second, true],
+  ['within the head of the last chunk', second + 7, true],
+  ['within the last chunk', second + chunk + 11, true],
+]
+
+let bridge: TestBridge
+before(async () => {
+  if (!skip) bridge = await startBridge({ policy })
+})
+after(async () => {
+  if (skip) return
+  assert.equal(await bridge.stop(), 0)
+  await bridge[Symbol.asyncDispose]()
+})
+
+/** The relay of the one run there is: it alone has a recording open, once that of the run before is gone. */
+async function relay(): Promise<number> {
+  const recording = (): readonly number[] => childrenOf(bridge.pids().launcher).filter(isRecording)
+  await until(() => recording().length === 1, 5_000)
+  return recording()[0] ?? 0
+}
+
+function isRecording(pid: number): boolean {
+  const directory = `/proc/${pid}/fd`
+  try {
+    return readdirSync(directory).some((fd) => readlinkSync(`${directory}/${fd}`).endsWith('.rec'))
+  } catch {
+    return false // it has ended meanwhile
+  }
+}
+
+/** As the relay's own user, who may: this host's root need not have CAP_SYS_RESOURCE. */
+async function hold(pid: number, size: number): Promise<void> {
+  const status = readProc(`${pid}/status`)
+  const [uid, gid] = ['Uid', 'Gid'].map(
+    (id) => new RegExp(`^${id}:\\t(\\d+)`, 'm').exec(status)?.[1],
+  )
+  const words = [`--reuid=${uid ?? ''}`, `--regid=${gid ?? ''}`, '--clear-groups']
+  const limit = ['/usr/bin/prlimit', `--pid=${pid}`, `--fsize=${size}:${size}`]
+  const held = await run(['/usr/bin/setpriv', ...words, ...limit])
+  assert.equal(held.status, 0, held.stderr)
+}
+
+for (const [where, size, isSaid] of cells) {
+  test(
+    `C64 promise 6: a recording that ends ${where}: the run is killed, or its entry says so; nothing is delivered that is not there`,
+    { skip, timeout: 30_000 },
+    async () => {
+      let got = ''
+      const outcome = await bridge.outcomeOf(async () => {
+        const words = ['--reuid', `${caller.uid}`, '--regid', `${caller.gid}`, '--groups', '27']
+        const bell = spawn('/usr/bin/setpriv', [
+          ...[...words, bridge.bellPath, '-S', bridge.socket, isSaid ? 'talk' : 'stay'],
+        ])
+        bell.stdout.on('data', (bytes: Buffer) => (got += bytes.toString()))
+        await new Promise((resolve) => bell.stdout.once('data', resolve))
+        await hold(await relay(), size)
+        bell.stdin.end(said)
+        assert.equal(await exitOf(bell), isSaid ? 3 : 125)
+      })
+      const { kind, stage } = outcome.end
+      assert.deepEqual([kind, stage], isSaid ? ['exited', 'none'] : ['lost', 'recording'])
+      const { recording, stdout, undelivered } = recorded(outcome)
+      assert.equal(undelivered, !isSaid)
+      assert.deepEqual([recording.incomplete, recording.size], ['failed', size])
+      const file = readRecording(bridge.root, recording)
+      assert.deepEqual([file.isWhole, file.bytes.length], [false, size])
+      assert.equal(got, isSaid ? `here\n${said}` : 'here\n')
+      assert.deepEqual([file.of('stdout').toString(), stdout.delivered], [got, got.length])
+    },
+  )
+}
+
+test('recording: after all that, the next one is whole', { skip }, async () => {
+  const outcome = await bridge.outcomeOf(async () => {
+    assert.equal((await bridge.bell(['talk'], { stdin: said })).status, 3)
+  })
+  assert.equal(recorded(outcome).recording.incomplete, null)
+  await until(async () => (await bridge.verify()).unsigned_tail === 0, 10_000)
+  const { problems, recordings } = await bridge.verify()
+  assert.deepEqual([problems, recordings], [[], cells.length + 1])
+})
