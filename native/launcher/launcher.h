@@ -258,8 +258,8 @@ enum watch {
   WATCH_PROXY,
   WATCH_MOUNTS
 };
-bool watch(int fd, enum watch kind, uint32_t index,
-           uint32_t events); /* false: errno says why, and it is not heard of */
+/* false: errno says why, and it is not heard of. */
+bool watch(int fd, enum watch kind, uint32_t index, uint32_t events);
 /* Before a pidfd is closed: who cloned the process may not have closed its copy yet, and we would go on hearing of it.
  */
 void unwatch(int fd);

@@ -330,7 +330,6 @@ void run_reported(struct slot *slot) {
   if (report.kind == WIRE_END_STOPPED && slot->state == SLOT_RUNNING) tell_client(slot, report.value);
   if (report.kind == WIRE_END_STOPPED) return;
   slot->last = report;
-  if (slot->state == SLOT_ENDED) return;
   if (report.kind == WIRE_END_FAILED && slot->state < SLOT_RUNNING) {
     slot->failed = true; /* told when the gate would have opened, so that it has an entry and a receipt */
   } else if (slot->state == SLOT_RUNNING) {
@@ -351,8 +350,8 @@ void run_relayed(struct slot *slot) {
   }
   slot->output_size = whole ? sizeof slot->output : 0;
   if (slot->state == SLOT_RUNNING && (!whole || failed || slot->end != 0)) {
-    if (failed && slot->end == 0) slot->last.stage = WIRE_STAGE_RECORDING;
-    finish(slot, whole && slot->end != 0 ? slot->end : WIRE_END_LOST);
+    if (failed) slot->last.stage = WIRE_STAGE_RECORDING;
+    finish(slot, whole && !failed && slot->end != 0 ? slot->end : WIRE_END_LOST);
   } else if (slot->state < SLOT_RUNNING && !slot->failed) {
     errno = failed ? (int)slot->output.recording.error : EPIPE;
     start_failed(slot, failed ? WIRE_STAGE_RECORDING : WIRE_STAGE_STDIO);

@@ -23,8 +23,8 @@ static size_t spare_count;
 pid_t clone_child(uint32_t namespaces, uint64_t flags, int cgroup, int *pidfd) {
   struct clone_arguments {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
-  } arguments = {.flags = CLONE_PIDFD | flags, .pidfd = (uintptr_t)pidfd, .exit_signal = SIGCHLD};
-  if ((flags & CLONE_PARENT) != 0) arguments.exit_signal = 0; /* then it is the one of who clones */
+  } arguments = {.flags = CLONE_PIDFD | flags, .pidfd = (uintptr_t)pidfd};
+  arguments.exit_signal = (flags & CLONE_PARENT) != 0 ? 0 : SIGCHLD; /* 0: it is the one of who clones */
   if ((namespaces & WIRE_NS_PID) != 0) arguments.flags |= CLONE_NEWPID;
   if ((namespaces & WIRE_NS_IPC) != 0) arguments.flags |= CLONE_NEWIPC;
   if ((namespaces & WIRE_NS_UTS) != 0) arguments.flags |= CLONE_NEWUTS;
@@ -182,8 +182,7 @@ bool try_namespaces(void) {
 /* false: errno says why, and nothing is left. */
 static bool spawn(struct process *process) {
   *process = no_process;
-  if (!group_make(&process->group)) return false;
-  if (order_child(process, A_RUN, process->group.fd, (struct cursor){0})) return true;
+  if (group_make(&process->group) && order_child(process, A_RUN, process->group.fd, (struct cursor){0})) return true;
   process_discard(process);
   return false;
 }
