@@ -68,3 +68,8 @@ int write_text(int directory, const char *path, const char *text) {
   errno = saved;
   return n == (ssize_t)strlen(text) ? 0 : -1;
 }
+
+void close_fd(int *fd) {
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+}

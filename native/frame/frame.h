@@ -30,6 +30,7 @@ void take_text(struct cursor *c, size_t size, char *out, size_t capacity);
 /* One message with descriptors. false: errno says why. */
 bool send_descriptors(int socket, const void *bytes, size_t size, const int *fds, size_t count);
 #define MAX_DESCRIPTORS 253u /* SCM_MAX_FD: as many as there can be in one message */
+void close_fd(int *fd);      /* -1 is fine, and what is left */
 /* `count`: in, how many are acceptable; out, how many came. More than that is EPROTO, and all are closed (C28); some
  * that were lost for want of numbers are EPROTO too, and the others are the caller's. */
 ssize_t receive_descriptors(int socket, void *bytes, size_t capacity, int *fds, size_t *count);

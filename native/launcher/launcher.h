@@ -202,7 +202,6 @@ void run_lose_all(void); /* a service died, or we are told to stop */
 /* ---- slot.c: what a slot holds, and how it lets go of it ---- */
 
 void slot_begin(struct slot *slot, int client); /* nothing of who had it before is left in it */
-void close_fd(int *fd);                         /* -1 is fine, and what is left */
 bool may_wait(const struct slot *slot, int i);  /* whether to close this one of a client's descriptors can take long */
 void drop_client(struct slot *slot);
 /* The one answer of a connection. */

@@ -23,11 +23,6 @@ struct slot *slot_tagged(uint32_t tag) {
   return slot->state != SLOT_FREE && slot_tag(slot) == tag ? slot : NULL;
 }
 
-void close_fd(int *fd) {
-  if (*fd >= 0) close(*fd);
-  *fd = -1;
-}
-
 void slot_begin(struct slot *slot, int client) {
   const uint32_t generation = slot->generation;
   memset(slot, 0, offsetof(struct slot, request));
