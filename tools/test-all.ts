@@ -61,8 +61,8 @@ function quiet(name: string, command: readonly string[]): Step {
 }
 
 /**
- * One run of Node's runner over all files, because coverage of two runs cannot be added up exactly. It takes the files one
- * after another, in this order: tests of modules, then those that start processes and must not disturb each other.
+ * One run of Node's runner over all files, because coverage of two runs cannot be added up exactly. It takes two at a time, in this
+ * order: tests of modules, then those that start processes. A test that looks at its host looks at what is its own there.
  */
 async function runTests(): Promise<boolean> {
   const modules = globSync(
@@ -92,7 +92,7 @@ function runnerOptions(): readonly string[] {
   return [
     '--test',
     '--import=./test/fixed-seed.ts',
-    `--test-concurrency=${isCheck ? 2 : 1}`,
+    '--test-concurrency=2',
     '--test-timeout=300000',
     '--experimental-test-coverage',
     '--test-coverage-include=src/**/*.ts',

@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { basename, join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { checkout, startBridge, until } from '../support/bridge.ts'
+import { checkout, startBridge } from '../support/bridge.ts'
 import type { BellResult, TestBridge } from '../support/bridge.ts'
 import { manager, startPrivateBus } from '../support/private-bus.ts'
 import type { PrivateBus } from '../support/private-bus.ts'
@@ -163,13 +163,12 @@ const attempts: Readonly<Record<string, () => Promise<void>>> = {
     makeRepository()
     // Its client is killed while it waits, and it goes on.
     appendFileSync(place('/etc/apt/apt.conf'), 'APT::Update::Pre-Invoke { "sleep 2"; };\n')
-    const seen = bridge.outcomes().length
     const before = ['/usr/bin/timeout', '--foreground', '--signal=KILL', '1']
-    const killed = await bridge.bell(['packages.refresh'], { before })
-    assert.equal(killed.status, 137)
-    await until(() => bridge.outcomes().length > seen, 20_000)
-    assert.deepEqual(bridge.outcomes()[seen]?.end, { kind: 'exited', value: 0, stage: 'none' })
-    assert.ok((bridge.outcomes()[seen]?.usage.wallUs ?? 0) > 1_500_000)
+    const { end, usage } = await bridge.outcomeOf(async () => {
+      assert.equal((await bridge.bell(['packages.refresh'], { before })).status, 137)
+    })
+    assert.deepEqual(end, { kind: 'exited', value: 0, stage: 'none' })
+    assert.ok(usage.wallUs > 1_500_000, `${usage.wallUs} us`)
     const lists = readdirSync(place('/var/lib/apt/lists')).filter((name) => /_Packages$/.test(name))
     assert.equal(lists.length, 1)
     const text = readFileSync(join(place('/var/lib/apt/lists'), lists[0] ?? ''), 'utf8')

@@ -128,12 +128,13 @@ export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
     entries,
     outcomes,
     outcomeOf: async (act) => {
-      const before = outcomes().length
+      const before = entries().length // an earlier run's outcome may come after this
       await act()
-      await until(() => outcomes().length > before, 15_000)
-      const last = outcomes().at(-1)
-      if (last === undefined) throw new Error('no outcome')
-      return last
+      const its = (): OutcomeEntry | undefined => outcomes().find(({ intent }) => intent >= before)
+      await until(() => its() !== undefined, 15_000)
+      const outcome = its()
+      if (outcome === undefined) throw new Error('no outcome')
+      return outcome
     },
     receipts: () =>
       [...(openLogSource(root, undefined)?.receipts() ?? [])].map((r) => parseReceipt(r)),
