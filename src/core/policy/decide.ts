@@ -1,6 +1,7 @@
 import type { Subject } from '../identity.ts'
 import type { ActionRequest } from '../protocol/request.ts'
 import type { RefusalCode } from '../refusal.ts'
+import { argvOf } from './argv.ts'
 import type { CompiledAction, CompiledParameter, CompiledProfile } from './compiled.ts'
 import { doOverlap, grantedPaths, pathOfValue } from './granted-path.ts'
 import type { GrantedPath } from './granted-path.ts'
@@ -9,7 +10,6 @@ import { findGrant, isUsableId } from './grant-table.ts'
 import type { IndexedGrant } from './grant-table.ts'
 import type { IndexedAction, PolicyIndex } from './policy-index.ts'
 import { applyRate, rateKey } from './rate.ts'
-import { renderElement } from './template.ts'
 
 /** What a decision depends on besides policy, subject and request. Null: a bound that the other process judges. */
 export type DecideFacts = Readonly<{
@@ -81,7 +81,7 @@ export function decide(
   const table = subject.foreign ? entry?.foreign : entry?.own
   const grant = table && findGrant(table, subject, facts.nowMs)
   if (entry === undefined || grant === undefined) return denyUngranted(index, subject, entry)
-  const about = { rule: grant.id, action: entry.action.id }
+  const about = { rule: grant.id, action: request.action }
   if (facts.nowMs >= grant.untilMs) {
     return deny('grant_expired', { ...about, enough: 'a grant that has not expired' })
   }
@@ -90,14 +90,14 @@ export function decide(
   }
   const values = bindParameters(entry, request, about)
   if ('kind' in values) return values
-  if (entry.action.reason === 'required' && !visible.test(request.reason)) {
+  if (entry.needsReason && !visible.test(request.reason)) {
     return deny('reason_required', { ...about, enough: 'a reason' })
   }
   const counted = count(grant, subject, facts, about)
   if ('kind' in counted) return counted
   const changes = { ...counted, isCounted: entry.isCounted }
-  const argv = argvOf(entry.action, values.bound)
-  const { action, version, profile } = entry
+  const argv = entry.argv ?? argvOf(entry.action, values.bound)
+  const { action, version, profile, approval } = entry
   const permit: Permit = {
     kind: 'permit',
     grant: grant.id,
@@ -108,19 +108,8 @@ export function decide(
     paths: values.paths,
     changes,
   }
-  if (action.approval === null) return permit
-  return { ...permit, kind: 'ask', need: action.approval.need, from: action.approval.from }
-}
-
-/** As the kernel would make it of a script: the interpreter, its argument, the script's path, the arguments. */
-function argvOf(
-  { command, interpreter, executable }: CompiledAction,
-  values: ReadonlyMap<string, readonly string[]>,
-): readonly string[] {
-  const words = command.flatMap((element) => renderElement(element, values))
-  if (interpreter === null) return words
-  const { path, argument } = interpreter
-  return [path, ...(argument === null ? [] : [argument]), executable, ...words.slice(1)]
+  if (approval === null) return permit
+  return { ...permit, kind: 'ask', need: approval.need, from: approval.from }
 }
 
 /** A letter, digit, mark of punctuation or symbol that is not blank: what an auditor can read (U+2800 is an empty cell). */
@@ -211,12 +200,15 @@ type Bound = Readonly<{
   paths: readonly GrantedPath[]
 }>
 
+const noValues: Bound = { bound: new Map(), paths: [] }
+
 /** The arguments by parameter, or the first thing that is wrong with the values. */
 function bindParameters(
   { parameters }: IndexedAction,
   request: ActionRequest,
   about: About,
 ): Deny | Bound {
+  if (parameters.size === 0 && request.parameters.length === 0) return noValues
   const given = new Map<string, string[]>()
   const paths: GrantedPath[] = []
   for (const { name, value } of request.parameters) {

@@ -15,12 +15,17 @@ export type IndexedGrant = Readonly<{
 /** Grants of one action to one principal: the preferred first, and each later one only because it lasts longer. */
 type Ladder = readonly IndexedGrant[]
 
+/** Null, and not an empty map: most actions are granted to one kind of principal, and 10,000 of them must fit a cache. */
+type Ladders<K> = ReadonlyMap<K, Ladder> | null
+
 /** The grants of one action by whom they name. */
 export type GrantTable = Readonly<{
-  byUid: ReadonlyMap<number, Ladder>
-  byGid: ReadonlyMap<number, Ladder>
-  byUnit: ReadonlyMap<string, Ladder>
+  byUid: Ladders<number>
+  byGid: Ladders<number>
+  byUnit: Ladders<string>
 }>
+
+const emptyTable: GrantTable = { byUid: null, byGid: null, byUnit: null }
 
 /** 65534 is whoever has no id here, and 4294967295 is "leave unchanged": nobody (ABUSE C04, CVE-2019-14287). */
 export function isUsableId(id: number): boolean {
@@ -29,6 +34,7 @@ export function isUsableId(id: number): boolean {
 
 /** Builds the table of the grants that give one action; their order has no meaning. */
 export function tableOf(grants: readonly CompiledGrant[]): GrantTable {
+  if (grants.length === 0) return emptyTable
   const byUid = new Map<number, IndexedGrant[]>()
   const byGid = new Map<number, IndexedGrant[]>()
   const byUnit = new Map<string, IndexedGrant[]>()
@@ -57,7 +63,8 @@ function append<K>(map: Map<K, IndexedGrant[]>, key: K, grant: IndexedGrant): vo
   else list.push(grant)
 }
 
-function laddersOf<K>(map: ReadonlyMap<K, readonly IndexedGrant[]>): ReadonlyMap<K, Ladder> {
+function laddersOf<K>(map: ReadonlyMap<K, readonly IndexedGrant[]>): Ladders<K> {
+  if (map.size === 0) return null
   return new Map([...map].map(([key, grants]) => [key, ladderOf(grants)]))
 }
 
@@ -105,14 +112,15 @@ export function findGrant(
   { uid, gid, groups, unit }: Subject,
   nowMs: number,
 ): IndexedGrant | undefined {
-  let best = pick(undefined, table.byUid.get(uid), nowMs)
-  if (table.byGid.size > 0) {
-    if (isUsableId(gid)) best = pick(best, table.byGid.get(gid), nowMs)
+  const { byUid, byGid, byUnit } = table
+  let best = pick(undefined, byUid?.get(uid), nowMs)
+  if (byGid !== null) {
+    if (isUsableId(gid)) best = pick(best, byGid.get(gid), nowMs)
     for (const group of groups) {
-      if (isUsableId(group)) best = pick(best, table.byGid.get(group), nowMs)
+      if (isUsableId(group)) best = pick(best, byGid.get(group), nowMs)
     }
   }
-  return unit === null ? best : pick(best, table.byUnit.get(unit), nowMs)
+  return unit === null ? best : pick(best, byUnit?.get(unit), nowMs)
 }
 
 const noGrants: Ladder = []

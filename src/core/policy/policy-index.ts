@@ -14,6 +14,7 @@ import type {
 import { isPathBelow } from './granted-path.ts'
 import { isInputName } from './inputs.ts'
 import { tableOf } from './grant-table.ts'
+import { argvOf } from './argv.ts'
 import type { GrantTable } from './grant-table.ts'
 
 /** A parameter with its test, made once, and how many values it takes. */
@@ -29,7 +30,11 @@ export type IndexedAction = Readonly<{
   action: CompiledAction
   version: string
   profile: CompiledProfile
+  approval: CompiledAction['approval']
+  needsReason: boolean
   parameters: ReadonlyMap<string, IndexedParameter>
+  /** As it is run, where no parameter changes it. */
+  argv: readonly string[] | null
   /** For peers in the bridge's own namespaces: all grants of the action. */
   own: GrantTable
   /** For peers in others: those with `namespace = "any"`. */
@@ -69,11 +74,15 @@ export function indexPolicy(policy: CompiledPolicy): PolicyIndex {
     }
     if (actions.has(action.id)) throw refused(action, 'is there twice')
     const own = grants.get(action.id) ?? []
+    const parameters = indexParameters(action)
     actions.set(action.id, {
       action,
       version: actionVersion(action),
       profile,
-      parameters: indexParameters(action),
+      approval: action.approval,
+      needsReason: action.reason === 'required',
+      parameters,
+      argv: parameters.size === 0 ? argvOf(action, new Map()) : null,
       own: tableOf(own),
       foreign: tableOf(own.filter(({ namespace }) => namespace === 'any')),
       isCounted: own.some(({ uses }) => uses !== null),
@@ -105,6 +114,8 @@ function grantsByAction({
   return byAction
 }
 
+const noParameters: ReadonlyMap<string, IndexedParameter> = new Map()
+
 function indexParameters(action: CompiledAction): ReadonlyMap<string, IndexedParameter> {
   const parameters = new Map(
     action.params.map((definition) => [
@@ -120,7 +131,7 @@ function indexParameters(action: CompiledAction): ReadonlyMap<string, IndexedPar
       throw refused(action, 'uses a parameter that it does not have')
     }
   }
-  return parameters
+  return parameters.size === 0 ? noParameters : parameters
 }
 
 /** A flag may be left out; anything else is given once unless it repeats. */
