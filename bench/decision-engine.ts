@@ -7,9 +7,12 @@
  */
 import { isGid, isUid } from '../src/core/identity.ts'
 import { compilePolicy } from '../src/core/policy/compile.ts'
+import { formatCompiledPolicy } from '../src/core/policy/compiled.ts'
+import { parseCompiledPolicy } from '../src/core/policy/compiled-parse.ts'
 import { decide } from '../src/core/policy/decide.ts'
 import { indexPolicy } from '../src/core/policy/policy-index.ts'
 import { readPolicyFacts } from '../src/host/policy-facts.ts'
+import { settleHeap } from '../src/host/settled-heap.ts'
 import { readTomlTree } from '../src/host/toml-tree.ts'
 import { formatRules } from './bridge.ts'
 
@@ -23,12 +26,14 @@ function decoded(text: string): string {
 
 const firstUid = 100_000
 
+/** As a service has it: read from its compiled form, and then the heap is settled. */
 function openBelladonna(rules: number): Engine {
   const reading = readTomlTree('bench.toml', formatRules(rules, firstUid))
   if (reading.kind === 'invalid') throw new Error(reading.problem.message)
   const result = compilePolicy([reading.tree], readPolicyFacts(0, 'x86_64'))
   if (result.kind === 'invalid') throw new Error(result.problems[0]?.message)
-  const index = indexPolicy(result.policy)
+  const index = indexPolicy(parseCompiledPolicy(formatCompiledPolicy(result.policy)))
+  settleHeap()
   const facts = { nowMs: 0, uses: new Map<string, number>(), rates: new Map<string, number>() }
   return (rule) => {
     const [uid, gid] = [firstUid + rule, firstUid + rule]

@@ -6,7 +6,7 @@ import type { CompiledAction, CompiledParameter, CompiledProfile } from './compi
 import { doOverlap, grantedPaths, pathOfValue } from './granted-path.ts'
 import type { GrantedPath } from './granted-path.ts'
 import { pathOfInput } from './inputs.ts'
-import { findGrant, isUsableId } from './grant-table.ts'
+import { findGrant, isLive, isUsableId } from './grant-table.ts'
 import type { IndexedGrant } from './grant-table.ts'
 import type { IndexedAction, PolicyIndex } from './policy-index.ts'
 import { applyRate, rateKey } from './rate.ts'
@@ -82,7 +82,7 @@ export function decide(
   const grant = table && findGrant(table, subject, facts.nowMs)
   if (entry === undefined || grant === undefined) return denyUngranted(index, subject, entry)
   const about = { rule: grant.id, action: request.action }
-  if (facts.nowMs >= grant.untilMs) {
+  if (!isLive(grant, facts.nowMs)) {
     return deny('grant_expired', { ...about, enough: 'a grant that has not expired' })
   }
   if (request.nonce !== null) {

@@ -7,16 +7,20 @@ export type IndexedGrant = Readonly<{
   id: string
   /** The units that it names. */
   units: ReadonlySet<string>
-  untilMs: number
+  /** Null: for ever. Not infinity, which would be an object of its own in memory. */
+  untilMs: number | null
   uses: number | null
   limit: CompiledLimit | null
 }>
 
 /** Grants of one action to one principal: the preferred first, and each later one only because it lasts longer. */
-type Ladder = readonly IndexedGrant[]
+type Ladder = IndexedGrant | readonly IndexedGrant[]
 
-/** Null, and not an empty map: most actions are granted to one kind of principal, and 10,000 of them must fit a cache. */
-type Ladders<K> = ReadonlyMap<K, Ladder> | null
+/**
+ * By principal. Most actions have one grant to one principal, and 10,000 of them must fit a cache: that is one object, and not a map, a
+ * table and an array.
+ */
+type Ladders<K> = ReadonlyMap<K, Ladder> | Readonly<{ only: K; ladder: Ladder }> | null
 
 /** The grants of one action by whom they name. */
 export type GrantTable = Readonly<{
@@ -40,7 +44,7 @@ export function tableOf(grants: readonly CompiledGrant[]): GrantTable {
   const byUnit = new Map<string, IndexedGrant[]>()
   for (const { id, until_ms, uses, limit, who } of grants) {
     const units = unitsOf(who)
-    const grant = { id, units, untilMs: until_ms ?? Infinity, uses, limit }
+    const grant = { id, units, untilMs: until_ms, uses, limit }
     for (const principal of who) {
       if (principal.kind === 'unit') append(byUnit, principal.name, grant)
       else append(principal.kind === 'user' ? byUid : byGid, principal.id, grant)
@@ -65,16 +69,35 @@ function append<K>(map: Map<K, IndexedGrant[]>, key: K, grant: IndexedGrant): vo
 
 function laddersOf<K>(map: ReadonlyMap<K, readonly IndexedGrant[]>): Ladders<K> {
   if (map.size === 0) return null
-  return new Map([...map].map(([key, grants]) => [key, ladderOf(grants)]))
+  const ladders = [...map].map(([only, grants]) => ({ only, ladder: ladderOf(grants) }))
+  if (ladders.length === 1) return ladders[0] ?? null
+  return new Map(ladders.map(({ only, ladder }) => [only, ladder]))
+}
+
+function ladderFor<K>(ladders: Ladders<K>, key: K): Ladder | undefined {
+  if (ladders === null) return undefined
+  if (!('only' in ladders)) return ladders.get(key)
+  return ladders.only === key ? ladders.ladder : undefined
 }
 
 function ladderOf(grants: readonly IndexedGrant[]): Ladder {
   let lastsMs = -1
-  return grants.toSorted(comparePreference).filter(({ untilMs }) => {
-    if (untilMs <= lastsMs) return false
-    lastsMs = untilMs
+  const rungs = grants.toSorted(comparePreference).filter((grant) => {
+    if (endOf(grant) <= lastsMs) return false
+    lastsMs = endOf(grant)
     return true
   })
+  const [first] = rungs
+  return rungs.length === 1 && first !== undefined ? first : rungs
+}
+
+function endOf({ untilMs }: IndexedGrant): number {
+  return untilMs ?? Infinity
+}
+
+/** Whether it has not expired. */
+export function isLive({ untilMs }: IndexedGrant, nowMs: number): boolean {
+  return untilMs === null || nowMs < untilMs
 }
 
 /**
@@ -87,7 +110,7 @@ function comparePreference(a: IndexedGrant, b: IndexedGrant): number {
     (a.limit?.interval_us ?? 0) - (b.limit?.interval_us ?? 0) ||
     (b.limit?.burst ?? 0) - (a.limit?.burst ?? 0) ||
     (b.uses ?? 0) - (a.uses ?? 0) ||
-    compareNumbers(b.untilMs, a.untilMs) ||
+    compareNumbers(endOf(b), endOf(a)) ||
     (a.id < b.id ? -1 : 1)
   )
 }
@@ -113,40 +136,43 @@ export function findGrant(
   nowMs: number,
 ): IndexedGrant | undefined {
   const { byUid, byGid, byUnit } = table
-  let best = pick(undefined, byUid?.get(uid), nowMs)
+  let best = pick(undefined, ladderFor(byUid, uid), nowMs)
   if (byGid !== null) {
-    if (isUsableId(gid)) best = pick(best, byGid.get(gid), nowMs)
+    if (isUsableId(gid)) best = pick(best, ladderFor(byGid, gid), nowMs)
     for (const group of groups) {
-      if (isUsableId(group)) best = pick(best, byGid.get(group), nowMs)
+      if (isUsableId(group)) best = pick(best, ladderFor(byGid, group), nowMs)
     }
   }
-  return unit === null ? best : pick(best, byUnit?.get(unit), nowMs)
+  return unit === null ? best : pick(best, ladderFor(byUnit, unit), nowMs)
 }
-
-const noGrants: Ladder = []
 
 function pick(
   best: IndexedGrant | undefined,
-  ladder: Ladder = noGrants,
+  ladder: Ladder | undefined,
   nowMs: number,
 ): IndexedGrant | undefined {
-  const candidate = firstLive(ladder, nowMs)
+  const candidate = ladder && firstLive(ladder, nowMs)
   if (candidate === undefined) return best
   if (best === undefined) return candidate
-  const isBestLive = nowMs < best.untilMs
-  const isLive = nowMs < candidate.untilMs
-  if (isBestLive !== isLive) return isLive ? candidate : best
+  const isCandidateLive = isLive(candidate, nowMs)
+  if (isLive(best, nowMs) !== isCandidateLive) return isCandidateLive ? candidate : best
   return comparePreference(candidate, best) < 0 ? candidate : best
 }
 
 /** The first that is not void yet; the last if all are; undefined if there is none. */
 function firstLive(ladder: Ladder, nowMs: number): IndexedGrant | undefined {
+  if (!isRungs(ladder)) return ladder
   let low = 0
   let high = ladder.length - 1
   while (low < high) {
     const middle = (low + high) >>> 1
-    if (nowMs < (ladder[middle]?.untilMs ?? 0)) high = middle
+    const rung = ladder[middle]
+    if (rung !== undefined && isLive(rung, nowMs)) high = middle
     else low = middle + 1
   }
   return ladder[low]
+}
+
+function isRungs(ladder: Ladder): ladder is readonly IndexedGrant[] {
+  return Array.isArray(ladder)
 }

@@ -1,5 +1,5 @@
 import type { Subject } from '../identity.ts'
-import { findGrant, isUsableId } from './grant-table.ts'
+import { findGrant, isLive, isUsableId } from './grant-table.ts'
 import type { IndexedAction, PolicyIndex } from './policy-index.ts'
 
 /** An action, and the grant of it that counts. */
@@ -14,6 +14,6 @@ export function permittedActions(
   if (!isUsableId(subject.uid)) return []
   return [...index.actions.values()].flatMap((entry) => {
     const grant = findGrant(subject.foreign ? entry.foreign : entry.own, subject, nowMs)
-    return grant === undefined || nowMs >= grant.untilMs ? [] : [{ entry, grant: grant.id }]
+    return grant === undefined || !isLive(grant, nowMs) ? [] : [{ entry, grant: grant.id }]
   })
 }
