@@ -66,7 +66,9 @@ export function indexPolicy(policy: CompiledPolicy): PolicyIndex {
   const approvers = new Set(policy.approvers.map(({ name }) => name))
   const grants = grantsByAction(policy)
   const actions = new Map<string, IndexedAction>()
-  for (const action of policy.actions) {
+  // One behind the other in memory: a lookup that compares one of them costs half as much as where they lie between all the rest.
+  const named = policy.actions.map((action) => ({ action, id: copyOf(action.id) }))
+  for (const { action, id } of named) {
     const profile = profiles.get(action.profile)
     if (profile === undefined) throw refused(action, 'names no profile of the policy')
     if (action.approval !== null && !approvers.has(action.approval.from)) {
@@ -75,7 +77,7 @@ export function indexPolicy(policy: CompiledPolicy): PolicyIndex {
     if (actions.has(action.id)) throw refused(action, 'is there twice')
     const own = grants.get(action.id) ?? []
     const parameters = indexParameters(action)
-    actions.set(action.id, {
+    actions.set(id, {
       action,
       version: actionVersion(action),
       profile,
@@ -89,6 +91,11 @@ export function indexPolicy(policy: CompiledPolicy): PolicyIndex {
     })
   }
   return { actions, ...namedIn(policy.grants) }
+}
+
+/** The same text in a place of its own. */
+function copyOf(text: string): string {
+  return String(JSON.parse(JSON.stringify(text)))
 }
 
 /** The grants of each action that has any. */
