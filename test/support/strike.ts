@@ -1,4 +1,5 @@
 /** Strikes a process at one of its system calls, by strace, and tells from strace's own output whether it was struck there. */
+import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
@@ -13,7 +14,8 @@ function isOfRun({ struck }: Cell): boolean {
 
 /** strace's options for a cell. Bytes are shown as hexadecimal digits, so that frames can be told apart. */
 export function straceWords(cell: Cell, output: string): readonly string[] {
-  const how = cell.fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${cell.fault}`
+  // In place of the call another one that does nothing: strace's own is -1, which the seccomp program of a service kills for.
+  const how = cell.fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${cell.fault}:syscall=getpid`
   // A run's processes are followed from those that wait for it on; of a service only the main thread counts, for workers write
   // checkpoints, or else only workers.
   const follow = isOfRun(cell) ? ['-f'] : []
@@ -86,6 +88,7 @@ export function isHit(cell: Cell, output: string): boolean {
     .split('\n')
     .map((line) => /^(?:(\d+) +)?(.*)$/.exec(line)?.slice(1) ?? [])
   if (cell.fault !== 'SIGKILL') {
+    assert.ok(!lines.some(([, text = '']) => text.includes('killed by SIGSYS')))
     return lines.some(([, text = '']) => cell.seen.test(text) && text.endsWith('(INJECTED)'))
   }
   return lines.some(([pid, text = ''], at) => {

@@ -175,20 +175,14 @@ const recordingKills: readonly Row[] = [
   ],
 ]
 
-const ofRecording = '<[^>]*\\\\x2e\\\\x72\\\\x65\\\\x63>' // ".rec"
-const ofRecordings = '<[^>]*\\\\x72\\\\x64\\\\x69\\\\x6e\\\\x67\\\\x73>' // "rdings"
+/** Of the file ".rec", and of its directory "…rdings", with `strace -y`. */
+export const recordingSynced: RegExp = /^fdatasync\(\d+<[^>]*\\x2e\\x72\\x65\\x63>/
+export const recordingNamed: RegExp = /^fsync\(\d+<[^>]*\\x72\\x64\\x69\\x6e\\x67\\x73>/
 
 /** The broker makes a recording durable, then its name, and says so in the outcome. */
 const settlingKills: readonly Row[] = [
-  [
-    'broker',
-    'fdatasync',
-    1,
-    'a recording is synced',
-    new RegExp(`^fdatasync\\(\\d+${ofRecording}`),
-    'keep',
-  ],
-  ['broker', 'fsync', 1, 'its name is synced', new RegExp(`^fsync\\(\\d+${ofRecordings}`), 'keep'],
+  ['broker', 'fdatasync', 1, 'a recording is synced', recordingSynced, 'keep'],
+  ['broker', 'fsync', 1, 'its name is synced', recordingNamed, 'keep'],
 ]
 const settledKills: readonly Row[] = [
   ['broker', 'pwrite64', 2, 'the outcome of a recorded run is written', ofRecords, 'keep'],
