@@ -94,7 +94,7 @@ function problemOf({ id, state }: AbuseClass, bearers: Bearers, tree: Tree): rea
   }
 }
 
-/** @param names of all tests that ran, one a line, as `tools/test-names.ts` writes them */
+/** @param names of all tests that count, one a line: tools/skipped.ts */
 export function checkBorne(groups: readonly AbuseGroup[], names: string): readonly string[] {
   const borne = new Set(idsIn(names))
   return groups

@@ -1,5 +1,9 @@
 /** Each check, shown to find what it is for and to leave alone what is right. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { checkDocs, membersOf } from './check-docs.ts'
 import { checkLauncherSize } from './check-launcher-size.ts'
@@ -8,6 +12,9 @@ import { checkPaths } from './check-paths.ts'
 import { checkSizes } from './check-sizes.ts'
 import { checkWalls } from './check-walls.ts'
 import { checkDataMarks } from './data-marks.ts'
+import { checkSkips, listSkips, machineLacks, namesThatCount, parseTestLines } from './skipped.ts'
+import type { TestLine } from './skipped.ts'
+import { root } from './tree.ts'
 import type { Tree } from './tree.ts'
 
 type Files = Readonly<Record<string, string>>
@@ -287,3 +294,64 @@ runCases('data', (tree) => checkDataMarks(tree, new Set(['a/b', 'c'])), [
     want: [/did not read the data "d"/, /literal/],
   },
 ])
+
+const skippedTests = `import { describe, test } from 'node:test'
+test('it ran', () => undefined)
+test('no reason', { skip: true }, () => undefined)
+test('a reason', { skip: 'no /usr/bin/env' }, () => undefined)
+test('from within', (t) => t.skip('no /no/such/file'))
+test('to do, and failing', { todo: true }, () => { throw new Error('x') })
+describe('a suite', () => {
+  test('of one', { skip: 'skipped: 3, no data' }, () => undefined)
+})
+describe('a suite that is skipped', { skip: 'who knows' }, () => {
+  test('of another', () => undefined)
+})
+`
+
+/** What our reporter says of them, as Node's own runner runs them. */
+function reportedLines(): readonly TestLine[] {
+  const directory = mkdtempSync(join(tmpdir(), 'belladonna-skips.'))
+  try {
+    const file = join(directory, 'a.test.mjs')
+    writeFileSync(file, skippedTests)
+    const reporter = `--test-reporter=${join(root, 'tools/test-names.ts')}`
+    const words = ['--test', reporter, '--test-reporter-destination=stdout', file]
+    const env = { PATH: process.env['PATH'] ?? '' } // not NODE_TEST_CONTEXT, which makes it report to us
+    const { stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', env })
+    assert.equal(stderr, '')
+    return parseTestLines(stdout)
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+}
+
+test('skipped: a test that was skipped, or is still to do, bears nothing; a suite neither', () => {
+  const tests = reportedLines()
+  assert.equal(tests.length, 7)
+  assert.equal(namesThatCount(tests, true), 'it ran')
+  assert.equal(namesThatCount(tests, false), 'it ran\nno reason')
+  assert.equal(listSkips(tests).length, 6)
+})
+
+test('skipped: what this machine has is no reason, nor are words that nobody knows', () => {
+  const tests = reportedLines()
+  const namesIn = (problems: readonly string[]): readonly string[] =>
+    problems.map((problem) => problem.split(': ').at(-1) ?? '')
+  const asRoot = (reason: string): boolean | undefined =>
+    reason === 'needs root' ? false : /no data$/.test(reason) || machineLacks(reason)
+  assert.deepEqual(namesIn(checkSkips(tests, asRoot)), [
+    'no reason',
+    'a reason',
+    'to do, and failing',
+    'a suite that is skipped',
+  ])
+  const asUser = (reason: string): boolean | undefined => reason === 'needs root' || asRoot(reason)
+  assert.deepEqual(namesIn(checkSkips(tests, asUser)), [
+    'a reason',
+    'to do, and failing',
+    'a suite that is skipped',
+  ])
+  assert.equal(machineLacks('needs root'), process.geteuid?.() !== 0)
+  assert.equal(machineLacks('needs root, or so'), undefined)
+})

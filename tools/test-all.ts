@@ -14,6 +14,8 @@ import { checkBorne } from './abuse-page.ts'
 import { checkCoverage, parseLcov } from './coverage.ts'
 import { checkDataMarks } from './data-marks.ts'
 import { runBounded } from './run-bounded.ts'
+import { checkSkips, listSkips, machineLacks, namesThatCount, parseTestLines } from './skipped.ts'
+import type { TestLine } from './skipped.ts'
 import { isTestFile, readTree, report, root } from './tree.ts'
 
 type Step = Readonly<{ name: string; run: () => Promise<boolean> }>
@@ -24,6 +26,8 @@ const only = process.argv.slice(isCheck ? 3 : 2)
 const node = process.execPath
 const lcovPath = join(root, 'coverage', 'lcov.info')
 const namesPath = join(root, 'coverage', 'names.txt')
+/** Of the summary; filled by `runTests`. */
+const leftOut: string[] = []
 const checkNames = ['walls', 'sizes', 'paths', 'docs', 'lockfiles', 'launcher-size']
 
 const steps: readonly Step[] = [
@@ -75,14 +79,17 @@ async function runTests(): Promise<boolean> {
   const files = isCheck ? modules.toSorted() : [...modules.toSorted(), ...processes.toSorted()]
   const marks = mkdtempSync(join(tmpdir(), 'belladonna-marks.'))
   mkdirSync(join(root, 'coverage'), { recursive: true })
-  rmSync(lcovPath, { force: true })
+  for (const path of [lcovPath, namesPath]) rmSync(path, { force: true })
   try {
     const passed = await runBounded([node, ...runnerOptions(), ...files], {
       ...{ cwd: root, limitMs: isCheck ? 300_000 : 1_500_000, output: 'always' },
       env: { ...process.env, BELLADONNA_DATA_MARKS: marks },
     })
-    const named = passes('abuse', borneProblems)
-    return passes('data', () => dataProblems(marks)) && named && passed
+    const tests = parseTestLines(readFileSync(namesPath, 'utf8'))
+    leftOut.push(...listSkips(tests))
+    const named = passes('abuse', () => borneProblems(tests))
+    const skipped = passes('skipped', () => checkSkips(tests, machineLacks))
+    return passes('data', () => dataProblems(marks)) && named && skipped && passed
   } finally {
     rmSync(marks, { recursive: true })
   }
@@ -117,8 +124,8 @@ function dataProblems(marks: string): readonly string[] {
   return checkDataMarks(new Map(tree), new Set(readdirSync(marks).map(decodeURIComponent)))
 }
 
-function borneProblems(): readonly string[] {
-  return isCheck ? [] : checkBorne(abuseGroups, readFileSync(namesPath, 'utf8'))
+function borneProblems(tests: readonly TestLine[]): readonly string[] {
+  return isCheck ? [] : checkBorne(abuseGroups, namesThatCount(tests))
 }
 
 function passes(name: string, problemsOf: () => readonly string[]): boolean {
@@ -144,4 +151,5 @@ console.log()
 for (const { name, passed, seconds } of outcomes) {
   console.log(`${passed ? 'passed' : 'FAILED'}  ${name.padEnd(14)} ${seconds} s`)
 }
+for (const line of leftOut) console.log(line)
 process.exitCode = outcomes.length > 0 && outcomes.every(({ passed }) => passed) ? 0 : 1

@@ -123,7 +123,7 @@ test('C66: on a full disk what begins is refused first, and the ends of runs sti
     directory,
   ])
   if (probe.status !== 0) {
-    t.skip('skipped: 1, no right to mount')
+    t.skip('no right to mount')
     return
   }
   const code = `

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -51,4 +52,12 @@ test('recordings: a link in the place of a file is followed by nobody, and a dir
   assert.equal(await recordings.settle(link, null), null)
   assert.throws(() => recordings.left(link), { code: 'ELOOP' })
   assert.equal(recordings.left(other), null)
+})
+
+test('C64: recordings: of what cannot be synced the entry says that it may not be on the disk', async () => {
+  const pipe = '4f'.repeat(16)
+  execFileSync('mkfifo', [recordingFile(directory, pipe)]) // fdatasync(2): EINVAL
+  const told = { size: 1, sha256, error: null }
+  const want = { format, name: pipe, size: 1, sha256, incomplete: 'not_durable' }
+  assert.deepEqual(await recordings.settle(pipe, told), want)
 })

@@ -245,7 +245,7 @@ test(
 
 test(
   'dbus: busctl, which authenticates in one piece, needs a proxy of 0.1.6',
-  { skip: skip || !existsSync(busctl) },
+  { skip: skip || (!existsSync(busctl) && `no ${busctl}`) },
   async () => {
     const { stdout: version } = await run(['/usr/bin/xdg-dbus-proxy', '--version'])
     const [major = 0, minor = 0, patch = 0] = (version.match(/\d+/g) ?? []).map(Number)

@@ -4,12 +4,17 @@
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { readdirSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { grantedActionText as granted } from '../support/action-text.ts'
 import { caller, childrenOf, exitOf, readProc, run, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 import { readRecording, recorded } from '../support/recorded-bridge.ts'
+import { attach, detach, isHit } from '../support/strike.ts'
+import { recordingNamed, recordingSynced } from './fault/cells.ts'
+import type { Cell } from './fault/cells.ts'
 
 const skip = process.geteuid?.() !== 0
 const policy = `schema = 1
@@ -104,6 +109,37 @@ for (const [where, size, isSaid] of cells) {
   )
 }
 
+/** What the broker does with a recording that is whole: of the file, and of its name. */
+const syncs = [
+  ['fdatasync', recordingSynced],
+  ['fsync', recordingNamed],
+] as const
+for (const [call, seen] of syncs) {
+  test(
+    `C64: EIO at ${call} of a recording: its entry says that it may not be on the disk, nobody ends, and it is not tried again`,
+    { skip, timeout: 60_000 },
+    async () => {
+      const words = { stdin: said }
+      await bridge.outcomeOf(async () => await bridge.bell(['talk'], words)) // those threads are there
+      await sleep(400) // and checkpoints are written
+      const { broker } = bridge.pids()
+      const output = join(bridge.root, `strace-${call}`)
+      const step = { step: 'a sync', seen, isOfWorker: true } as const
+      const cell: Cell = { struck: 'broker', call, nth: 1, fault: 'EIO', ...step }
+      const tracer = await attach(cell, broker, output)
+      const outcome = await bridge
+        .outcomeOf(async () => assert.equal((await bridge.bell(['talk'], words)).status, 3))
+        .finally(async () => await detach(tracer))
+      assert.ok(isHit(cell, output), readFileSync(output, 'utf8'))
+      assert.equal(readFileSync(output, 'utf8').match(/\(INJECTED\)/g)?.length, 1)
+      const { recording } = recorded(outcome)
+      assert.equal(recording.incomplete, 'not_durable')
+      assert.equal(readRecording(bridge.root, recording).isWhole, true)
+      assert.equal(bridge.pids().broker, broker)
+    },
+  )
+}
+
 test('recording: after all that, the next one is whole', { skip }, async () => {
   const outcome = await bridge.outcomeOf(async () => {
     assert.equal((await bridge.bell(['talk'], { stdin: said })).status, 3)
@@ -111,5 +147,5 @@ test('recording: after all that, the next one is whole', { skip }, async () => {
   assert.equal(recorded(outcome).recording.incomplete, null)
   await until(async () => (await bridge.verify()).unsigned_tail === 0, 10_000)
   const { problems, recordings } = await bridge.verify()
-  assert.deepEqual([problems, recordings], [[], cells.length + 1])
+  assert.deepEqual([problems, recordings], [[], cells.length + 2 * syncs.length + 1])
 })

@@ -173,7 +173,7 @@ for (const [error, status, stderr] of [
 ] as const) {
   test(`bell reads what a bridge said that hung up before it was asked: ${error}`, async (t) => {
     if (!existsSync('/usr/bin/strace')) {
-      t.skip('no strace')
+      t.skip('no /usr/bin/strace')
       return
     }
     const server = createServer((connection) => {

@@ -1,7 +1,8 @@
 /** Strikes a process at one of its system calls, by strace, and tells from strace's own output whether it was struck there. */
+import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { isCode } from '../../src/host/directory.ts'
 import type { Cell } from '../e2e/fault/cells.ts'
 import { childrenOf, exitOf, readProc, until } from './bridge.ts'
@@ -13,13 +14,17 @@ function isOfRun({ struck }: Cell): boolean {
 
 /** strace's options for a cell. Bytes are shown as hexadecimal digits, so that frames can be told apart. */
 export function straceWords(cell: Cell, output: string): readonly string[] {
-  const how = cell.fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${cell.fault}`
-  // A run's processes are followed from those that wait for it on; of a service only the main thread counts: workers write checkpoints.
+  // In place of the call another one that does nothing: strace's own is -1, which the seccomp program of a service kills for.
+  const how = cell.fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${cell.fault}:syscall=getpid`
+  // A run's processes are followed from those that wait for it on; of a service only the main thread counts, for workers write
+  // checkpoints, or else only workers.
   const follow = isOfRun(cell) ? ['-f'] : []
+  // Which file it is about.
+  const named = cell.isOfWorker === true ? ['-y'] : []
   const inject = `inject=${cell.call}:${how}:when=${cell.nth}`
   return [
     '-q',
-    ...follow,
+    ...[...follow, ...named],
     '-xx',
     '-s',
     '16',
@@ -34,12 +39,19 @@ export function straceWords(cell: Cell, output: string): readonly string[] {
 
 /** Attaches to a process; the first call of the cell's kind from now on counts as the first. */
 export async function attach(cell: Cell, pid: number, output: string): Promise<ChildProcess> {
-  const pids = isOfRun(cell) ? helpersOf(pid) : [pid]
+  const pids = cell.isOfWorker === true ? workersOf(pid) : isOfRun(cell) ? helpersOf(pid) : [pid]
   const words = [
     ...straceWords(cell, output),
     ...ownChannels(cell, pid).flatMap((path) => ['-P', path]),
   ]
   return await traceAll(pids, words)
+}
+
+/** All threads of a process but the main one. */
+function workersOf(pid: number): readonly number[] {
+  return readdirSync(`/proc/${pid}/task`)
+    .map(Number)
+    .filter((thread) => thread !== pid)
 }
 
 /** Attaches strace to these. */
@@ -76,6 +88,7 @@ export function isHit(cell: Cell, output: string): boolean {
     .split('\n')
     .map((line) => /^(?:(\d+) +)?(.*)$/.exec(line)?.slice(1) ?? [])
   if (cell.fault !== 'SIGKILL') {
+    assert.ok(!lines.some(([, text = '']) => text.includes('killed by SIGSYS')))
     return lines.some(([, text = '']) => cell.seen.test(text) && text.endsWith('(INJECTED)'))
   }
   return lines.some(([pid, text = ''], at) => {

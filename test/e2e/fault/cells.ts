@@ -30,6 +30,8 @@ export type Cell = Readonly<{
   seen: RegExp
   /** `touch` if it is left out. */
   action?: FaultAction
+  /** Not its main thread calls, but one of those that Node has for files. */
+  isOfWorker?: true
 }>
 
 type Row = readonly [
@@ -173,6 +175,19 @@ const recordingKills: readonly Row[] = [
   ],
 ]
 
+/** Of the file ".rec", and of its directory "…rdings", with `strace -y`. */
+export const recordingSynced: RegExp = /^fdatasync\(\d+<[^>]*\\x2e\\x72\\x65\\x63>/
+export const recordingNamed: RegExp = /^fsync\(\d+<[^>]*\\x72\\x64\\x69\\x6e\\x67\\x73>/
+
+/** The broker makes a recording durable, then its name, and says so in the outcome. */
+const settlingKills: readonly Row[] = [
+  ['broker', 'fdatasync', 1, 'a recording is synced', recordingSynced, 'keep'],
+  ['broker', 'fsync', 1, 'its name is synced', recordingNamed, 'keep'],
+]
+const settledKills: readonly Row[] = [
+  ['broker', 'pwrite64', 2, 'the outcome of a recorded run is written', ofRecords, 'keep'],
+]
+
 function cellsOf(rows: readonly Row[], fault: Fault): readonly Cell[] {
   return rows.map(([struck, call, nth, step, seen, action]) => ({
     ...{ struck, call, nth, fault, step, seen },
@@ -180,10 +195,11 @@ function cellsOf(rows: readonly Row[], fault: Fault): readonly Cell[] {
   }))
 }
 
-export const killCells: readonly Cell[] = cellsOf(
-  [...kills, ...channelKills, ...recordingKills],
-  'SIGKILL',
-)
+export const killCells: readonly Cell[] = [
+  ...cellsOf([...kills, ...channelKills, ...recordingKills], 'SIGKILL'),
+  ...cellsOf(settlingKills, 'SIGKILL').map((cell): Cell => ({ ...cell, isOfWorker: true })),
+  ...cellsOf(settledKills, 'SIGKILL'),
+]
 export const errorCells: readonly Cell[] = [...cellsOf(errors, 'EIO'), ...cellsOf(errors, 'ENOSPC')]
 
 /** One line of the page. */

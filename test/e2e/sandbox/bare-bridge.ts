@@ -24,8 +24,7 @@ export type BareBridge = AsyncDisposable &
     arrange: (plan: Plan, argv: readonly string[], options?: RunOptions) => void
   }>
 
-export type RunOptions = CallerOptions &
-  Partial<Pick<Start, 'env' | 'cwd' | 'id' | 'runGroups' | 'script' | 'paths' | 'early' | 'late'>>
+export type RunOptions = CallerOptions & Partial<Omit<Start, 'plan' | 'argv'>>
 
 /** Starts one. `start` is that of `BridgeSetup`, for another launcher or other surroundings of it. */
 export async function startBare(policy: string, start?: BridgeSetup['start']): Promise<BareBridge> {
@@ -51,7 +50,8 @@ export async function startBare(policy: string, start?: BridgeSetup['start']): P
   const arrange: BareBridge['arrange'] = (plan, argv, options = {}) => {
     const { env = [], cwd = '/', id = 0, runGroups, script, paths, early, late } = options
     const start = { plan: formatBase64(formatPlan(plan)), argv, env, cwd, id }
-    const next = { ...start, runGroups, script, paths, early, late }
+    const { proxy, opens } = options
+    const next = { ...start, runGroups, script, paths, early, late, proxy, opens }
     writeFileSync(join(root, 'start.new'), JSON.stringify(next))
     renameSync(join(root, 'start.new'), join(root, 'start.json'))
   }

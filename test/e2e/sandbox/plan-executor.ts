@@ -20,10 +20,11 @@ import {
   formatPrepare,
   parseSubmission,
 } from '../../../src/core/protocol/launcher-frames.ts'
-import { wireKind } from '../../../src/core/protocol/layout.ts'
+import { wireKind, wirePlanFlag } from '../../../src/core/protocol/layout.ts'
 import type { GrantedPath } from '../../../src/core/policy/granted-path.ts'
 import { formatCommand } from '../../../src/core/sandbox/command.ts'
-import type { Bind } from '../../../src/core/sandbox/command.ts'
+import type { Bind, Command } from '../../../src/core/sandbox/command.ts'
+import { formatPlan, parsePlan } from '../../../src/core/sandbox/plan.ts'
 import { openChannel } from '../../../src/host/channel.ts'
 import { openMeasure } from '../../../src/host/executable.ts'
 import { uncopied } from '../../../src/host/executable-copy.ts'
@@ -47,6 +48,10 @@ export type Start = Readonly<{
   /** What somebody does once the executor has looked, and once the sandbox is built. */
   early?: readonly Deed[]
   late?: readonly Deed[]
+  /** What runs as its proxy, in the same plan without a proxy: of a plan that needs one. */
+  proxy?: readonly string[]
+  /** How often it says OPEN, all in one write; without it once. */
+  opens?: number
 }>
 /** `append` writes its first word into the file itself; `forge` over its start, and then puts its mtime back. */
 export type Deed = readonly [
@@ -70,31 +75,46 @@ function main(root: string): void {
       if (kind !== wireKind.submit) return
       const { run, subject } = parseSubmission(body.slice())
       const start: Start = JSON.parse(readFileSync(join(root, 'start.json'), 'utf8'))
-      const [program = ''] = start.argv
-      const executable = clean(program)
       const { id } = start
       if (!isUid(id) || !isGid(id)) throw new Error(`id ${String(id)}`)
       const runAs = { uid: id, gid: id, groups: (start.runGroups ?? []).filter(isGid) }
       const opened = openGrantedPaths(() => null, start.paths ?? [], { runAs, subject })
       if (opened.kind === 'refused') throw new Error(opened.detail)
-      const command = formatCommand({
-        ...runAs,
-        executable,
-        cwd: clean(start.cwd),
-        stamp: measure({ executable, interpreter: null, sha256: [] }).stamp,
-        argv: start.argv,
-        env: start.env,
-        binds: [...scriptBinds(start.script), ...opened.binds],
-      })
+      const plan = parseBase64(start.plan)
+      const binds = [...scriptBinds(start.script), ...opened.binds]
+      const command = commandOf(start, start.argv, { ...runAs, binds })
+      const proxy =
+        start.proxy === undefined
+          ? null
+          : { plan: unproxied(plan), command: commandOf(start, start.proxy, { ...runAs, binds }) }
       for (const deed of start.early ?? []) act(deed)
-      launcher.send(formatPrepare(run, parseBase64(start.plan), command))
-      const open = (): void => launcher.send(formatOpen(run, new Uint8Array(2)))
+      launcher.send(formatPrepare(run, plan, command, { proxy }))
+      const opens = Array.from({ length: start.opens ?? 1 }, () =>
+        formatOpen(run, new Uint8Array(2)),
+      )
+      const open = (): void => launcher.send(Buffer.concat(opens))
       if (start.late === undefined) open()
       else setTimeout(actThen, builtMs, start.late, open)
     },
   })
   openChannel(inherited.peer, { ...events, frame: () => undefined })
   process.on('SIGTERM', () => process.exit(0))
+}
+
+function commandOf(
+  { cwd, env }: Start,
+  argv: readonly string[],
+  rest: Pick<Command, 'uid' | 'gid' | 'groups' | 'binds'>,
+): Uint8Array {
+  const executable = clean(argv[0] ?? '')
+  const { stamp } = measure({ executable, interpreter: null, sha256: [] })
+  return formatCommand({ ...rest, executable, cwd: clean(cwd), stamp, argv, env })
+}
+
+/** Its proxy has none of its own. */
+function unproxied(bytes: Uint8Array): Uint8Array {
+  const plan = parsePlan(bytes)
+  return formatPlan({ ...plan, flags: plan.flags & ~wirePlanFlag.proxied })
 }
 
 function scriptBinds(script: string | undefined): readonly Bind[] {

@@ -1,10 +1,12 @@
 /** Rows of restrictions.test.ts: ids, capabilities, no_new_privs, securebits. */
-import { withCapabilities } from '../plan-changes.ts'
+import { numberOf, withCapabilities } from '../plan-changes.ts'
 import { ended, remove, newPrivs, rootGains, bounding, none } from './row.ts'
 import type { Row } from './row.ts'
 
 /** `/proc/self/status` has a mask of 16 digits; CAP_CHOWN is bit 0. */
 const onlySysAdmin = /\t0{10}200000$/
+const prctl = `${numberOf('prctl')}`
+const setSecurebits = '28'
 const sets = ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']
 export const privileges: readonly Row[] = [
   ...sets.map((set): Row => ({
@@ -38,6 +40,15 @@ export const privileges: readonly Row[] = [
     without: rootGains,
     refused: onlySysAdmin,
     succeeds: /\t0+1[0-9a-f]*f{4}$/,
+  },
+  {
+    name: 'securebits: a run that keeps CAP_SETPCAP cannot take them back',
+    attempt: () => ['habit', prctl, setSecurebits, '0'],
+    behind: withCapabilities('CAP_SETPCAP'),
+    without: remove('sandbox/identity.c', ' | SECBIT_NOROOT_LOCKED'),
+    refused: '-1',
+    succeeds: '0',
+    needs: 'CAP_SETPCAP',
   },
   {
     name: 'no_new_privs: nor does it where neither securebits nor bounding set hold',
