@@ -82,8 +82,7 @@ void cgroups_close(void) {
     (void)unlinkat(CGROUP, "launcher", AT_REMOVEDIR);
   }
   for (int seat = 0; seat < (int)SEATS; seat++) {
-    if (!places[seat].made) continue;
-    snprintf(name, sizeof name, "run-%d", seat);
+    snprintf(name, sizeof name, "run-%d", seat); /* one that was not made whole too */
     for (int place = CGROUP; place <= MEMORY; place++) (void)unlinkat(place, name, AT_REMOVEDIR);
   }
   for (int i = 0; i < 3; i++)
@@ -129,8 +128,8 @@ bool group_make(struct group *group) {
   if (host.has_v1) return take_seat(group);
   if (!host.has_cgroup) return true;
   snprintf(name, sizeof name, "run-%u", group->serial);
-  if (mkdirat(CGROUP, name, 0755) == 0) group->fd = open_in(CGROUP, group->serial, "");
-  if (group->fd < 0) (void)unlinkat(CGROUP, name, AT_REMOVEDIR);
+  if (mkdirat(CGROUP, name, 0755) != 0) return false;
+  if ((group->fd = open_in(CGROUP, group->serial, "")) < 0) (void)unlinkat(CGROUP, name, AT_REMOVEDIR);
   /* memory.max alone lets a run fill the host's swap. Not there: the host counts no swap. */
   if (group->fd >= 0) (void)write_text(group->fd, "memory.swap.max", "0");
   return group->fd >= 0;

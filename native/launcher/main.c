@@ -306,7 +306,8 @@ int main(int argc, char **argv) {
   if (signals < 0 || loop < 0 || !watch(signals, WATCH_SIGNALS, 0, EPOLLIN)) die("epoll");
   read_boot(argv[1]); /* the nursery is cloned: what is touched from here on is not in all that come from it */
   for (uint32_t i = 0; i < MAX_SLOTS; i++) slots[i].process = slots[i].relay = slots[i].proxy = no_process;
-  if (!watch(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), WATCH_MOUNTS, 0, EPOLLPRI)) die("mountinfo");
+  int mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+  if (mounts < 0 || !watch(mounts, WATCH_MOUNTS, 0, EPOLLPRI)) die("/proc/self/mountinfo");
   start_services();
   run_loop(signals);
   door_close();

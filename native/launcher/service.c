@@ -84,13 +84,13 @@ static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   int fds[3];
   bool begun = child_start(&service->process, name, name == BROKER ? bridge_listener : *peer, (struct cursor){0});
   size_t count = begun ? receive_up(service->process.gate, fds, 3) : 0;
+  if (count > 0) service->channel.fd = fds[0]; /* closed with the service, as far as it came */
+  if (count > 2) *peer = fds[2];
+  service->channel.in_size = service->channel.out_from = service->channel.out_size = 0;
   if (count != (name == BROKER ? 3u : 2u) || !permit_one_exec(fds[1])) {
     note(name == BROKER ? "the broker did not start" : "the executor did not start");
     return false;
   }
-  if (name == BROKER) *peer = fds[2];
-  service->channel.fd = fds[0];
-  service->channel.in_size = service->channel.out_from = service->channel.out_size = 0;
   return watch(service->channel.fd, WATCH_CHANNEL, name, EPOLLIN) &&
          watch(service->process.pidfd, WATCH_SERVICE, name, EPOLLIN);
 }

@@ -144,11 +144,10 @@ static void take_in(struct stream *stream) {
   size_t size = fitting((size_t)n);
   if (size < (size_t)n) output.flags |= WIRE_OUTPUT_CAPPED;
   if (size > 0) keep(stream, size);
-  if (recording_failed()) output.flags |= WIRE_OUTPUT_UNDELIVERED;
-  if (stream->gone || recording_failed()) return;
+  if (stream->gone) return;
   stream->at = 0;
   stream->size = size;
-  deliver(stream);
+  if (!recording_failed()) deliver(stream);
 }
 
 /* ---- the terminal ---- */
@@ -282,6 +281,8 @@ static bool begin_recording(const struct wire_relay *order) {
 static void report_output(void) {
   const uint64_t left_out[] = {output.out.written - streams[OUT].kept, output.err.written - streams[ERR].kept,
                                output.terminal.written - streams[TERMINAL].kept};
+  for (int i = 0; i < STREAMS; i++) /* what waits when the recording fails is kept back */
+    if (streams[i].at < streams[i].size) output.flags |= WIRE_OUTPUT_UNDELIVERED;
   sha256_end(&streams[OUT].sha, output.out.sha256);
   sha256_end(&streams[ERR].sha, output.err.sha256);
   sha256_end(&streams[TERMINAL].sha, output.terminal.sha256);

@@ -3,7 +3,7 @@
  * client has an answer, what ran has its records, and the next request is served.
  */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { actionText } from '../support/action-text.ts'
@@ -91,3 +91,32 @@ for (const struck of calls) {
     },
   )
 }
+
+test(
+  'promise 6: C87: services that do not come up leave the launcher no descriptor',
+  { skip, timeout: 60_000 },
+  async () => {
+    const before = bridge.pids()
+    const descriptors = (): number => readdirSync(`/proc/${before.launcher}/fd`).length
+    assert.equal((await bridge.bell(['x'])).status, 0)
+    const fresh = async (): Promise<number> => {
+      const { broker } = bridge.pids()
+      process.kill(broker, 'SIGKILL')
+      await until(() => !existsSync(`/proc/${broker}`), 10_000)
+      await until(async () => (await bridge.status()).status === 0, 20_000)
+      return descriptors()
+    }
+    const most = await fresh()
+    const output = join(bridge.root, 'ioctl')
+    // The one exec of the broker is not let through.
+    const inject = 'inject=ioctl:error=ENOMEM:when=1'
+    const tracer = await traceAll([before.launcher], ['-qq', '-o', output, '-e', inject])
+    assert.equal(
+      await fresh().finally(async () => {
+        await detach(tracer)
+      }),
+      most,
+    )
+    assert.match(readFileSync(output, 'utf8'), /INJECTED/)
+  },
+)

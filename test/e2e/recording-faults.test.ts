@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,6 +15,8 @@ import { readRecording, recorded } from '../support/recorded-bridge.ts'
 import { attach, detach, isHit } from '../support/strike.ts'
 import { recordingNamed, recordingSynced } from './fault/cells.ts'
 import type { Cell } from './fault/cells.ts'
+import { openTerminal } from '../support/terminal.ts'
+import { compile, openScratch } from '../native/compile.ts'
 
 const skip = process.geteuid?.() !== 0
 const policy = `schema = 1
@@ -22,6 +24,7 @@ const policy = `schema = 1
 output = "recorded"
 stdin = "stream"
 ${granted('talk', 'kept', ['/usr/bin/dash', '-c', 'echo here; read line; echo "$line"; exit 3'])}
+${granted('fill', 'kept', ['/usr/bin/dash', '-c', 'echo here; exec yes'])}
 ${granted('stay', 'kept', ['/usr/bin/dash', '-c', 'echo here; read line; echo "$line"; exec sleep 20'])}
 `
 const [head, chunk] = [64, 16]
@@ -59,12 +62,21 @@ async function relay(): Promise<number> {
 }
 
 function isRecording(pid: number): boolean {
-  const directory = `/proc/${pid}/fd`
   try {
-    return readdirSync(directory).some((fd) => readlinkSync(`${directory}/${fd}`).endsWith('.rec'))
+    return recordingOf(pid) !== undefined
   } catch {
     return false // it has ended meanwhile
   }
+}
+
+function recordingOf(pid: number): string | undefined {
+  const directory = `/proc/${pid}/fd`
+  const descriptors = readdirSync(directory).map((fd) => `${directory}/${fd}`)
+  return descriptors.find((path) => readlinkSync(path).endsWith('.rec'))
+}
+
+function sizeOfRecording(pid: number): number {
+  return statSync(recordingOf(pid) ?? '').size
 }
 
 /** As the relay's own user, who may: this host's root need not have CAP_SYS_RESOURCE. */
@@ -140,6 +152,38 @@ for (const [call, seen] of syncs) {
   )
 }
 
+test(
+  'C64 promise 6: a size of a terminal that cannot be recorded: what waited for the client then is undelivered',
+  { skip, timeout: 30_000 },
+  async () => {
+    using scratch = openScratch()
+    const host = compile(scratch.path, 'terminal-host.c')
+    const outcome = await bridge.outcomeOf(async () => {
+      using terminal = openTerminal(host, [bridge.bellPath, '-S', bridge.socket, 'fill'])
+      await terminal.expect(/here/)
+      terminal.order('hold')
+      const pid = await relay()
+      let size = 0
+      await until(async () => {
+        const before = size
+        await sleep(200)
+        size = sizeOfRecording(pid)
+        return size > first && size === before // the terminal is full
+      }, 10_000)
+      await hold(pid, size)
+      terminal.order('size 30 100')
+      await until(() => !isRecording(pid), 10_000)
+      terminal.order('release')
+      assert.equal(await terminal.end, 125)
+    })
+    assert.deepEqual([outcome.end.kind, outcome.end.stage], ['lost', 'recording'])
+    const { recording, terminal, undelivered } = recorded(outcome)
+    assert.equal(undelivered, true)
+    assert.ok(terminal !== null && terminal.delivered < terminal.written)
+    assert.equal(recording.incomplete, 'failed')
+  },
+)
+
 test('recording: after all that, the next one is whole', { skip }, async () => {
   const outcome = await bridge.outcomeOf(async () => {
     assert.equal((await bridge.bell(['talk'], { stdin: said })).status, 3)
@@ -148,4 +192,5 @@ test('recording: after all that, the next one is whole', { skip }, async () => {
   await until(async () => (await bridge.verify()).unsigned_tail === 0, 10_000)
   const { problems, recordings } = await bridge.verify()
   assert.deepEqual([problems, recordings], [[], cells.length + 2 * syncs.length + 1])
+  assert.deepEqual([problems, recordings], [[], cells.length + 2])
 })

@@ -22,8 +22,8 @@ test(
   'relay: a client that takes nothing cannot hold a run beyond its time limit',
   { skip },
   async () => {
-    const bell = at.startBell(['forever'], { take: false })
     const outcome = await at.outcomeOf(async () => {
+      const bell = at.startBell(['forever'], { take: false })
       assert.equal((await bell.end).status, 124)
     })
     assert.equal(outcome.end.kind, 'timed_out')
@@ -52,8 +52,8 @@ test(
 )
 
 test('relay: a client that reads a byte now and then, and goes away', { skip }, async () => {
-  const bell = at.startBell(['yes'], { take: false })
   const outcome = await at.outcomeOf(async () => {
+    const bell = at.startBell(['yes'], { take: false })
     for (let i = 0; i < 3; i++) {
       await sleep(300)
       bell.child.stdout?.read(1)
@@ -71,9 +71,11 @@ test(
   'relay: a reader that has enough ends the command by SIGPIPE, as without a relay',
   { skip },
   async () => {
-    const bell = at.startBell(['yes'], { take: false })
-    bell.child.stdout?.once('readable', () => bell.child.stdout?.destroy())
-    const outcome = await at.outcomeOf(async () => await bell.end)
+    const outcome = await at.outcomeOf(async () => {
+      const bell = at.startBell(['yes'], { take: false })
+      bell.child.stdout?.once('readable', () => bell.child.stdout?.destroy())
+      await bell.end
+    })
     assert.deepEqual([outcome.end.kind, outcome.end.value], ['signalled', 13])
   },
 )
@@ -84,11 +86,11 @@ test('relay: the exit status comes after streams that were closed early', { skip
 })
 
 test('relay: killed, its run is lost, and the log says so', { skip }, async () => {
-  const bell = at.startBell(['sleep'])
-  await until(() => at.relays().length === 1, 5_000)
-  const [pid = 0] = at.relays()
-  assert.notEqual(pid, 0)
   const outcome = await at.outcomeOf(async () => {
+    const bell = at.startBell(['sleep'])
+    await until(() => at.relays().length === 1, 5_000)
+    const [pid = 0] = at.relays()
+    assert.notEqual(pid, 0)
     await until(() => at.bridge.entries().at(-1)?.kind === 'intent', 5_000)
     process.kill(pid, 'SIGKILL')
     assert.equal((await bell.end).status, 125)
@@ -101,12 +103,14 @@ test('relay: killed, its run is lost, and the log says so', { skip }, async () =
 })
 
 test('relay: stopped, it holds a run for the time limit and two graces', { skip }, async () => {
-  const bell = at.startBell(['forever'])
-  await until(() => at.relays().length === 1, 5_000)
-  const [pid = 0] = at.relays()
-  assert.notEqual(pid, 0)
-  process.kill(pid, 'SIGSTOP')
-  const outcome = await at.outcomeOf(async () => await bell.end)
+  const outcome = await at.outcomeOf(async () => {
+    const bell = at.startBell(['forever'])
+    await until(() => at.relays().length === 1, 5_000)
+    const [pid = 0] = at.relays()
+    assert.notEqual(pid, 0)
+    process.kill(pid, 'SIGSTOP')
+    await bell.end
+  })
   assert.deepEqual(
     [outcome.end.kind, outcome.output],
     ['lost', { kind: 'unknown', recording: null }],

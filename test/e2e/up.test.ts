@@ -12,6 +12,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { ownCgroups } from '../../src/host/cgroup.ts'
@@ -262,5 +263,26 @@ test(
     )
     for (const name of ['log', 'receipts', 'state']) rmSync(join(lib, name), { recursive: true })
     assert.notEqual(await hostOf(), before)
+  },
+)
+
+test(
+  'a launcher that cannot look at the mounts says the kernel’s reason, and does not start',
+  { skip, timeout: 60_000 },
+  async () => {
+    const root = freshRoot()
+    await run([belladonna, 'policy', 'install', '--root', root, example])
+    // Of a socket open(2) says ENXIO.
+    const place = join(root, 'socket')
+    const socket = createServer().listen(place)
+    const program = join(root, 'up')
+    const bind = `mount --bind ${place} /proc/$$/mountinfo && exec ${belladonna} "$@"`
+    writeFileSync(program, `#!/bin/sh\nexec unshare -m /bin/sh -c '${bind}' sh "$@"\n`, {
+      mode: 0o755,
+    })
+    await using up = await startUp(root, program)
+    assert.match(up.said(), /: \/proc\/self\/mountinfo: No such device or address\n$/)
+    socket.close()
+    rmSync(root, { recursive: true })
   },
 )

@@ -19,7 +19,7 @@ import { root } from '../../tools/tree.ts'
 import { call, sources } from './image.ts'
 import type { Kernel } from './image.ts'
 
-const versions = ['6.1', '6.12']
+export const versions: readonly string[] = ['6.1', '6.12']
 /** What cannot be set: made so in the sources. */
 const edits = [
   {
@@ -38,18 +38,22 @@ const edits = [
   },
 ] as const
 const settings = join(import.meta.dirname, 'user-mode.config')
-const packages = [
-  ...['gcc', 'libc6-dev', 'make', 'flex', 'bison', 'bc', 'perl', 'xz-utils'],
-  ...versions.map((version) => `linux-source-${version}`),
-]
+const packages = ['gcc', 'libc6-dev', 'make', 'flex', 'bison', 'bc', 'perl', 'xz-utils']
 
-/** @throws {Error} with the end of what a command said */
-export function ensureUserModeKernels(say: (line: string) => void): readonly Kernel[] {
+/**
+ * Those of `wanted`, each one of `versions`.
+ *
+ * @throws {Error} with the end of what a command said
+ */
+export function ensureUserModeKernels(
+  say: (line: string) => void,
+  wanted: readonly string[],
+): readonly Kernel[] {
   const directory = join(root, '.setup/machine-linux')
   const hash = createHash('sha256')
   for (const file of [import.meta.filename, settings]) hash.update(readFileSync(file))
   const stamp = hash.digest('hex')
-  const kernels = versions.map((version) => ({ version, kernel: join(directory, version) }))
+  const kernels = wanted.map((version) => ({ version, kernel: join(directory, version) }))
   const missing = kernels.filter(({ kernel }) => {
     return !existsSync(`${kernel}.stamp`) || readFileSync(`${kernel}.stamp`, 'utf8') !== stamp
   })
@@ -59,8 +63,9 @@ export function ensureUserModeKernels(say: (line: string) => void): readonly Ker
     const tree = join(scratch, 'root')
     try {
       say('fetching the sources of Linux')
+      const included = [...packages, ...missing.map(({ version }) => `linux-source-${version}`)]
       call('mmdebstrap', [
-        ...['--variant=apt', '--format=directory', `--include=${packages.join(',')}`],
+        ...['--variant=apt', '--format=directory', `--include=${included.join(',')}`],
         ...['bookworm', tree, ...sources],
       ])
       for (const { version, kernel } of missing) {

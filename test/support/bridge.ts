@@ -65,7 +65,7 @@ export type TestBridge = AsyncDisposable &
     status: () => Promise<BellResult>
     entries: () => readonly Entry[]
     outcomes: () => readonly OutcomeEntry[]
-    /** The outcome of the run that `act` makes, once it is recorded. */
+    /** The outcome of the run that `act` makes or ends, which is the last that began, once it is recorded. */
     outcomeOf: (act: () => unknown) => Promise<OutcomeEntry>
     receipts: () => readonly Receipt[]
     receiptCount: () => number
@@ -128,9 +128,11 @@ export async function startBridge(setup: BridgeSetup): Promise<TestBridge> {
     entries,
     outcomes,
     outcomeOf: async (act) => {
-      const before = entries().length // an earlier run's outcome may come after this
       await act()
-      const its = (): OutcomeEntry | undefined => outcomes().find(({ intent }) => intent >= before)
+      // The last that began, in `act` or before it: an earlier run's outcome may come after all this.
+      const intent = entries().findLastIndex(({ kind }) => kind === 'intent')
+      const its = (): OutcomeEntry | undefined =>
+        outcomes().find((entry) => entry.intent === intent)
       await until(() => its() !== undefined, 15_000)
       const outcome = its()
       if (outcome === undefined) throw new Error('no outcome')
