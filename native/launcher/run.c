@@ -139,7 +139,6 @@ bool run_read(struct cursor *body) {
 /* ---- ending ---- */
 
 static void kill_run(struct slot *slot) {
-  if (slot->process.pidfd < 0) return;
   group_kill(&slot->process.group);
   /* Whoever has left that cgroup as well: the first of its pid namespace takes all along. */
   (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, SIGKILL, NULL, 0);
