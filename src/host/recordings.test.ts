@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -51,4 +51,17 @@ test('recordings: a link in the place of a file is followed by nobody, and a dir
   assert.equal(await recordings.settle(link, null), null)
   assert.throws(() => recordings.left(link), { code: 'ELOOP' })
   assert.equal(recordings.left(other), null)
+})
+
+test('recordings: promise 7: C89: a hole of eight terabytes in one is not read', async () => {
+  const hollow = '4f'.repeat(16)
+  writeFileSync(recordingFile(directory, hollow), 'here')
+  truncateSync(recordingFile(directory, hollow), 8 * 2 ** 40)
+  const startMs = performance.now()
+  const found = [await recordings.settle(hollow, null), recordings.left(hollow)]
+  assert.ok(performance.now() - startMs < 10_000)
+  const first = Buffer.alloc(64 * 1024 * 1024)
+  first.write('here')
+  const digest = createHash('sha256').update(first).digest('hex')
+  for (const each of found) assert.deepEqual([each?.size, each?.sha256], [first.length, digest])
 })
