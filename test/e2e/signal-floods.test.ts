@@ -26,10 +26,11 @@ limits = { output = "64M", time = "2s" }
 output = "recorded"
 limits = { output = "64M", time = "2s" }
 ${['pass', 'capped', 'recorded'].map((name) => actionText(name, name, ['/usr/bin/dash', '-c', deaf])).join('\n')}
+${actionText('stops', 'capped', ['/usr/bin/dash', '-c', 'echo here; while :; do kill -STOP $$; done'])}
 ${actionText('true', 'pass', ['/usr/bin/true'])}
 [[grant]]
 who = ["uid:${caller.uid}", "uid:${other}"]
-may = ["pass", "capped", "recorded", "true"]
+may = ["pass", "capped", "recorded", "stops", "true"]
 `
 const scratch = openScratch()
 let bridge: TestBridge
@@ -37,7 +38,7 @@ let program = ''
 before(async () => {
   if (skip) return
   chmodSync(scratch.path, 0o755)
-  for (const action of ['pass', 'capped', 'recorded']) {
+  for (const action of ['pass', 'capped', 'recorded', 'stops']) {
     const request = formatRequest({ action, reason: '', nonce: null, parameters: [] })
     writeFileSync(join(scratch.path, action), formatFrame(wireKind.request, request))
   }
@@ -78,6 +79,26 @@ for (const [signal, output, to] of floods) {
     },
   )
 }
+
+test(
+  'promise 7: C30: a run at a terminal that stops and is continued without end, whose client reads nothing of it, ends at its time limit',
+  { skip, timeout: 60_000 },
+  async () => {
+    const startMs = performance.now()
+    const before = bridge.outcomes().length
+    const ends = exitOf(flood('stops', constants.signals.SIGCONT, 'terminal'))
+    const { status, stderr } = await bridge.bell(['true'], { uid: other, groups: [] })
+    assert.deepEqual([status, stderr], [0, ''])
+    await ends
+    await until(() => bridge.outcomes().length === before + 2, 10_000)
+    const kinds = bridge
+      .outcomes()
+      .slice(before)
+      .map(({ end }) => end.kind)
+    assert.deepEqual(kinds.toSorted(), ['exited', 'timed_out'])
+    assert.ok(performance.now() - startMs < 6_000)
+  },
+)
 
 test(
   'promise 7: C30: runs of others begin and end while twelve clients send SIGWINCH without end',
