@@ -72,11 +72,13 @@ static size_t read_point(const uint8_t *at, size_t size, uint32_t *point) {
   return *point < least[length] || *point > 0x10ffff || surrogate ? 0 : length;
 }
 
-/* Controls (C0, DEL, C1), line and paragraph separators, and Unicode's format characters: bidi, invisible, tags. */
+/* Controls (C0, DEL, C1), line and paragraph separators, Unicode's format characters (bidi, invisible, tags), and what
+ * is shown as nothing: fillers, variation selectors. */
 static bool is_hidden(uint32_t point) {
   static const uint32_t ranges[][2] = {
-      {0x00, 0x1f},     {0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x180e, 0x180e},   {0x200b, 0x200f},
-      {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff0, 0xfffb}, {0xe0000, 0xe0fff},
+      {0x00, 0x1f},     {0x7f, 0x9f},     {0xad, 0xad},     {0x34f, 0x34f},   {0x61c, 0x61c},     {0x115f, 0x1160},
+      {0x17b4, 0x17b5}, {0x180b, 0x180f}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},   {0x3164, 0x3164},
+      {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0xe0000, 0xe0fff},
   };
   for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
     if (point >= ranges[i][0] && point <= ranges[i][1]) return true;

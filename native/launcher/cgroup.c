@@ -24,7 +24,7 @@ static uint32_t next_serial = 1;
 static const char controllers[] = "+pids +memory";
 static bool has_leaf;
 struct seat seats[SEATS + 1];
-#define MOST_LEFT (4u * 1024 * 1024) /* of memory by one run for the next in its seat */
+#define MOST_LEFT (512u * 1024) /* of memory in a seat, ours too, for its next run: a profile gives 1 MiB or more */
 static struct {
   bool made, killed;
   int unified, counts[2], usage; /* its v2 directory, files of `count_names`, memory's usage; 0: not open */
@@ -203,10 +203,17 @@ void group_kill(const struct group *group) {
 }
 
 /* Files of a file system in memory, or what was sent to somebody, outlive the run that made them: the next run would
- * have less memory by as much, and be killed for it. What is removed leaves it to the cgroup above, without a limit. */
+ * have less memory by as much, and be killed for it. What is removed leaves it to the cgroup above, without a limit.
+ * What the kernel can take back, or has not yet reckoned up, it lets go of where the limit would be too small for it.
+ */
 static bool holds_memory(int seat, const char *name) {
+  char path[64];
   uint64_t left;
-  if (read_count(places[seat].usage, "\n", &left) && left < MOST_LEFT) return false;
+  bool fits = read_count(places[seat].usage, "\n", &left) && left < MOST_LEFT;
+  if (fits) return false;
+  snprintf(path, sizeof path, "%s/memory.limit_in_bytes", name);
+  for (int attempt = 0; attempt < 2 && !fits; attempt++) fits = write_limit(MEMORY, path, MOST_LEFT, "-1");
+  if (fits && write_limit(MEMORY, path, places[seat].memory, "-1")) return false;
   process_discard(&seats[seat].process);
   close_fd(&places[seat].usage);
   close_fd(&places[seat].counts[0]);

@@ -55,15 +55,12 @@ void tell_supervisor(const char *words) {
 /* An empty network namespace, made once: making one for each run costs more than all other walls together. */
 static void open_network(void) {
   int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-  if (home < 0 || unshare(CLONE_NEWNET) != 0) {
-    if (home >= 0) close(home);
-    return;
-  }
-  int empty = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  const bool away = home >= 0 && unshare(CLONE_NEWNET) == 0;
+  int empty = away ? open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC) : -1;
   host.has_network = dup3(empty, NETWORK, O_CLOEXEC) == NETWORK;
-  if (empty >= 0) close(empty);
-  if (setns(home, CLONE_NEWNET) != 0) die("leave the empty network namespace");
-  close(home);
+  if (away && setns(home, CLONE_NEWNET) != 0) die("leave the empty network namespace");
+  close_fd(&empty);
+  close_fd(&home);
 }
 
 /* What each version of Landlock brought (landlock(7)). Not version 1: it refuses every move between directories. */

@@ -131,7 +131,6 @@ static void start_services(void) {
 
 /* Both services end together, and every run with them: see service.c. */
 static void recover(void) {
-  failed = false;
   run_lose_all();
   services_stop(false);
   if (now_ms() - started_at_ms > STABLE_MS) backoff_ms = 250;

@@ -20,11 +20,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/sockios.h>
 
 #include "launcher.h"
 
@@ -139,7 +142,6 @@ bool run_read(struct cursor *body) {
 /* ---- ending ---- */
 
 static void kill_run(struct slot *slot) {
-  if (slot->process.pidfd < 0) return;
   group_kill(&slot->process.group);
   /* Whoever has left that cgroup as well: the first of its pid namespace takes all along. */
   (void)syscall(SYS_pidfd_send_signal, slot->process.pidfd, SIGKILL, NULL, 0);
@@ -161,7 +163,6 @@ static void finish(struct slot *slot, uint32_t kind) {
   struct part parts[] = {{&ended, sizeof ended}, {slot->ticket, slot->ticket_size}, output};
   answer_client(slot, WIRE_ENDED, parts, 3);
   slot->state = SLOT_ENDED;
-  slot->deadline_ms = 0;
   last->run = slot->run;
   last->kind = kind;
   last->features = slot->opened_us == 0 ? 0 : slot->features;
@@ -186,7 +187,6 @@ static void abandon(struct slot *slot) {
   drop_client(slot);
   close_fd(&slot->process.gate);
   slot->state = SLOT_ENDED;
-  slot->deadline_ms = 0;
   kill_run(slot);
   if (slot->process.pidfd < 0) slot_release(slot);
 }
@@ -260,6 +260,8 @@ bool run_open(struct cursor *body) {
 
 void run_signal(struct slot *slot, uint32_t signal) {
   if (signal == SIGWINCH && slot->relay.gate >= 0) {
+    int unread = 0; /* one is enough, and many would leave no room for what else it has to hear */
+    if (ioctl(slot->relay.gate, SIOCOUTQ, &unread) != 0 || unread != 0) return;
     (void)!send(slot->relay.gate, "W", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   } else if (slot->state == SLOT_RUNNING) {
     if (signal != SIGHUP || !slot->detached) /* of a client that goes */
@@ -338,9 +340,10 @@ void run_reported(struct slot *slot) {
 }
 
 /* That it records; later its word, or its end without one: then nobody knows what the client got, and the run is lost.
- * So is one whose recording cannot be kept on. */
+ * So is one whose recording cannot be kept on. A signal that it did not read does not take its word away, as above. */
 void run_relayed(struct slot *slot) {
   ssize_t n = recv(slot->relay.gate, &slot->output, sizeof slot->output, MSG_DONTWAIT);
+  if (n < 0 && errno == ECONNRESET) n = recv(slot->relay.gate, &slot->output, sizeof slot->output, MSG_DONTWAIT);
   const bool whole = n == (ssize_t)sizeof slot->output;
   const bool failed = whole && slot->output.recording.state == WIRE_RECORDING_FAILED;
   if (n == 1 && slot->awaits_recording) {

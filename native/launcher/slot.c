@@ -105,7 +105,6 @@ void slot_release(struct slot *slot) {
   slot->process.pidfd = slot->relay.pidfd >= 0 ? slot->relay.pidfd : let_go(slot);
   slot->relay = no_process;
   slot->state = slot->process.pidfd >= 0 ? SLOT_ENDED : SLOT_FREE;
-  slot->deadline_ms = 0;
   if (slot->state == SLOT_FREE) slot->generation++;
   if (slot->state == SLOT_ENDED) slot_await(slot);
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -60,4 +60,17 @@ test('C64: recordings: of what cannot be synced the entry says that it may not b
   const told = { size: 1, sha256, error: null }
   const want = { format, name: pipe, size: 1, sha256, incomplete: 'not_durable' }
   assert.deepEqual(await recordings.settle(pipe, told), want)
+})
+
+test('recordings: promise 7: C89: a hole of eight terabytes in one is not read', async () => {
+  const hollow = '5f'.repeat(16)
+  writeFileSync(recordingFile(directory, hollow), 'here')
+  truncateSync(recordingFile(directory, hollow), 8 * 2 ** 40)
+  const startMs = performance.now()
+  const found = [await recordings.settle(hollow, null), recordings.left(hollow)]
+  assert.ok(performance.now() - startMs < 10_000)
+  const first = Buffer.alloc(64 * 1024 * 1024)
+  first.write('here')
+  const digest = createHash('sha256').update(first).digest('hex')
+  for (const each of found) assert.deepEqual([each?.size, each?.sha256], [first.length, digest])
 })

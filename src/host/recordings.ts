@@ -30,6 +30,8 @@ export type Recordings = Readonly<{
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
 const readFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
 const chunkBytes = 1024 * 1024
+const blockBytes = 512 // of st_blocks, stat(2)
+const leastRead = 64 * chunkBytes
 const format = 'belladonna/recording/v1'
 const outOfSpace: readonly number[] = [28, 122] // ENOSPC, EDQUOT
 
@@ -91,12 +93,21 @@ async function isSynced(file: FileHandle, directory: string): Promise<boolean> {
   }
 }
 
+/**
+ * How much of a file is read. A relay that was taken over can make its own as long as it likes in no time, by a hole, and nobody
+ * is to read that: of an incomplete recording an entry names the first bytes. The least is for file systems that compress.
+ */
+function mostOf({ blocks }: Readonly<{ blocks: number }>): number {
+  return Math.max(blocks * blockBytes, leastRead)
+}
+
 async function digestOf(file: FileHandle): Promise<Readonly<{ size: number; sha256: string }>> {
   const hash = createHash('sha256')
   const buffer = Buffer.alloc(chunkBytes)
+  const most = mostOf(await file.stat())
   let size = 0
   for (;;) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, size)
+    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, most - size), size)
     if (bytesRead === 0) return { size, sha256: hash.digest('hex') }
     hash.update(buffer.subarray(0, bytesRead))
     size += bytesRead
@@ -112,14 +123,16 @@ function leftOf(directory: string, name: string): Recording | null {
     throw error
   }
   try {
-    if (!fstatSync(descriptor).isFile()) return null
+    const stat = fstatSync(descriptor)
+    if (!stat.isFile()) return null
     fdatasyncSync(descriptor)
     syncNames(directory)
     const hash = createHash('sha256')
     const buffer = Buffer.alloc(chunkBytes)
+    const most = mostOf(stat)
     let size = 0
     for (let count = -1; count !== 0; size += count) {
-      count = readSync(descriptor, buffer, 0, buffer.length, size)
+      count = readSync(descriptor, buffer, 0, Math.min(buffer.length, most - size), size)
       hash.update(buffer.subarray(0, count))
     }
     return { format, name, size, sha256: hash.digest('hex'), incomplete: 'crash' }

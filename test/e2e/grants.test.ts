@@ -1,6 +1,16 @@
 /** What bounds a grant, with a real bridge: how often it may be used, for good and in a time (DESIGN.md section 6). */
 import assert from 'node:assert/strict'
-import { readFileSync, renameSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { actionText } from '../support/action-text.ts'
@@ -80,6 +90,56 @@ test('grants: uses that were taken away with their file are not given back', { s
   assert.equal(await codeOf(bridge, ['twice']), 'ran')
   assert.equal(await codeOf(bridge, ['twice']), 'grant_used_up')
 })
+
+/** What stands in the place of the file, however it came there. */
+const strange: readonly (readonly [what: string, make: (file: string) => void])[] = [
+  ['a fifo', (file) => execFileSync('mkfifo', ['-m', '644', file])],
+  ['a link to zeros', (file) => symlinkSync('/dev/zero', file)],
+  ['a hole of a terabyte', (file) => write(file, '{}', (path) => truncateSync(path, 2 ** 40))],
+  ['what is no JSON', (file) => write(file, '{"x":')],
+  ['a grant twice', (file) => write(file, '{"x":2,"x":0}')],
+  ['fewer uses than none', (file) => write(file, '{"x":-1}')],
+  ['another’s', (file) => write(file, '{}', (path) => chownSync(path, caller.uid, caller.gid))],
+  ['a directory', (file) => mkdirSync(file)],
+]
+
+function write(file: string, text: string, then?: (file: string) => void): void {
+  writeFileSync(file, text)
+  then?.(file)
+}
+
+test(
+  'promise 6: C61: C67: whatever stands in the place of the uses of grants, there are not more of them',
+  { skip, timeout: 60_000 },
+  async () => {
+    await using bridge = await startBridge({ policy })
+    const file = join(bridge.root, 'var/lib/belladonna/state/used-grants.json')
+    const ask = async (): Promise<string> => codeOf(bridge, ['twice'])
+    assert.equal(await ask(), 'ran')
+    const kept = readFileSync(file)
+    const put = (make: (file: string) => void): void => {
+      rmSync(file, { recursive: true, force: true })
+      make(file)
+    }
+    // A running executor has the numbers: it puts its own file there again, or permits nothing.
+    put((path) => execFileSync('mkfifo', ['-m', '644', path]))
+    assert.deepEqual([await ask(), await ask()], ['ran', 'grant_used_up'])
+    assert.notDeepEqual(readFileSync(file), kept)
+    await bridge.stop()
+    for (const [what, make] of strange) {
+      put(make)
+      await assert.rejects(bridge.startAgain(), { name: 'BelladonnaError' }, what)
+    }
+    put(() => writeFileSync(file, kept, { mode: 0o644 }))
+    await bridge.startAgain()
+    await bridge.ready()
+    put((path) => mkdirSync(path))
+    assert.equal(await ask(), 'unavailable')
+    put(() => writeFileSync(file, kept, { mode: 0o644 }))
+    await bridge.ready()
+    assert.deepEqual([await ask(), await ask()], ['ran', 'grant_used_up'])
+  },
+)
 
 test('grants: eight at once do not share what is left', { skip }, async () => {
   await using bridge = await startBridge({ policy })

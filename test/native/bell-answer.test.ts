@@ -278,17 +278,17 @@ const answers: readonly Readonly<{
     json: '{"x":[{"code":"]"},1],"code":"c","title":"t","y":null}',
   },
   {
-    name: 'C60: C1, DEL, bidi, tags and broken UTF-8 are escaped',
+    name: 'C60: C1, DEL, bidi, tags, fillers, variation selectors and broken UTF-8 are escaped',
     answer: frameOf(
       refusedKind,
       125,
-      '{"title":"a\u009b\u007f\u202e\u{e0041}ä',
+      '{"title":"a\u009b\u007f\u202e\u{e0041}\u3164\ufe0fä',
       Uint8Array.of(0xff),
       '","code":"\\u001b[1m"}',
     ),
     status: 125,
-    stderr: 'bell: a\\u009b\\u007f\\u202e\\udb40\\udc41ä\\ufffd: \\u001b[1m',
-    json: '{"title":"a\\u009b\\u007f\\u202e\\udb40\\udc41ä\\ufffd","code":"\\u001b[1m"}',
+    stderr: 'bell: a\\u009b\\u007f\\u202e\\udb40\\udc41\\u3164\\ufe0fä\\ufffd: \\u001b[1m',
+    json: '{"title":"a\\u009b\\u007f\\u202e\\udb40\\udc41\\u3164\\ufe0fä\\ufffd","code":"\\u001b[1m"}',
   },
 ]
 

@@ -12,6 +12,9 @@
  *                                                            a word, or the path of what is opened. 3: it cannot be had
  *   strange-client late SOCKET FRAME                         three descriptors with the first bytes, three with the rest
  *   strange-client signal SOCKET FRAME NUMBER DESCRIPTORS    the frame, and in the next message this signal
+ *   strange-client flood SOCKET FRAME NUMBER UID OUTPUT      as UID: this signal again and again, once the command has
+ *                                                            written something; OUTPUT: a pipe that is read, or a
+ *                                                            `terminal` that is read slowly
  *   strange-client slow SOCKET UID COUNT SECONDS             COUNT connections that send a byte each second; prints how
  *                                                            many are open after each second
  *   strange-client hold SOCKET UID COUNT SECONDS PASSED        COUNT connections with one byte and PASSED descriptors,
@@ -87,6 +90,39 @@ static void send_signal(int fd, uint32_t number, int count) {
   memcpy(frame + sizeof head, &number, sizeof number);
   const int others[3] = {null_device(), null_device(), null_device()};
   (void)send_with(fd, 0, sizeof head + sizeof number, others, count, 0);
+}
+
+/* What is read from here is written to `ends[1]`. */
+static void open_output(int *ends, int is_terminal) {
+  if (!is_terminal && pipe2(ends, O_CLOEXEC) != 0) err(2, "pipe");
+  if (!is_terminal) return;
+  ends[0] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (ends[0] < 0 || grantpt(ends[0]) != 0 || unlockpt(ends[0]) != 0) err(2, "pty");
+  ends[1] = open(ptsname(ends[0]), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (ends[1] < 0) err(2, "pty");
+}
+
+static void flood(int fd, uint32_t number, int is_terminal) {
+  static const struct wire_head head = {.size = sizeof number, .kind = WIRE_SIGNAL};
+  enum { EACH = sizeof head + sizeof number, TIMES = 1000 };
+  static char nothing[65536];
+  int ends[2];
+  open_output(ends, is_terminal);
+  const int fds[3] = {null_device(), ends[1], null_device()};
+  if (!send_with(fd, 0, frame_size, fds, 3, 0)) err(2, "sendmsg");
+  close(ends[1]);
+  if (read(ends[0], frame, 1) != 1) errx(2, "the command wrote nothing");
+  pid_t reader = fork();
+  if (reader == 0) {
+    while (read(ends[0], nothing, is_terminal ? 64 : sizeof nothing) > 0) usleep(is_terminal ? 30000 : 0);
+    _exit(0);
+  }
+  for (int i = 0; i < TIMES; i++) {
+    memcpy(frame + i * EACH, &head, sizeof head);
+    memcpy(frame + i * EACH + sizeof head, &number, sizeof number);
+  }
+  while (send(fd, frame, TIMES * EACH, MSG_NOSIGNAL) == TIMES * EACH) continue;
+  kill(reader, SIGKILL);
 }
 
 static void print_answer(int fd) {
@@ -264,6 +300,10 @@ int main(int argc, char **argv) {
     dial(fd);
     if (!send_with(fd, 0, 8, fds, 3, 0)) err(2, "sendmsg");
     (void)send_with(fd, 8, frame_size - 8, fds, 3, 0);
+  } else if (strcmp(mode, "flood") == 0 && argc == 7) {
+    become((uid_t)atoi(argv[5]));
+    dial(fd);
+    flood(fd, (uint32_t)strtoul(argv[4], NULL, 10), strcmp(argv[6], "terminal") == 0);
   } else if (strcmp(mode, "signal") == 0 && argc == 6) {
     dial(fd);
     send_signal(fd, (uint32_t)strtoul(argv[4], NULL, 10), atoi(argv[5]));

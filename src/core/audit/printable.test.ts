@@ -7,10 +7,28 @@ test('C60: what is shown holds nothing that a terminal obeys or that cannot be s
   const text = fc.string({ unit: 'binary' })
   fc.assert(
     fc.property(text, (value) => {
-      assert.doesNotMatch(formatPrintable(value), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/u)
+      const shown = formatPrintable(value)
+      assert.doesNotMatch(shown, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/u)
+      assert.doesNotMatch(shown, /[\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}]/u)
       assert.equal(JSON.parse(formatQuoted(value)), value)
     }),
   )
+})
+
+test('C60: what is shown as nothing does not make two texts look the same', () => {
+  // Fillers of Hangul, a joiner, variation selectors in which whole messages have been hidden.
+  for (const hidden of [
+    '\u115f',
+    '\u1160',
+    '\u3164',
+    '\uffa0',
+    '\u034f',
+    '\u180b',
+    '\ufe0f',
+    '\u{e0100}',
+  ]) {
+    assert.notEqual(formatPrintable(`web${hidden}1`).replaceAll(/[^\x20-\x7e]/g, ''), 'web1')
+  }
 })
 
 test('printable: each code unit becomes an escape of JSON', () => {

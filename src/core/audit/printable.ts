@@ -1,6 +1,8 @@
 // Everything that a terminal could obey, or that a reader cannot see: controls, format characters (bidirectional ones
-// among them), line and paragraph separators, private use, lone surrogates.
-const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu
+// among them), what is shown as nothing (fillers, variation selectors), line and paragraph separators, private use, lone
+// surrogates, and what is no character.
+const invisible =
+  /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu
 
 /**
  * Text that somebody else wrote, as something a terminal may be given: one line, nothing that moves the cursor or turns

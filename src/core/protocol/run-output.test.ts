@@ -50,6 +50,8 @@ const recordings = [
   [[0n, none, 0], null],
   [[64n, whole, 0], { size: 64, sha256: '12'.repeat(32), error: null }],
   [[64n, failed, 28], { size: 64, sha256: '12'.repeat(32), error: 28 }],
+  [[204n, whole, 0], { size: 204, sha256: '12'.repeat(32), error: null }],
+  [[205n, whole, 0], undefined],
   [[1n, none, 0], undefined],
   [[0n, none, 1], undefined],
   [[64n, whole, 1], undefined],

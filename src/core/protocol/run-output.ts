@@ -27,7 +27,7 @@ const knownFlags = Object.values(wireOutputFlag).reduce((all, flag) => all | fla
  * Reads `struct wire_output`, or null.
  *
  * A relay that was taken over by its run's output must not be able to end the broker, so what it says wrongly is only not
- * believed: also more delivered bytes than `limitBytes`, or than were written.
+ * believed: also more delivered bytes than `limitBytes`, or than were written, and a longer recording than these can fill.
  */
 export function parseRunOutput(bytes: Uint8Array, limitBytes: number): RunOutput | null {
   if (bytes.length !== wireLayout.output.size) return null
@@ -35,7 +35,7 @@ export function parseRunOutput(bytes: Uint8Array, limitBytes: number): RunOutput
   const version = readU32(reader)
   const flags = readU32(reader)
   const [stdout, stderr, terminal] = [readStream(reader), readStream(reader), readStream(reader)]
-  const recording = readRecording(reader)
+  const recording = readRecording(reader, limitBytes)
   if (version !== wireVersion || (flags & ~knownFlags) !== 0) return null
   if (stdout === null || stderr === null || terminal === null || recording === null) return null
   if (stdout.delivered + stderr.delivered + terminal.delivered > limitBytes) return null
@@ -51,11 +51,14 @@ export function parseRunOutput(bytes: Uint8Array, limitBytes: number): RunOutput
   }
 }
 
-function readRecording(reader: Reader): RelayRecording | 'none' | null {
+/** What a recording has besides the chunks that are limited: its head, and its end with what was left out of three streams. */
+const recordingBytes = wireLayout.recordingHead.size + wireLayout.chunk.size + 3 * 8
+
+function readRecording(reader: Reader, limitBytes: number): RelayRecording | 'none' | null {
   const size = readCount(reader)
   const sha256 = formatHex(readBytes(reader, 32))
   const [state, error] = [readU32(reader), readU32(reader)]
-  if (size === null) return null
+  if (size === null || size > recordingBytes + limitBytes) return null
   if (state === wireRecordingState.none) return size === 0 && error === 0 ? 'none' : null
   if (state === wireRecordingState.whole) return error === 0 ? { size, sha256, error: null } : null
   const isFailed = state === wireRecordingState.failed && error > 0 && error < 4096
