@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync, statSync, truncateSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { grantedActionText as granted } from '../support/action-text.ts'
@@ -98,10 +99,7 @@ for (const [where, size, isSaid] of cells) {
     async () => {
       let got = ''
       const outcome = await bridge.outcomeOf(async () => {
-        const words = ['--reuid', `${caller.uid}`, '--regid', `${caller.gid}`, '--groups', '27']
-        const bell = spawn('/usr/bin/setpriv', [
-          ...[...words, bridge.bellPath, '-S', bridge.socket, isSaid ? 'talk' : 'stay'],
-        ])
+        const bell = spawnBell(isSaid ? 'talk' : 'stay')
         bell.stdout.on('data', (bytes: Buffer) => (got += bytes.toString()))
         await new Promise((resolve) => bell.stdout.once('data', resolve))
         await hold(await relay(), size)
@@ -121,6 +119,11 @@ for (const [where, size, isSaid] of cells) {
   )
 }
 
+function spawnBell(action: string): ChildProcessWithoutNullStreams {
+  const words = ['--reuid', `${caller.uid}`, '--regid', `${caller.gid}`, '--groups', '27']
+  return spawn('/usr/bin/setpriv', [...words, bridge.bellPath, '-S', bridge.socket, action])
+}
+
 /** What the broker does with a recording that is whole: of the file, and of its name. */
 const syncs = [
   ['fdatasync', recordingSynced],
@@ -138,10 +141,19 @@ for (const [call, seen] of syncs) {
       const output = join(bridge.root, `strace-${call}`)
       const step = { step: 'a sync', seen, isOfWorker: true } as const
       const cell: Cell = { struck: 'broker', call, nth: 1, fault: 'EIO', ...step }
-      const tracer = await attach(cell, broker, output)
+      const bell = spawnBell('talk')
+      await new Promise((resolve) => bell.stdout.once('data', resolve))
+      const recordings = '/belladonna/recordings' // as the broker sees it
+      const file = join(recordings, basename(readlinkSync(recordingOf(await relay()) ?? '')))
+      const tracer = await attach(cell, broker, output, [file, recordings]) // not those of checkpoints
       const outcome = await bridge
-        .outcomeOf(async () => assert.equal((await bridge.bell(['talk'], words)).status, 3))
-        .finally(async () => await detach(tracer))
+        .outcomeOf(async () => {
+          bell.stdin.end(said)
+          assert.equal(await exitOf(bell), 3)
+        })
+        .finally(async () => {
+          await detach(tracer)
+        })
       assert.ok(isHit(cell, output), readFileSync(output, 'utf8'))
       assert.equal(readFileSync(output, 'utf8').match(/\(INJECTED\)/g)?.length, 1)
       const { recording } = recorded(outcome)
@@ -186,8 +198,7 @@ test(
 
 /** What is within a relay's reach by ftruncate(2), which its filter leaves it. */
 async function stretchAndKill(): Promise<void> {
-  const words = ['--reuid', `${caller.uid}`, '--regid', `${caller.gid}`, '--groups', '27']
-  const bell = spawn('/usr/bin/setpriv', [...words, bridge.bellPath, '-S', bridge.socket, 'stay'])
+  const bell = spawnBell('stay')
   await new Promise((resolve) => bell.stdout.once('data', resolve))
   const pid = await relay()
   const descriptor = readdirSync(`/proc/${pid}/fd`).find((fd) =>

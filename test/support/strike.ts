@@ -37,12 +37,21 @@ export function straceWords(cell: Cell, output: string): readonly string[] {
   ]
 }
 
-/** Attaches to a process; the first call of the cell's kind from now on counts as the first. */
-export async function attach(cell: Cell, pid: number, output: string): Promise<ChildProcess> {
+/**
+ * Attaches to a process; the first call of the cell's kind from now on counts as the first.
+ *
+ * @param paths the files that count; all, if there is none
+ */
+export async function attach(
+  cell: Cell,
+  pid: number,
+  output: string,
+  paths: readonly string[] = [],
+): Promise<ChildProcess> {
   const pids = cell.isOfWorker === true ? workersOf(pid) : isOfRun(cell) ? helpersOf(pid) : [pid]
   const words = [
     ...straceWords(cell, output),
-    ...ownChannels(cell, pid).flatMap((path) => ['-P', path]),
+    ...[...ownChannels(cell, pid), ...paths].flatMap((path) => ['-P', path]),
   ]
   return await traceAll(pids, words)
 }
@@ -98,12 +107,16 @@ export function isHit(cell: Cell, output: string): boolean {
   })
 }
 
-/** How often the call that failed was made again, by the process that had seen it fail. */
+/**
+ * How often the call that failed was made again on that descriptor, by the process that had seen it fail. What Node writes at its end
+ * for the test runner's coverage has another.
+ */
 export function callsAfterFault(output: string): number {
-  const calls = readFileSync(output, 'utf8')
-    .split('\n')
-    .filter((line) => /^[a-z0-9]+\(/.test(line))
-  return calls.length - 1 - calls.findIndex((line) => line.endsWith('(INJECTED)'))
+  const calls = readFileSync(output, 'utf8').split('\n')
+  const struck = calls.findIndex((line) => line.endsWith('(INJECTED)'))
+  const [of] = /^[a-z0-9]+\(\d+\b/.exec(calls[struck] ?? '') ?? ['']
+  assert.notEqual(of, '')
+  return calls.slice(struck + 1).filter((line) => line.startsWith(of)).length
 }
 
 /** The launcher's own processes below itself: spares that wait to be runs, and who makes them. */

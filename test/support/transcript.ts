@@ -72,6 +72,7 @@ const variable: readonly (readonly [RegExp, string])[] = [
   [/\b[0-9a-f]{64}\b/g, 'DIGEST'],
   [/\bg-[0-9a-f]{16}\b/g, 'GRANT'],
   [/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME'],
+  [/^entries (\d+), \d+:/gm, 'entries $1, LATER:'], // an outcome may share the next intent's sync
   [/\bpid \d+/g, 'pid PID'],
   [/\d+(?:\.\d+)? ms\b/g, 'N ms'],
   [/\d+ KiB/g, 'N KiB'],
