@@ -193,9 +193,11 @@ static void try_habit(void) { /* what prctl(2) or another call of that number sa
   printf("%ld\n", syscall(number(0), number(1), number(2), number(3), number(4), number(5)));
 }
 static void try_memory_policy(void) {
-  int mode = -1;
-  syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0);
-  printf("%d\n", mode);
+  int mode;
+  if (syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0) != 0)
+    say(-1);
+  else
+    printf("%d\n", mode);
 }
 
 static void try_environment(void) {
