@@ -206,7 +206,11 @@ test('records: a reader beside a writer sees the beginning of what there is, and
     const calls = { write: (await import('node:fs')).writeSync, datasync: () => undefined }
     using file = openAppendFile(${JSON.stringify(path)}, { purpose: 'log', calls })
     console.log('open')
-    for (let i = 0; i < 20000; i += 1) file.append([new TextEncoder().encode('record ' + i + 'x'.repeat(i % 3000))])`
+    const pause = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50) // for the reader to have turns too
+    for (let i = 0; i < 20000; i += 1) {
+      file.append([new TextEncoder().encode('record ' + i + 'x'.repeat(i % 3000))])
+      if (i % 1000 === 0) pause()
+    }`
   const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
