@@ -157,7 +157,7 @@ static bool limit_seat(int seat, uint32_t pids, uint64_t memory) {
   snprintf(name, sizeof name, "run-%d/memory.limit_in_bytes", seat);
   limited = limited && write_limit(MEMORY, name, memory, "-1");
   places[seat].pids = limited ? pids : 0;
-  places[seat].memory = limited ? memory : 0;
+  places[seat].memory = limited ? memory : UINT64_MAX; /* nobody knows */
   return limited;
 }
 
@@ -209,15 +209,15 @@ void group_kill(const struct group *group) {
 static bool holds_memory(int seat, const char *name) {
   char path[64];
   uint64_t left;
-  bool fits = read_count(places[seat].usage, "\n", &left) && left < MOST_LEFT;
-  if (fits) return false;
+  if (read_count(places[seat].usage, "\n", &left) && left < MOST_LEFT) return false;
   snprintf(path, sizeof path, "%s/memory.limit_in_bytes", name);
-  for (int attempt = 0; attempt < 2 && !fits; attempt++) fits = write_limit(MEMORY, path, MOST_LEFT, "-1");
+  bool fits = write_limit(MEMORY, path, MOST_LEFT, "-1") || write_limit(MEMORY, path, MOST_LEFT, "-1");
   if (fits && write_limit(MEMORY, path, places[seat].memory, "-1")) return false;
   process_discard(&seats[seat].process);
   close_fd(&places[seat].usage);
   close_fd(&places[seat].counts[0]);
-  if (unlinkat(MEMORY, name, AT_REMOVEDIR) == 0) places[seat].memory = 0;
+  (void)unlinkat(MEMORY, name, AT_REMOVEDIR);
+  places[seat].memory = UINT64_MAX;
   return true;
 }
 

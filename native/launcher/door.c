@@ -77,9 +77,7 @@ void door_close(void) {
   close_fd(&door);
 }
 
-void door_listen(void) {
-  if (listen(door, 128) != 0 || !watch(door, WATCH_DOOR, 0, EPOLLIN)) die("listen");
-}
+bool door_listen(void) { return listen(door, 128) == 0 && watch(door, WATCH_DOOR, 0, EPOLLIN); }
 
 /* ---- who it is ---- */
 

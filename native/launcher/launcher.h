@@ -216,7 +216,7 @@ void refuse_client(struct slot *slot, uint32_t status, const char *problem);
 
 extern uint32_t max_per_uid;      /* of MAX_SLOTS, one uid's */
 void door_open(const char *path); /* which stays where it is */
-void door_listen(void);           /* clients are let in */
+bool door_listen(void);           /* clients are let in */
 void door_accept(bool available);
 void door_read(struct slot *slot);
 void door_close(void);

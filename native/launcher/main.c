@@ -111,8 +111,9 @@ static void channel_event(uint32_t index, uint32_t events) {
   if (!channel_receive(channel, index == EXECUTOR ? from_executor : from_broker))
     services_failed(index == EXECUTOR ? "the executor is gone or out of turn" : "the broker is gone or out of turn");
   if (!listening && services_ready()) {
-    door_listen();
-    listening = true;
+    listening = door_listen();
+    if (!listening) services_failed("clients cannot be let in");
+    if (!listening) return;
     (void)!write(1, "ready\n", 6);
     tell_supervisor("READY=1");
   }

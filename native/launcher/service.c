@@ -38,12 +38,16 @@ void services_describe(enum service_name name, struct cursor plan, struct cursor
 
 bool services_ready(void) { return services[EXECUTOR].ready && services[BROKER].ready; }
 
-/* Receives what `start_service` in sandbox.c sent: the channel, the exec listener, and perhaps the peers' channel. */
-static size_t receive_up(int gate, int *fds, size_t most) {
+/* Receives what `start_service` in sandbox.c sent: the channel, the exec listener, and perhaps the peers' channel. All
+ * of it, or what came is closed. */
+static bool receive_up(int gate, int *fds, size_t wanted) {
   char byte;
+  size_t count = wanted;
   struct pollfd ready = {.fd = gate, .events = POLLIN};
-  if (poll(&ready, 1, START_DEADLINE_MS) != 1 || receive_descriptors(gate, &byte, 1, fds, &most) != 1) return 0;
-  return most;
+  if (poll(&ready, 1, START_DEADLINE_MS) != 1) return false;
+  if (receive_descriptors(gate, &byte, 1, fds, &count) == 1 && count == wanted) return true;
+  while (count > 0) close(fds[--count]);
+  return false;
 }
 
 /*
@@ -82,12 +86,12 @@ _Noreturn void service_child(enum service_name name, int gate, int inherit) {
 static bool start_one(enum service_name name, int bridge_listener, int *peer) {
   struct service *service = &services[name];
   int fds[3];
-  bool begun = child_start(&service->process, name, name == BROKER ? bridge_listener : *peer, (struct cursor){0});
-  size_t count = begun ? receive_up(service->process.gate, fds, 3) : 0;
-  if (count > 0) service->channel.fd = fds[0]; /* closed with the service, as far as it came */
-  if (count > 2) *peer = fds[2];
+  bool begun = child_start(&service->process, name, name == BROKER ? bridge_listener : *peer, (struct cursor){0}) &&
+               receive_up(service->process.gate, fds, name == BROKER ? 3 : 2);
+  if (begun) service->channel.fd = fds[0];
+  if (begun && name == BROKER) *peer = fds[2];
   service->channel.in_size = service->channel.out_from = service->channel.out_size = 0;
-  if (count != (name == BROKER ? 3u : 2u) || !permit_one_exec(fds[1])) {
+  if (!begun || !permit_one_exec(fds[1])) {
     note(name == BROKER ? "the broker did not start" : "the executor did not start");
     return false;
   }

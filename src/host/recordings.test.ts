@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -45,13 +45,40 @@ test('recordings: where there is none there is none, whoever says so', async () 
   assert.deepEqual(await recordings.settle(none, told), want)
 })
 
-test('recordings: a link in the place of a file is followed by nobody, and a directory is none', async () => {
+test('C64: recordings: a link in the place of a file is followed by nobody, and keeps no bridge from a start', async () => {
   const [link, other] = ['2f'.repeat(16), '3f'.repeat(16)]
   symlinkSync(recordingFile(directory, name), recordingFile(directory, link))
   mkdirSync(recordingFile(directory, other))
-  assert.equal(await recordings.settle(link, null), null)
-  assert.throws(() => recordings.left(link), { code: 'ELOOP' })
+  const unread = { format, name: link, size: 0, sha256: createHash('sha256').digest('hex') }
+  assert.deepEqual(await recordings.settle(link, null), { ...unread, incomplete: 'relay_lost' })
+  assert.deepEqual(recordings.left(link), { ...unread, incomplete: 'crash' })
   assert.equal(recordings.left(other), null)
+})
+
+test('C64: recordings: of one whose disk is broken the entry names what could be read', (t) => {
+  const broken = '6f'.repeat(16)
+  writeFileSync(recordingFile(directory, broken), 'here')
+  const code = `
+    const { openRecordings } = await import(${JSON.stringify(join(import.meta.dirname, 'recordings.ts'))})
+    const recordings = openRecordings(${JSON.stringify(directory)})
+    console.log(JSON.stringify([await recordings.settle('${broken}', null), recordings.left('${broken}')]))`
+  // The memory of a process is a file that cannot be read at its beginning: EIO.
+  const script = 'mount --bind /proc/$$/mem "$1" && exec "$2" --input-type=module -e "$3"'
+  const words = ['sh', recordingFile(directory, broken), process.execPath, code]
+  const child = spawnSync('unshare', ['-m', '/bin/sh', '-c', script, ...words], {
+    encoding: 'utf8',
+  })
+  if (/unshare failed|permission denied/.test(child.stderr)) {
+    t.skip('no right to mount')
+    return
+  }
+  const want = { format, name: broken, size: 0, sha256: createHash('sha256').digest('hex') }
+  const found: unknown = JSON.parse(child.stdout)
+  const incomplete = 'not_durable'
+  assert.deepEqual(found, [
+    { ...want, incomplete },
+    { ...want, incomplete },
+  ])
 })
 
 test('C64: recordings: of what cannot be synced the entry says that it may not be on the disk', async () => {

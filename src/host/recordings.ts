@@ -44,12 +44,14 @@ export function openRecordings(directory: string): Recordings {
   return {
     settle: async (name, told) => {
       const file = await openToRead(recordingFile(directory, name))
-      if (file === null) return told && missingOf(name, told)
+      if (typeof file === 'string') {
+        if (told !== null) return missingOf(name, told)
+        return file === 'none' ? null : { format, name, ...nothingRead, incomplete: 'relay_lost' }
+      }
       try {
         const isDurable = await isSynced(file, directory)
-        const found = told === null ? await digestOf(file) : told
+        const { size, sha256 } = told ?? (await digestOf(file))
         const lack = told === null ? 'relay_lost' : lackOf(told)
-        const { size, sha256 } = found
         return { format, name, size, sha256, incomplete: isDurable ? lack : 'not_durable' }
       } finally {
         await file.close()
@@ -69,11 +71,15 @@ function missingOf(name: string, { size, sha256 }: RelayRecording): Recording {
   return { format, name, size, sha256, incomplete: 'failed' }
 }
 
-async function openToRead(path: string): Promise<FileHandle | null> {
+/** What an entry says of a file that nobody could read: there is one, and so much of it is known. */
+const nothingRead = { size: 0, sha256: createHash('sha256').digest('hex') } as const
+
+/** A bridge goes on without what it cannot open, and the entry says so. */
+async function openToRead(path: string): Promise<FileHandle | 'none' | 'unreadable'> {
   try {
     return await open(path, readFlags)
-  } catch {
-    return null // a bridge goes on without it, and the entry says so
+  } catch (error) {
+    return isCode(error, 'ENOENT') ? 'none' : 'unreadable'
   }
 }
 
@@ -101,43 +107,61 @@ function mostOf({ blocks }: Readonly<{ blocks: number }>): number {
   return Math.max(blocks * blockBytes, leastRead)
 }
 
+/** Of as much as can be read. */
 async function digestOf(file: FileHandle): Promise<Readonly<{ size: number; sha256: string }>> {
   const hash = createHash('sha256')
   const buffer = Buffer.alloc(chunkBytes)
   const most = mostOf(await file.stat())
   let size = 0
   for (;;) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, most - size), size)
+    const { bytesRead } = await file
+      .read(buffer, 0, Math.min(buffer.length, most - size), size)
+      .catch(() => ({ bytesRead: 0 }))
     if (bytesRead === 0) return { size, sha256: hash.digest('hex') }
     hash.update(buffer.subarray(0, bytesRead))
     size += bytesRead
   }
 }
 
+/** A start must not fail for want of a recording: that would be the end of the bridge, and the entry can say what there is. */
 function leftOf(directory: string, name: string): Recording | null {
   let descriptor: number
   try {
     descriptor = openSync(recordingFile(directory, name), readFlags)
   } catch (error) {
     if (isCode(error, 'ENOENT')) return null
-    throw error
+    return { format, name, ...nothingRead, incomplete: 'crash' }
   }
   try {
     const stat = fstatSync(descriptor)
     if (!stat.isFile()) return null
-    fdatasyncSync(descriptor)
-    syncNames(directory)
+    const isDurable = succeeds(() => {
+      fdatasyncSync(descriptor)
+      syncNames(directory)
+    })
     const hash = createHash('sha256')
     const buffer = Buffer.alloc(chunkBytes)
     const most = mostOf(stat)
     let size = 0
-    for (let count = -1; count !== 0; size += count) {
-      count = readSync(descriptor, buffer, 0, Math.min(buffer.length, most - size), size)
-      hash.update(buffer.subarray(0, count))
-    }
-    return { format, name, size, sha256: hash.digest('hex'), incomplete: 'crash' }
+    succeeds(() => {
+      for (let count = -1; count !== 0; size += count) {
+        count = readSync(descriptor, buffer, 0, Math.min(buffer.length, most - size), size)
+        hash.update(buffer.subarray(0, count))
+      }
+    })
+    const incomplete = isDurable ? 'crash' : 'not_durable'
+    return { format, name, size, sha256: hash.digest('hex'), incomplete }
   } finally {
     closeSync(descriptor)
+  }
+}
+
+function succeeds(act: () => void): boolean {
+  try {
+    act()
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -120,3 +120,23 @@ test(
     assert.match(readFileSync(output, 'utf8'), /INJECTED/)
   },
 )
+
+test(
+  'promise 6: C87: where clients cannot be let in, the launcher starts its services again, and then they are',
+  { skip, timeout: 60_000 },
+  async () => {
+    const output = join(bridge.root, 'door')
+    // Signals, mounts, and of each service the channel and the process come before the door.
+    const inject = 'inject=epoll_ctl:error=ENOMEM:when=7'
+    await using other = await startBridge({
+      policy,
+      start: (program, bootFile) => [
+        ...['/usr/bin/strace', '-D', '-qq', '-o', output, '-e', inject],
+        ...['-e', 'trace=epoll_ctl', program, bootFile],
+      ],
+    })
+    assert.equal((await other.bell(['x'])).status, 0)
+    // The door's own tag.
+    assert.match(readFileSync(output, 'utf8'), /u64=4294967296\}\}\) = -1 ENOMEM .*\(INJECTED\)$/m)
+  },
+)
