@@ -10,7 +10,7 @@ import { formatPlan, parsePlan } from '../../../src/core/sandbox/plan.ts'
 import type { Plan } from '../../../src/core/sandbox/plan.ts'
 import { bridgePaths } from '../../../src/host/layout.ts'
 import { loadInstalledPolicy } from '../../../src/host/policy-store.ts'
-import { startBridge } from '../../support/bridge.ts'
+import { childrenOf, readProc, startBridge } from '../../support/bridge.ts'
 import type { BellResult, BridgeSetup, CallerOptions, TestBridge } from '../../support/bridge.ts'
 import type { Start } from './plan-executor.ts'
 
@@ -84,4 +84,11 @@ async function ready(bridge: TestBridge): Promise<void> {
     })
     launcher.once('exit', (code) => reject(new Error(`the launcher ended with ${code}`)))
   })
+}
+
+/** The process ids of both services. */
+export function servicesOf(bridge: TestBridge): readonly number[] {
+  return childrenOf(bridge.pids().launcher).filter((pid) =>
+    /mute-broker|plan-executor/.test(readProc(`${pid}/cmdline`)),
+  )
 }

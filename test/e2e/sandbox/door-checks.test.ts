@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatFrame } from '../../../src/core/protocol/frame.ts'
 import { wireKind } from '../../../src/core/protocol/layout.ts'
@@ -22,10 +22,8 @@ import { formatRequest } from '../../../src/core/protocol/request.ts'
 import { compile } from '../../native/compile.ts'
 import { actionText } from '../../support/action-text.ts'
 import { exitOf, readProc, run, until } from '../../support/bridge.ts'
-import { startBare } from './bare-bridge.ts'
 import type { BareBridge, RunOptions } from './bare-bridge.ts'
-import { openLauncherBuild } from './programs.ts'
-import type { Edit } from './programs.ts'
+import { openTwoLaunchers } from './two-launchers.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const directory = mkdtempSync('/var/lib/belladonna-test.')
@@ -49,7 +47,7 @@ ${actionText('any', 'place', ['/usr/bin/true'])}
 ${actionText('other', 'write', ['/usr/bin/true'])}
 `
 
-const edits: readonly Edit[] = [
+const both = openTwoLaunchers(directory, policy, [
   {
     file: 'launcher/door.c',
     from: 'SO_TYPE, &type, &size) != 0) return -1;',
@@ -77,34 +75,15 @@ const edits: readonly Edit[] = [
     from: '  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) child_fail(WIRE_STAGE_IDENTITY);',
     to: '',
   },
-]
+])
 
 let client = ''
-let [ours, weaker]: BareBridge[] = []
-before(async () => {
+before(() => {
   if (skip !== false) return
-  chmodSync(directory, 0o755)
   client = compile(directory, 'strange-client.c')
   const request = formatRequest({ action: 'any', reason: '', nonce: null, parameters: [] })
   writeFileSync(frame, formatFrame(wireKind.request, request))
-  const launcher = openLauncherBuild(directory)(edits)
-  ours = await startBare(policy)
-  weaker = await startBare(policy, (_, bootFile) => [launcher, bootFile])
 })
-after(async () => {
-  await ours?.[Symbol.asyncDispose]()
-  await weaker?.[Symbol.asyncDispose]()
-  rmSync(directory, { recursive: true, force: true })
-})
-
-/** Both bridges, and what is expected of them. */
-function both(): readonly (readonly [bare: BareBridge, isOurs: boolean])[] {
-  assert.ok(ours !== undefined && weaker !== undefined)
-  return [
-    [ours, true],
-    [weaker, false],
-  ]
-}
 
 /** What a strange client hears: of its one answer the kind, and the code of a refusal. */
 async function hear(

@@ -3,14 +3,11 @@
  * without them, which must let it through. Their executor permits whatever is asked.
  */
 import assert from 'node:assert/strict'
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { actionText } from '../../support/action-text.ts'
-import { startBare } from './bare-bridge.ts'
-import type { BareBridge } from './bare-bridge.ts'
-import { openLauncherBuild } from './programs.ts'
-import type { Edit } from './programs.ts'
+import { openTwoLaunchers } from './two-launchers.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const directory = mkdtempSync('/var/lib/belladonna-test.')
@@ -19,7 +16,7 @@ const policy = `schema = 1
 read = ["/usr", "${directory}"]
 ${actionText('any', 'place', ['/usr/bin/true'])}
 `
-const edits: readonly Edit[] = [
+const both = openTwoLaunchers(directory, policy, [
   {
     file: 'sandbox/identity.c',
     from: 'host.privileged && syscall(SYS_setgroups, command->group_count, groups) != 0',
@@ -35,30 +32,7 @@ const edits: readonly Edit[] = [
     from: 'open_in_root(executable_path, 0, RESOLVE_NO_SYMLINKS,',
     to: 'open_in_root(executable_path, 0, 0,',
   },
-]
-
-let [ours, weaker]: BareBridge[] = []
-before(async () => {
-  if (skip !== false) return
-  chmodSync(directory, 0o755)
-  const launcher = openLauncherBuild(directory)(edits)
-  ours = await startBare(policy)
-  weaker = await startBare(policy, (_, bootFile) => [launcher, bootFile])
-})
-after(async () => {
-  await ours?.[Symbol.asyncDispose]()
-  await weaker?.[Symbol.asyncDispose]()
-  rmSync(directory, { recursive: true, force: true })
-})
-
-/** Both bridges, and what is expected of them. */
-function both(): readonly (readonly [bare: BareBridge, isOurs: boolean])[] {
-  assert.ok(ours !== undefined && weaker !== undefined)
-  return [
-    [ours, true],
-    [weaker, false],
-  ]
-}
+])
 
 /** A program of its own for each bridge, below a directory of its own. */
 function newProgram(isOurs: boolean, name: string): readonly [program: string, place: string] {

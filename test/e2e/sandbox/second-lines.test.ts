@@ -3,17 +3,16 @@
  * that has these faults, and in one that has the faults and not the checks. Their executor permits whatever is asked.
  */
 import assert from 'node:assert/strict'
-import { chmodSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { actionText } from '../../support/action-text.ts'
 import { childrenOf, readProc, until } from '../../support/bridge.ts'
-import type { TestBridge } from '../../support/bridge.ts'
-import { startBare } from './bare-bridge.ts'
+import { servicesOf } from './bare-bridge.ts'
 import type { BareBridge } from './bare-bridge.ts'
-import { openLauncherBuild } from './programs.ts'
 import type { Edit } from './programs.ts'
+import { openTwoLaunchers } from './two-launchers.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const directory = mkdtempSync('/var/lib/belladonna-test.')
@@ -61,36 +60,10 @@ const checks: readonly Edit[] = [
   },
 ]
 
-let [checked, unchecked]: BareBridge[] = []
-before(async () => {
-  if (skip !== false) return
-  chmodSync(directory, 0o755)
-  for (const path of [first, other]) writeFileSync(path, path)
-  const build = openLauncherBuild(directory)
-  const [faulty, faultyAndBlind] = [build(faults), build([...faults, ...checks])]
-  checked = await startBare(policy, (_, bootFile) => [faulty, bootFile])
-  unchecked = await startBare(policy, (_, bootFile) => [faultyAndBlind, bootFile])
+before(() => {
+  if (skip === false) for (const path of [first, other]) writeFileSync(path, path)
 })
-after(async () => {
-  await checked?.[Symbol.asyncDispose]()
-  await unchecked?.[Symbol.asyncDispose]()
-  rmSync(directory, { recursive: true, force: true })
-})
-
-/** Both bridges, and what is expected of them. */
-function both(): readonly (readonly [bare: BareBridge, isChecked: boolean])[] {
-  assert.ok(checked !== undefined && unchecked !== undefined)
-  return [
-    [checked, true],
-    [unchecked, false],
-  ]
-}
-
-function servicesOf(bridge: TestBridge): readonly number[] {
-  return childrenOf(bridge.pids().launcher).filter((pid) =>
-    /mute-broker|plan-executor/.test(readProc(`${pid}/cmdline`)),
-  )
-}
+const both = openTwoLaunchers(directory, policy, checks, faults)
 
 function mountsOf(pid: number): string {
   try {

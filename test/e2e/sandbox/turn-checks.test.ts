@@ -4,18 +4,17 @@
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { wirePlanFlag } from '../../../src/core/protocol/layout.ts'
 import type { Plan } from '../../../src/core/sandbox/plan.ts'
 import { bridgePaths } from '../../../src/host/layout.ts'
 import { actionText } from '../../support/action-text.ts'
-import { childrenOf, exitOf, readProc, until } from '../../support/bridge.ts'
-import { startBare } from './bare-bridge.ts'
+import { exitOf, until } from '../../support/bridge.ts'
+import { servicesOf } from './bare-bridge.ts'
 import type { BareBridge, RunOptions } from './bare-bridge.ts'
-import { openLauncherBuild } from './programs.ts'
-import type { Edit } from './programs.ts'
+import { openTwoLaunchers } from './two-launchers.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const directory = mkdtempSync('/var/lib/belladonna-test.')
@@ -28,7 +27,7 @@ ${actionText('any', 'place', ['/usr/bin/true'])}
 ${actionText('other', 'kept', ['/usr/bin/true'])}
 `
 
-const edits: readonly Edit[] = [
+const both = openTwoLaunchers(directory, policy, [
   {
     file: 'launcher/run.c',
     from: '  if (slot->state >= SLOT_OPENING) return false;\n',
@@ -39,30 +38,7 @@ const edits: readonly Edit[] = [
     from: '  if (slot->state != SLOT_PREPARED) return false;\n  memcpy(slot->ticket',
     to: '  memcpy(slot->ticket',
   },
-]
-
-let [ours, weaker]: BareBridge[] = []
-before(async () => {
-  if (skip !== false) return
-  chmodSync(directory, 0o755)
-  const launcher = openLauncherBuild(directory)(edits)
-  ours = await startBare(policy)
-  weaker = await startBare(policy, (_, bootFile) => [launcher, bootFile])
-})
-after(async () => {
-  await ours?.[Symbol.asyncDispose]()
-  await weaker?.[Symbol.asyncDispose]()
-  rmSync(directory, { recursive: true, force: true })
-})
-
-/** Both bridges, and what is expected of them. */
-function both(): readonly (readonly [bare: BareBridge, isOurs: boolean])[] {
-  assert.ok(ours !== undefined && weaker !== undefined)
-  return [
-    [ours, true],
-    [weaker, false],
-  ]
-}
+])
 
 /** One that needs a proxy: until that is ready it does not open. */
 function proxied(bare: BareBridge): Plan {
@@ -70,21 +46,15 @@ function proxied(bare: BareBridge): Plan {
   return { ...plan, flags: plan.flags | wirePlanFlag.proxied }
 }
 
-function servicesOf({ bridge }: BareBridge): readonly number[] {
-  return childrenOf(bridge.pids().launcher).filter((pid) =>
-    /mute-broker|plan-executor/.test(readProc(`${pid}/cmdline`)),
-  )
-}
-
 /** Does it, and says whether both services were ended for it. What is asked next is answered again. */
 async function endsBoth(bare: BareBridge, act: () => Promise<void>): Promise<boolean> {
-  const services = servicesOf(bare)
+  const services = servicesOf(bare.bridge)
   assert.equal(services.length, 2)
   await act()
   const isUp = async (): Promise<boolean> =>
     (await bare.run(bare.plan('place'), ['/usr/bin/true'])).status === 0
   await until(isUp, 20_000)
-  const left = servicesOf(bare).filter((pid) => services.includes(pid))
+  const left = servicesOf(bare.bridge).filter((pid) => services.includes(pid))
   assert.notEqual(left.length, 1)
   return left.length === 0
 }
