@@ -1,4 +1,7 @@
-/** C30: a command that crashes is not handed to the program in the host's core_pattern. */
+/**
+ * C30: a command that crashes is not handed to the program in the host's core_pattern. The kernel starts that among the files that the
+ * host's first process sees: where we see others, through us.
+ */
 import assert from 'node:assert/strict'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,12 +23,11 @@ who = ["group:sudo"]
 may = ["crash"]
 `
 
-function handlerIn(directory: string, seen: string): string {
+function writeHandler(directory: string, seen: string): void {
   const handler = join(directory, 'handler')
   const words = ['#!/bin/sh', 'cat >/dev/null', `[ "$1" != ${id} ] || echo "$2" >>'${seen}'`]
   writeFileSync(handler, `${words.join('\n')}\n`)
   chmodSync(handler, 0o755)
-  return handler
 }
 
 test(
@@ -33,6 +35,7 @@ test(
   { skip, timeout: 60_000 },
   async (t) => {
     const directory = mkdtempSync('/var/lib/belladonna-test.')
+    const fromOutside = `/proc/${process.pid}/root${directory}`
     const seen = join(directory, 'seen')
     const before = readFileSync(pattern, 'utf8')
     t.after(() => {
@@ -40,7 +43,8 @@ test(
       rmSync(directory, { recursive: true })
     })
     try {
-      writeFileSync(pattern, `|${handlerIn(directory, seen)} %u %s`)
+      writeHandler(directory, join(fromOutside, 'seen'))
+      writeFileSync(pattern, `|${fromOutside}/handler %u %s`)
     } catch {
       t.skip(`no right to set ${pattern}`)
       return
