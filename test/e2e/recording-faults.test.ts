@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import type { ChildProcessWithoutNullStreams } from 'node:child_process'
+import type { ChildProcess, ChildProcessWithoutNullStreams } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync, statSync, truncateSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -13,7 +13,7 @@ import { grantedActionText as granted } from '../support/action-text.ts'
 import { caller, childrenOf, exitOf, readProc, run, startBridge, until } from '../support/bridge.ts'
 import type { TestBridge } from '../support/bridge.ts'
 import { readRecording, recorded } from '../support/recorded-bridge.ts'
-import { attach, detach, isHit } from '../support/strike.ts'
+import { attach, detach, isHit, isStruck } from '../support/strike.ts'
 import { recordingNamed, recordingSynced } from './fault/cells.ts'
 import type { Cell } from './fault/cells.ts'
 import { openTerminal } from '../support/terminal.ts'
@@ -197,7 +197,7 @@ test(
 )
 
 /** What is within a relay's reach by ftruncate(2), which its filter leaves it. */
-async function stretchAndKill(): Promise<void> {
+async function stretched(): Promise<Readonly<{ bell: ChildProcess; pid: number }>> {
   const bell = spawnBell('stay')
   await new Promise((resolve) => bell.stdout.once('data', resolve))
   const pid = await relay()
@@ -205,23 +205,28 @@ async function stretchAndKill(): Promise<void> {
     readlinkSync(`/proc/${pid}/fd/${fd}`).endsWith('.rec'),
   )
   truncateSync(`/proc/${pid}/fd/${descriptor ?? ''}`, 8 * 2 ** 40)
-  process.kill(pid, 'SIGKILL')
-  assert.equal(await exitOf(bell), 125)
+  return { bell, pid }
 }
 
 test(
   'promise 7: C89: a relay that stretches its file to eight terabytes keeps nobody busy, nor the bridge from a start',
   { skip, timeout: 60_000 },
   async () => {
-    const outcome = await bridge.outcomeOf(stretchAndKill)
+    const outcome = await bridge.outcomeOf(async () => {
+      const { bell, pid } = await stretched()
+      process.kill(pid, 'SIGKILL')
+      assert.equal(await exitOf(bell), 125)
+    })
     assert.ok(outcome.output.kind === 'unknown' && outcome.output.recording !== null)
     assert.equal(outcome.output.recording.incomplete, 'relay_lost')
     assert.ok(outcome.output.recording.size <= 64 * 1024 * 1024)
-    const struck = stretchAndKill()
-    await until(() => bridge.entries().at(-1)?.kind === 'intent', 5_000)
+    const { bell, pid } = await stretched()
+    process.kill(pid, 'SIGSTOP') // or it would give back at its end what it had not written
     process.kill(bridge.pids().broker, 'SIGKILL')
-    await struck.catch(() => undefined)
+    isStruck(pid)
+    assert.equal(await exitOf(bell), 125)
     await bridge.ready()
+    await until(() => bridge.entries().some(({ kind }) => kind === 'recovered'), 10_000)
     await until(async () => (await bridge.verify()).unsigned_tail === 0, 10_000)
     const codes = (await bridge.verify()).problems.map(({ code }) => code)
     assert.deepEqual(codes, ['recording_malformed', 'recording_malformed'])
